@@ -1,0 +1,139 @@
+#pragma once
+/* The two things conn/ keeps: a connection (one socket, whatever number it has) and an exchange (one request and
+ * its response on it). Both live in pools and are named by index and generation; a name that outlived its
+ * object is noticed. The future record of an exchange (struct oa_span, texts behind it) grows in a block of its
+ * own and is pushed to the ring as it is. */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn/pool.h"
+#include "core/span.h"
+#include "proto/proto.h"
+
+#define OA_PROTO_STATE_BYTES 48
+
+struct oa_ref {
+	uint32_t index, gen; /* gen 0: no object */
+};
+
+enum oa_role { OA_ROLE_UNKNOWN, OA_ROLE_SERVER, OA_ROLE_CLIENT };
+
+enum oa_conn_state {
+	OA_CONN_CONNECTING,
+	OA_CONN_NEW,    /* no byte seen */
+	OA_CONN_HTTP,   /* parsed by proto */
+	OA_CONN_TUNNEL, /* after Upgrade or CONNECT: bytes are counted for one session span */
+	OA_CONN_OPAQUE, /* left alone for good */
+};
+
+#define OA_CONN_NONBLOCK 0x01u
+#define OA_CONN_UNIX     0x02u
+#define OA_CONN_USED     0x04u /* had an exchange */
+#define OA_CONN_EOF_IN   0x08u
+#define OA_CONN_SHARED   0x10u /* inherited over fork: another process may use it too */
+
+struct oa_conn {
+	uint32_t pool_next;      /* the pool's */
+	uint32_t gen;
+	_Atomic uint32_t lock;
+	uint32_t fd;
+	uint8_t role, state, flags, proto; /* proto: index in oa_protos + 1 */
+	uint16_t local_port;
+	uint16_t open;           /* exchanges in the queue */
+	uint16_t served;         /* exchanges so far, saturating */
+	_Atomic uint16_t refs;   /* descriptors that mean it (dup) */
+	struct oa_addr peer;
+	uint32_t first, last;    /* queue of exchanges, index + 1 */
+	uint32_t carry[2];       /* block + 1: bytes the parser has not taken yet, by enum oa_dir */
+	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
+	_Atomic uint32_t out_seq;
+	uint32_t stash;          /* block + 1: our bytes a short write left over */
+	uint16_t stash_off, stash_len;
+	uint16_t stash_skip;     /* host bytes they replace */
+	uint16_t peer_path_len;
+	uint32_t peer_path;      /* block + 1: AF_UNIX path */
+	uint32_t dns_us, connect_us;
+	uint64_t connect_ns;     /* start of connect(); then, when closing, time of close() */
+	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
+};
+
+#define OA_EX_PREPARED  0x01u /* request not accepted by the kernel yet */
+#define OA_EX_REQ_DONE  0x02u
+#define OA_EX_RESPONDED 0x04u /* final status seen */
+#define OA_EX_LOOSE     0x08u /* may go on for reasons we cannot see (docs/context.md) */
+#define OA_EX_HEAD      0x10u
+#define OA_EX_CONNECT   0x20u
+#define OA_EX_UPGRADE   0x40u /* asked for an upgrade */
+
+struct oa_exchange {
+	uint32_t pool_next;
+	_Atomic uint32_t gen;       /* even: free */
+	uint32_t next;              /* in the connection's queue, index + 1 */
+	uint32_t conn;
+	_Atomic uint32_t flags;     /* OA_EX_* */
+	uint32_t block;             /* its record: block index of class `cls` */
+	uint8_t cls;
+	uint8_t active_method;      /* what the active gauge was counted under */
+	uint8_t trace_flags;        /* W3C flags that travel on */
+	uint8_t pad;
+	uint32_t baggage;           /* block + 1 of class 2, 0 none */
+	uint32_t baggage_len;
+	struct oa_ref owner;        /* server: context state of the thread that read it */
+	struct oa_ref parent;       /* client: the server exchange it was made for */
+	_Atomic uint32_t pending;   /* server: outgoing work under way for it */
+	uint32_t touch_wait;        /* server: owner's wait count when last touched */
+	uint64_t fp_target;         /* hash of method and target */
+};
+
+extern struct oa_pool oa_conn_pool, oa_exchange_pool;
+
+static inline struct oa_conn *oa_conn_at(uint32_t index)
+{
+	return oa_pool_at(&oa_conn_pool, index);
+}
+
+static inline struct oa_exchange *oa_exchange_at(uint32_t index)
+{
+	return oa_pool_at(&oa_exchange_pool, index);
+}
+
+/* The exchange a reference names, or NULL when it ended. Another thread may end it right after. */
+static inline struct oa_exchange *oa_exchange_get(struct oa_ref ref)
+{
+	struct oa_exchange *ex;
+
+	if (!ref.gen)
+		return NULL;
+	ex = oa_exchange_at(ref.index);
+	return atomic_load_explicit(&ex->gen, memory_order_acquire) == ref.gen ? ex : NULL;
+}
+
+/* Text blocks in three classes: 512 bytes, 2 KiB, 16 KiB. */
+#define OA_BLOCK_CLASSES 3
+extern const uint32_t oa_block_bytes[OA_BLOCK_CLASSES];
+/* returns index or -1; counted as drop_text_pool */
+int64_t oa_block_take(unsigned cls);
+void oa_block_give(unsigned cls, uint32_t index);
+uint8_t *oa_block_at(unsigned cls, uint32_t index);
+
+/* -- exchange.c -- */
+
+/* A fresh exchange of a connection, linked at the end of its queue; its record zeroed, start time set.
+ * returns index or -1 (counted). The connection's lock is held. */
+int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns);
+/* Its record. Moves when a text makes it grow. */
+struct oa_span *oa_exchange_span(struct oa_exchange *ex);
+/* Sets a text of the record, growing the block; cut and flagged when there is no room left. */
+void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text);
+/* Finishes: record to the ring, context released, object freed. It must be unlinked or first in its queue.
+ * error: OA_ERR_NONE when all is well */
+void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum oa_error error);
+/* Frees without a record: a prepared request the kernel did not take. */
+void oa_exchange_discard(struct oa_conn *c, uint32_t index);
+void oa_exchange_reset(void);
+
+static inline uint32_t oa_exchange_index(struct oa_conn *c)
+{
+	return c->first - 1;
+}

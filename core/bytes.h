@@ -1,0 +1,76 @@
+#pragma once
+/* Borrowed byte ranges and bounded comparisons. Nothing here owns or frees. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct oa_bytes {
+	const uint8_t *ptr;
+	size_t len;
+};
+
+#define OA_LIT(s) ((struct oa_bytes){ (const uint8_t *)(s), sizeof(s) - 1 })
+
+static inline struct oa_bytes oa_bytes(const void *ptr, size_t len)
+{
+	return (struct oa_bytes){ ptr, len };
+}
+
+static inline struct oa_bytes oa_bytes_str(const char *s)
+{
+	return (struct oa_bytes){ (const uint8_t *)s, s ? strlen(s) : 0 };
+}
+
+static inline bool oa_bytes_eq(struct oa_bytes a, struct oa_bytes b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline uint8_t oa_lower(uint8_t c)
+{
+	return (uint8_t)(c - 'A') < 26 ? c | 0x20 : c;
+}
+
+/* `lower` must be lower case already. */
+static inline bool oa_bytes_ieq(struct oa_bytes a, struct oa_bytes lower)
+{
+	if (a.len != lower.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (oa_lower(a.ptr[i]) != lower.ptr[i])
+			return false;
+	return true;
+}
+
+/* Without spaces and tabs at both ends (RFC 9110 OWS). */
+static inline struct oa_bytes oa_bytes_trim(struct oa_bytes b)
+{
+	while (b.len && (b.ptr[0] == ' ' || b.ptr[0] == '\t')) {
+		b.ptr++;
+		b.len--;
+	}
+	while (b.len && (b.ptr[b.len - 1] == ' ' || b.ptr[b.len - 1] == '\t'))
+		b.len--;
+	return b;
+}
+
+static inline struct oa_bytes oa_bytes_cut(struct oa_bytes b, size_t max)
+{
+	if (b.len > max)
+		b.len = max;
+	return b;
+}
+
+/* FNV-1a, 64 bit: for hash tables that hold attacker-chosen text only under a cap. */
+static inline uint64_t oa_hash(uint64_t seed, const void *ptr, size_t len)
+{
+	const uint8_t *p = ptr;
+	uint64_t h = seed ? seed : 0xcbf29ce484222325ull;
+
+	while (len--) {
+		h ^= *p++;
+		h *= 0x100000001b3ull;
+	}
+	return h;
+}

@@ -1,0 +1,50 @@
+#include "core/config.h"
+#include "core/bytes.h"
+
+/* Greedy with one point to come back to: linear in practice, no recursion whatever the pattern. */
+static bool glob_match(struct oa_bytes pattern, struct oa_bytes text)
+{
+	size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
+
+	while (t < text.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			resume = t;
+		} else if (p < pattern.len &&
+			   (pattern.ptr[p] == '?' || pattern.ptr[p] == text.ptr[t])) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}
+
+bool oa_glob_match(const char *pattern, const char *text)
+{
+	return glob_match(oa_bytes_str(pattern), oa_bytes_str(text));
+}
+
+bool oa_glob_list_match(const char *list, const char *name)
+{
+	struct oa_bytes text = oa_bytes_str(name), rest = oa_bytes_str(list);
+
+	while (rest.len) {
+		const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+		size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
+		struct oa_bytes item = oa_bytes_trim(oa_bytes(rest.ptr, len));
+
+		if (item.len && glob_match(item, text))
+			return true;
+		len += comma != NULL;
+		rest.ptr += len;
+		rest.len -= len;
+	}
+	return false;
+}

@@ -1,0 +1,112 @@
+/* xoshiro256++ (Blackman and Vigna), one state per thread, seeded by the kernel. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/sys.h"
+#include "core/thread.h"
+
+static _Atomic uint32_t id_fork_gen = 1;
+
+void oa_id_reseed(void)
+{
+	atomic_fetch_add_explicit(&id_fork_gen, 1, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) void id_seed(struct oa_tls *t, uint32_t gen)
+{
+	uint64_t *s = t->rng;
+
+	if (oa_sys3(SYS_getrandom, s, sizeof(t->rng), 1 /* GRND_NONBLOCK */) != sizeof(t->rng)) {
+		/* Early boot or an old kernel: time, addresses and the thread make the seeds differ. */
+		s[0] ^= oa_now_ns();
+		s[1] ^= (uintptr_t)t * 0x9e3779b97f4a7c15u;
+		s[2] ^= oa_unix_now_ns() * 0xbf58476d1ce4e5b9u;
+		s[3] ^= (uint64_t)oa_sys0(SYS_gettid) * 0x94d049bb133111ebu;
+	}
+	s[0] |= 1;
+	t->fork_gen = gen;
+}
+
+static uint64_t rotl(uint64_t x, int k)
+{
+	return (x << k) | (x >> (64 - k));
+}
+
+uint64_t oa_id_random(void)
+{
+	struct oa_tls *t = &oa_tls;
+	uint64_t *s = t->rng, result, carry;
+	uint32_t gen = atomic_load_explicit(&id_fork_gen, memory_order_relaxed);
+
+	if (__builtin_expect(t->fork_gen != gen, 0))
+		id_seed(t, gen);
+	result = rotl(s[0] + s[3], 23) + s[0];
+	carry = s[1] << 17;
+	s[2] ^= s[0];
+	s[3] ^= s[1];
+	s[1] ^= s[2];
+	s[0] ^= s[3];
+	s[2] ^= carry;
+	s[3] = rotl(s[3], 45);
+	return result;
+}
+
+static uint64_t id_nonzero(void)
+{
+	uint64_t v;
+
+	do
+		v = oa_id_random();
+	while (__builtin_expect(!v, 0));
+	return v;
+}
+
+void oa_id_trace(uint8_t ret_id[16])
+{
+	uint64_t v[2] = { oa_id_random(), id_nonzero() };
+
+	memcpy(ret_id, v, 16);
+}
+
+void oa_id_span(uint8_t ret_id[8])
+{
+	uint64_t v = id_nonzero();
+
+	memcpy(ret_id, &v, 8);
+}
+
+void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
+{
+	static const char digits[16] = "0123456789abcdef";
+
+	for (unsigned i = 0; i < len; i++) {
+		ret_text[2 * i] = digits[bytes[i] >> 4];
+		ret_text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+}
+
+/* Value of a lower-case hex digit, 0xff for anything else. */
+static uint8_t hex_value(uint8_t c)
+{
+	if ((uint8_t)(c - '0') < 10)
+		return (uint8_t)(c - '0');
+	if ((uint8_t)(c - 'a') < 6)
+		return (uint8_t)(c - 'a' + 10);
+	return 0xff;
+}
+
+int oa_unhex(uint8_t *ret_bytes, const uint8_t *text, unsigned len)
+{
+	uint8_t bad = 0;
+
+	for (unsigned i = 0; i < len; i++) {
+		uint8_t hi = hex_value(text[2 * i]), lo = hex_value(text[2 * i + 1]);
+
+		bad |= hi | lo;
+		ret_bytes[i] = (uint8_t)(hi << 4 | (lo & 15));
+	}
+	return bad & 0xf0 ? -EINVAL : 0;
+}

@@ -1,0 +1,115 @@
+/* Multi-producer, single-consumer ring. A producer reserves whole slots by one compare-and-swap on `head`,
+ * copies its record, then publishes by storing the reserved position + 1 in the first slot's `seq`. The
+ * consumer clears `seq` of what it consumed before moving `tail`, so a slot of an older lap never looks
+ * published. */
+#include "core/ring.h"
+
+static uint32_t ring_slots_of(uint32_t bytes)
+{
+	return (bytes + OA_SLOT_BYTES - 1) / OA_SLOT_BYTES;
+}
+
+/* Never 0, and different for neighbouring laps. */
+static uint32_t ring_seq(uint64_t pos)
+{
+	return (uint32_t)(pos * 2 + 1);
+}
+
+static uint8_t *ring_slot(struct oa_ring *r, uint64_t pos)
+{
+	return r->mem + (pos & (r->slots - 1)) * OA_SLOT_BYTES;
+}
+
+static _Atomic uint32_t *ring_slot_seq(struct oa_ring *r, uint64_t pos)
+{
+	return (_Atomic uint32_t *)(void *)ring_slot(r, pos);
+}
+
+void oa_ring_init(struct oa_ring *r, uint32_t slots)
+{
+	r->slots = slots;
+}
+
+/* Copies len bytes to byte offset `at` of the record at pos, around the end where needed. */
+static void ring_copy_in(struct oa_ring *r, uint64_t pos, uint32_t at, const uint8_t *from, uint32_t len)
+{
+	size_t cap = (size_t)r->slots * OA_SLOT_BYTES;
+	size_t off = ((pos & (r->slots - 1)) * OA_SLOT_BYTES + at) % cap;
+	size_t first = cap - off < len ? cap - off : len;
+
+	memcpy(r->mem + off, from, first);
+	memcpy(r->mem, from + first, len - first);
+}
+
+bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
+{
+	uint32_t need = ring_slots_of(rec->bytes);
+	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	do {
+		uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+
+		if (head + need - tail > r->slots) {
+			atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
+			return false;
+		}
+	} while (!atomic_compare_exchange_weak_explicit(&r->head, &head, head + need, memory_order_relaxed,
+							memory_order_relaxed));
+	ring_copy_in(r, head, sizeof(rec->seq), (const uint8_t *)rec + sizeof(rec->seq),
+		     rec->bytes - sizeof(rec->seq));
+	atomic_store_explicit(ring_slot_seq(r, head), ring_seq(head), memory_order_release);
+	return true;
+}
+
+const struct oa_span *oa_ring_next(struct oa_ring *r, uint64_t *pos, struct oa_span_buf *scratch)
+{
+	const struct oa_span *s = (const void *)ring_slot(r, *pos);
+	uint32_t need;
+
+	if (atomic_load_explicit(ring_slot_seq(r, *pos), memory_order_acquire) != ring_seq(*pos))
+		return NULL;
+	need = ring_slots_of(s->bytes);
+	if ((*pos & (r->slots - 1)) + need > r->slots) {
+		size_t first = (r->slots - (*pos & (r->slots - 1))) * (size_t)OA_SLOT_BYTES;
+
+		memcpy(scratch->raw, s, first);
+		memcpy(scratch->raw + first, r->mem, s->bytes - first);
+		s = &scratch->s;
+	}
+	*pos += need;
+	return s;
+}
+
+void oa_ring_pop_to(struct oa_ring *r, uint64_t pos)
+{
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+
+	for (; tail < pos; tail++)
+		atomic_store_explicit(ring_slot_seq(r, tail), 0, memory_order_relaxed);
+	atomic_store_explicit(&r->tail, pos, memory_order_release);
+}
+
+const struct oa_span *oa_ring_peek(struct oa_ring *r, struct oa_span_buf *scratch)
+{
+	uint64_t pos = oa_ring_begin(r);
+
+	return oa_ring_next(r, &pos, scratch);
+}
+
+void oa_ring_pop(struct oa_ring *r)
+{
+	uint64_t tail = oa_ring_begin(r);
+	const struct oa_span *s = (const void *)ring_slot(r, tail);
+
+	oa_ring_pop_to(r, tail + ring_slots_of(s->bytes));
+}
+
+bool oa_ring_stalled(const struct oa_ring *r)
+{
+	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+	struct oa_ring *ring = (struct oa_ring *)(uintptr_t)r;
+
+	if (atomic_load_explicit(&r->head, memory_order_relaxed) == tail)
+		return false;
+	return atomic_load_explicit(ring_slot_seq(ring, tail), memory_order_acquire) != ring_seq(tail);
+}

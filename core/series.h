@@ -1,0 +1,89 @@
+#pragma once
+/* Metric series of a process tree, in shared memory: an open-addressed table keyed by instrument and
+ * packed labels. Writers are the side threads of all processes of the tree; readers render a scrape.
+ * All words are atomic, a claimed entry is published by its state; no locks. Counters only grow. */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+#include "core/limits.h"
+
+enum oa_instrument {
+#define OA_INSTRUMENT(id, name, unit, bounds, help) OA_INS_##id,
+#include "core/instruments.def"
+#undef OA_INSTRUMENT
+	OA_INS_COUNT,
+};
+
+#define OA_BOUNDS_MAX 14
+
+struct oa_instrument_info {
+	const char *name;  /* "http.server.request.duration" */
+	const char *unit;  /* "s", "By" */
+	const char *help;
+	const double *bounds; /* OA_BOUNDS_MAX upper bounds, in the unit */
+	unsigned bounds_count;
+};
+extern const struct oa_instrument_info oa_instruments[OA_INS_COUNT];
+
+struct oa_exemplar {
+	_Atomic uint32_t seq;   /* odd while written; a reader that sees it change skips the exemplar */
+	uint8_t trace_id[16];
+	uint8_t span_id[8];
+	uint64_t value;         /* as recorded: nanoseconds or bytes */
+	uint64_t unix_ns;
+};
+
+struct oa_series {
+	_Atomic uint32_t state; /* 0 free, 1 being claimed, 2 ready */
+	uint16_t instrument;
+	uint16_t labels_len;
+	uint64_t hash;
+	_Atomic uint64_t bucket[OA_BOUNDS_MAX + 1]; /* not cumulative */
+	_Atomic uint64_t sum;                       /* nanoseconds or bytes */
+	struct oa_exemplar exemplar[OA_BOUNDS_MAX + 1];
+	uint8_t labels[OA_LABELS_BYTES];            /* repeated { u8 enum oa_label, u8 0, u16 length, text } */
+};
+
+enum oa_label {
+#define OA_LABEL(id, name, prom) OA_LABEL_##id,
+#include "core/labels.def"
+#undef OA_LABEL
+	OA_LABEL_COUNT,
+};
+
+struct oa_label_info {
+	const char *name; /* "http.request.method" */
+	const char *prom; /* "http_request_method" */
+};
+extern const struct oa_label_info oa_labels[OA_LABEL_COUNT];
+
+/* A label set under construction; appending in a fixed order makes equal sets equal bytes. */
+struct oa_label_set {
+	uint16_t len;
+	bool overflow; /* did not fit: the caller uses the overflow series */
+	uint8_t bytes[OA_LABELS_BYTES];
+};
+void oa_label_add(struct oa_label_set *set, enum oa_label label, struct oa_bytes value);
+/* Walks a packed set: *pos starts at 0; returns false at the end. */
+bool oa_label_next(const uint8_t *labels, unsigned len, unsigned *pos, enum oa_label *ret_label,
+		   struct oa_bytes *ret_value);
+
+struct oa_series_table {
+	_Atomic uint32_t used;
+	_Atomic uint64_t overflowed; /* measurements that went to an overflow series */
+	struct oa_series entry[4096]; /* open addressing over twice OA_SERIES_MAX */
+};
+
+/* Adds one measurement. Past the limit the measurement goes to the instrument's overflow series (one label,
+ * otel.metric.overflow="true"), which always exists.
+ *
+ * limit     OTELAUTO_SERIES_LIMIT
+ * value     nanoseconds for unit s, bytes for unit By
+ * exemplar  trace and span id, or NULL
+ * runs on   side thread; locks: none; heap: no; blocks: no
+ */
+void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
+		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
+		      const uint8_t *span_id, uint64_t unix_ns);

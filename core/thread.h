@@ -1,0 +1,45 @@
+#pragma once
+/* All per-thread state that lives in thread-local storage: one struct of at most 64 bytes, initial-exec, so
+ * that no wrapper ever meets __tls_get_addr. Context state that is larger sits in conn/'s pool, by index. */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct oa_tls {
+	uintptr_t guard_sp;   /* 0: outside; else the frame that entered, see below */
+	uint32_t thread_idx;  /* conn/context.c: index + 1 of the thread's context state, 0 none */
+	uint32_t fork_gen;    /* generation the two fields around were made for */
+	uint64_t rng[4];      /* core/id.c; all zero: seed first */
+};
+
+extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));
+
+/* The library's own thread: never observed, for life. */
+#define OA_GUARD_SIDE_THREAD ((uintptr_t)1)
+
+/* Re-entry guard. It keeps the stack position of the frame that entered instead of a depth count: a longjmp,
+ * an exception or a cancelled thread that skipped oa_guard_leave() leaves a position below the current frame,
+ * which tells that it is stale. (On an alternate signal stack or a coroutine's stack the comparison may call a
+ * live entry stale; then we observe a nested call, which the connection's own lock turns into a no-op.) */
+struct oa_guard {
+	bool on;
+	int err;
+};
+
+bool oa_guard_stale(uintptr_t entered, uintptr_t now);
+
+static inline struct oa_guard oa_guard_enter(int err)
+{
+	uintptr_t now = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t was = oa_tls.guard_sp;
+
+	if (__builtin_expect(was != 0, 0) && !oa_guard_stale(was, now))
+		return (struct oa_guard){ false, err };
+	oa_tls.guard_sp = now;
+	return (struct oa_guard){ true, err };
+}
+
+static inline void oa_guard_leave(struct oa_guard *g)
+{
+	if (g->on)
+		oa_tls.guard_sp = 0;
+}

@@ -1,0 +1,299 @@
+/* Maps the shared memory of a process tree and hands out its slots and ring units. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/sys.h"
+#include "core/tree.h"
+
+#define TREE_MAGIC 0x31306f7475616f74ull /* "toauto01" */
+#define TREE_HEAD_BYTES ((sizeof(struct oa_tree) + 4095) & ~(size_t)4095)
+
+struct oa_tree *oa_tree;
+struct oa_proc *oa_self;
+
+static struct oa_proc tree_private_proc;
+static struct oa_ring *tree_private_ring[OA_SHARDS_MAX];
+static struct oa_ring *tree_private_queue;
+static struct oa_ring *tree_rings[OA_SHARDS_MAX]; /* own slot's, for the hot path */
+static unsigned tree_shards;
+static _Atomic int tree_claim_state; /* 0 no, 1 under way, 2 done */
+
+int oa_tree_map(void)
+{
+	static const uint32_t tries[] = { OA_UNITS, OA_UNITS / 4, 0 };
+
+	for (unsigned i = 0; i < sizeof(tries) / sizeof(*tries); i++) {
+		struct oa_tree *t = oa_sys_map(TREE_HEAD_BYTES + (size_t)tries[i] * OA_UNIT_BYTES, 1);
+
+		if (!t)
+			continue;
+		t->magic = TREE_MAGIC;
+		t->created_unix_ns = oa_unix_now_ns();
+		t->units = tries[i];
+		oa_tree = t;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static struct oa_ring *tree_unit_ring(int unit, unsigned half)
+{
+	uint8_t *base = (uint8_t *)oa_tree + TREE_HEAD_BYTES + (size_t)unit * OA_UNIT_BYTES;
+
+	return (struct oa_ring *)(void *)(base + half * (OA_UNIT_BYTES / 2));
+}
+
+static int tree_unit_take(unsigned owner)
+{
+	for (uint32_t i = 0; i < oa_tree->units; i++) {
+		uint32_t want = 0;
+
+		if (atomic_compare_exchange_strong(&oa_tree->unit_owner[i], &want, owner + 1))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void tree_unit_free(int unit)
+{
+	if (unit < 0)
+		return;
+	/* The next owner expects zeroed rings; this also gives the memory back. */
+	oa_sys3(SYS_madvise, tree_unit_ring(unit, 0), OA_UNIT_BYTES, MADV_REMOVE);
+	atomic_store(&oa_tree->unit_owner[unit], 0);
+}
+
+/* CPUs this process may use, by its own affinity; one system call. */
+static unsigned tree_cpu_count(void)
+{
+	unsigned long mask[16] = { 0 };
+	long bytes = oa_sys3(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	unsigned count = 0;
+
+	for (long i = 0; i < bytes / (long)sizeof(long); i++)
+		count += (unsigned)__builtin_popcountl(mask[i]);
+	return count ? count : 1;
+}
+
+static void tree_uuid4(uint8_t id[16])
+{
+	oa_id_trace(id);
+	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+}
+
+static struct oa_ring *tree_ring_private(struct oa_ring **slot, uint32_t slots)
+{
+	struct oa_ring *r = *slot;
+
+	if (!r)
+		r = oa_sys_map(OA_RING_BYTES(slots), 0);
+	if (r) {
+		/* After fork it is a copy of the parent's: start empty, by fresh zero pages. */
+		oa_sys3(SYS_madvise, r, OA_RING_BYTES(slots), MADV_DONTNEED);
+		oa_ring_init(r, slots);
+	}
+	*slot = r;
+	return r;
+}
+
+static void tree_rings_shared(struct oa_proc *p, unsigned owner)
+{
+	for (unsigned i = 0; i < p->shards; i += 2) {
+		int unit = p->ring_unit[i / 2] = (int16_t)tree_unit_take(owner);
+
+		if (unit >= 0) {
+			oa_ring_init(tree_unit_ring(unit, 0), OA_RING_SLOTS);
+			oa_ring_init(tree_unit_ring(unit, 1), OA_RING_SLOTS);
+		}
+	}
+	p->queue_unit = (int16_t)tree_unit_take(owner);
+	if (p->queue_unit >= 0)
+		oa_ring_init(tree_unit_ring(p->queue_unit, 0), OA_QUEUE_SLOTS);
+}
+
+static struct oa_proc *tree_slot_take(unsigned *ret_index)
+{
+	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
+		uint32_t want = OA_PROC_FREE;
+
+		if (atomic_compare_exchange_strong(&oa_tree->procs[i].state, &want, OA_PROC_CLAIMED)) {
+			*ret_index = i;
+			return &oa_tree->procs[i];
+		}
+	}
+	return NULL;
+}
+
+static void tree_proc_setup(struct oa_proc *p)
+{
+	uint32_t pid = (uint32_t)oa_sys0(SYS_getpid);
+	unsigned cpus = tree_cpu_count();
+
+	p->id = (struct oa_proc_id){ .pid = pid, .ppid = (uint32_t)oa_sys0(SYS_getppid),
+				     .start_unix_ns = oa_unix_now_ns() };
+	tree_uuid4(p->id.instance_id);
+	atomic_store(&p->pid, pid);
+	atomic_store(&p->start_ticks, 0); /* the side thread learns it */
+	p->shards = (uint16_t)(cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
+	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
+	p->queue_unit = -1;
+	memset((void *)p->active_server, 0, sizeof(p->active_server));
+	memset((void *)p->active_client, 0, sizeof(p->active_client));
+}
+
+struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i)
+{
+	if (i >= p->shards)
+		return NULL;
+	if (p->ring_unit[i / 2] >= 0)
+		return tree_unit_ring(p->ring_unit[i / 2], i & 1);
+	return p == oa_self ? tree_private_ring[i] : NULL;
+}
+
+struct oa_ring *oa_proc_queue(struct oa_proc *p)
+{
+	if (p->queue_unit >= 0)
+		return tree_unit_ring(p->queue_unit, 0);
+	return p == oa_self ? tree_private_queue : NULL;
+}
+
+/* Every shard has a ring after this, or the process records nothing. */
+static void tree_cache_rings(struct oa_proc *p)
+{
+	for (unsigned i = 0; i < p->shards; i++) {
+		tree_rings[i] = oa_proc_ring(p, i);
+		if (!tree_rings[i])
+			tree_rings[i] = tree_ring_private(&tree_private_ring[i], OA_RING_SLOTS);
+	}
+	if (p->queue_unit < 0)
+		tree_ring_private(&tree_private_queue, OA_QUEUE_SLOTS);
+	tree_shards = p->shards;
+}
+
+int oa_tree_claim(void)
+{
+	int want = 0;
+	unsigned index = 0;
+	struct oa_proc *p;
+
+	if (atomic_load_explicit(&tree_claim_state, memory_order_acquire) == 2)
+		return 0;
+	if (!oa_tree)
+		return -ENOMEM;
+	if (!atomic_compare_exchange_strong(&tree_claim_state, &want, 1))
+		return want == 2 ? 0 : -EAGAIN;
+	p = tree_slot_take(&index);
+	if (!p) {
+		p = &tree_private_proc;
+		atomic_store(&p->state, OA_PROC_CLAIMED);
+	}
+	tree_proc_setup(p);
+	if (p != &tree_private_proc)
+		tree_rings_shared(p, index);
+	oa_self = p;
+	tree_cache_rings(p);
+	atomic_store(&p->state, OA_PROC_LIVE);
+	atomic_store_explicit(&tree_claim_state, 2, memory_order_release);
+	return 0;
+}
+
+void oa_tree_forget(void)
+{
+	oa_self = NULL;
+	tree_shards = 0;
+	atomic_store(&tree_claim_state, 0);
+}
+
+int oa_tree_retire_ring(unsigned shard)
+{
+	struct oa_ring *r = oa_sys_map(OA_RING_BYTES(OA_RING_SLOTS), 0);
+
+	if (!r)
+		return -ENOMEM;
+	oa_ring_init(r, OA_RING_SLOTS);
+	tree_private_ring[shard] = r;
+	/* Both shards of the unit become private: a unit is given back whole. */
+	if (oa_self->ring_unit[shard / 2] >= 0) {
+		struct oa_ring *twin = tree_unit_ring(oa_self->ring_unit[shard / 2], (shard & 1) ^ 1);
+
+		tree_private_ring[shard ^ 1] = twin;
+		oa_self->ring_unit[shard / 2] = -1; /* the unit itself leaks: a producer may still write to it */
+	}
+	__atomic_store_n(&tree_rings[shard], r, __ATOMIC_RELEASE);
+	return 0;
+}
+
+bool oa_tree_push(const struct oa_span *rec)
+{
+	unsigned shards = tree_shards;
+	int cpu;
+
+	if (__builtin_expect(!shards, 0))
+		return false;
+	cpu = sched_getcpu();
+	return oa_ring_push(tree_rings[(unsigned)(cpu < 0 ? 0 : cpu) % shards], rec);
+}
+
+/* Field 22 (start time) and 3 (state) of /proc/<pid>/stat; the command in between may hold anything. */
+static bool tree_proc_stat(uint32_t pid, char *ret_state, uint64_t *ret_ticks)
+{
+	char path[32] = "/proc/", buf[1024], digits[12], *p;
+	unsigned n = 0, at = 6;
+
+	do
+		digits[n++] = (char)('0' + pid % 10);
+	while ((pid /= 10));
+	while (n)
+		path[at++] = digits[--n];
+	memcpy(path + at, "/stat", 6);
+	if (oa_sys_read_file(path, buf, sizeof(buf)) <= 0)
+		return false;
+	p = strrchr(buf, ')');
+	if (!p || !p[1] || !p[2])
+		return false;
+	*ret_state = p[2];
+	p += 2;
+	for (unsigned field = 3; field < 22 && *p; p++)
+		field += *p == ' ';
+	*ret_ticks = 0;
+	while (*p >= '0' && *p <= '9')
+		*ret_ticks = *ret_ticks * 10 + (uint64_t)(*p++ - '0');
+	return true;
+}
+
+bool oa_proc_dead(const struct oa_proc *p)
+{
+	uint32_t pid = atomic_load(&p->pid);
+	uint64_t ticks, known = atomic_load(&p->start_ticks);
+	char state;
+
+	if (oa_sys2(SYS_kill, pid, 0) == -ESRCH)
+		return true;
+	if (!tree_proc_stat(pid, &state, &ticks))
+		return false;
+	return state == 'Z' || state == 'X' || (known && ticks != known);
+}
+
+uint64_t oa_proc_ticks(uint32_t pid)
+{
+	uint64_t ticks = 0;
+	char state;
+
+	return tree_proc_stat(pid, &state, &ticks) ? ticks : 0;
+}
+
+void oa_proc_release(struct oa_proc *p)
+{
+	for (unsigned i = 0; i < OA_SHARDS_MAX / 2; i++)
+		tree_unit_free(p->ring_unit[i]);
+	tree_unit_free(p->queue_unit);
+	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
+	p->queue_unit = -1;
+	atomic_store(&p->pid, 0);
+	atomic_store(&p->state, OA_PROC_FREE);
+}

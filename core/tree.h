@@ -1,0 +1,106 @@
+#pragma once
+/* The memory a pre-fork tree of processes shares: an anonymous mapping made at activation, before the
+ * first fork. It holds one slot per process, the metric series of the whole tree (so one scrape shows
+ * every worker and nothing goes backwards when one exits), and the rings (so the spans of a worker that
+ * was killed are not lost). Everything in it is atomic words; nothing is ever locked across processes. */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/limits.h"
+#include "core/ring.h"
+#include "core/series.h"
+#include "core/stats.h"
+
+enum oa_proc_state {
+	OA_PROC_FREE,
+	OA_PROC_CLAIMED, /* being set up */
+	OA_PROC_LIVE,
+	OA_PROC_ORPHAN,  /* its process is gone, its rings are being emptied by the leader */
+};
+
+/* Who a batch of spans comes from: the process that made them, dead or alive. */
+struct oa_proc_id {
+	uint32_t pid;
+	uint32_t ppid;
+	uint64_t start_unix_ns;   /* of the process */
+	uint8_t instance_id[16];  /* service.instance.id, UUID v4 */
+};
+
+/* One process. Counters stay when the process goes and the next owner of the slot counts on, so sums
+ * over all slots never fall; gauges (active) are only meant for LIVE slots and are zeroed at claim. */
+struct oa_proc {
+	_Atomic uint32_t state; /* enum oa_proc_state */
+	_Atomic uint32_t pid;
+	_Atomic uint64_t start_ticks; /* field 22 of /proc/<pid>/stat: tells a reused pid */
+	struct oa_proc_id id;
+	int16_t ring_unit[OA_SHARDS_MAX / 2]; /* index of its units, -1 none; two shards a unit */
+	int16_t queue_unit;
+	uint16_t shards;
+	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
+	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */
+	_Atomic int64_t active_client[OA_METHOD_COUNT][2];
+	_Atomic uint64_t usage[OA_USAGE_COUNT];      /* written by the owner's side thread every second */
+	_Atomic uint64_t usage_base[OA_USAGE_COUNT]; /* of former owners: cumulative ones only */
+};
+
+struct oa_tree {
+	uint64_t magic;
+	uint64_t created_unix_ns;
+	_Atomic uint32_t leader_pid;      /* process whose side thread serves the endpoint; 0 none */
+	_Atomic uint64_t leader_ticks;
+	_Atomic uint32_t port;            /* port of the endpoint, once bound: kept by later leaders */
+	_Atomic uint32_t yield_port;      /* a process of the tree wants this port for itself */
+	uint32_t units;                   /* how many ring units were mapped */
+	_Atomic uint32_t unit_owner[OA_UNITS]; /* index+1 of the owning proc slot, 0 free */
+	struct oa_proc procs[OA_PROCS_MAX];
+	struct oa_series_table series;
+	/* the units follow, page-aligned: oa_tree_unit() */
+};
+
+/* The mapping, NULL before activation. One for life, inherited by forked children. */
+extern struct oa_tree *oa_tree;
+
+/* This process' slot; NULL until claimed (first exchange of the process) or when all are taken, in
+ * which case a private one is used: oa_self is never NULL after oa_tree_claim(). */
+extern struct oa_proc *oa_self;
+
+/* Maps the tree: with all units, else fewer, else without (private rings).
+ * returns 0 or -errno (no memory at all: the library stays inert).
+ * runs on   host thread, once per tree; signal-safe: yes; heap: no */
+int oa_tree_map(void);
+
+/* Takes a slot for this process and its rings. Idempotent; several threads may call it.
+ * runs on   host thread or side thread; signal-safe: yes; locks: none (bounded CAS); heap: no (may mmap) */
+int oa_tree_claim(void);
+
+/* Forgets the inherited slot (in the child after fork). */
+void oa_tree_forget(void);
+
+/* True when the process of the slot no longer exists (pid gone or reused).
+ * runs on   side thread (reads /proc) */
+bool oa_proc_dead(const struct oa_proc *p);
+
+/* Start time of a live process in clock ticks since boot, 0 unknown. The side thread stores its own in
+ * oa_self->start_ticks. */
+uint64_t oa_proc_ticks(uint32_t pid);
+
+/* Ring of shard `i` of a slot, NULL when it has none. Own slot: private fall-back ring included. */
+struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i);
+
+/* Queue of finished spans of a slot, NULL when it has none. */
+struct oa_ring *oa_proc_queue(struct oa_proc *p);
+
+/* Gives a dead slot back: units freed, counters kept. The caller has emptied its rings.
+ * runs on   side thread of the leader */
+void oa_proc_release(struct oa_proc *p);
+
+/* Replaces the ring of one of our own shards whose oldest record never got finished (its producer was killed or
+ * jumped away): a new private ring takes over, the old one stays mapped. returns 0 or -ENOMEM.
+ * runs on   side thread */
+int oa_tree_retire_ring(unsigned shard);
+
+/* Pushes one record to the ring of the CPU this thread runs on.
+ * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: no */
+bool oa_tree_push(const struct oa_span *rec);

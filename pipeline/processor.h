@@ -1,0 +1,17 @@
+#pragma once
+/* What happens to a record between the ring and the exporters, in the order of processors.def. */
+#include "core/span.h"
+#include "core/tree.h"
+
+struct oa_processor {
+	const char *name;
+	int (*open)(void);
+	/* May add texts to the record. returns 0, or -ECANCELED: later processors do not see it. */
+	int (*on_span)(struct oa_span_buf *span, const struct oa_proc_id *who);
+	void (*on_tick)(uint64_t now_ns); /* every turn of the side thread */
+	bool (*busy)(void);               /* something is under way that a flush waits for */
+	void (*flush)(void);
+	void (*forget)(void);             /* child after fork */
+};
+
+extern const struct oa_processor *const oa_processors[];

@@ -1,0 +1,71 @@
+#pragma once
+/* What conn/ asks of a protocol parser: bytes of one direction in, events out. Parsers are pure: no fd,
+ * clock, heap, globals or logging, and signal-safe. conn/ keeps bytes a parser did not take and offers
+ * them again with more behind them, so a parser only ever sees whole units (a header block, a chunk line). */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+
+enum oa_dir { OA_DIR_REQUEST, OA_DIR_RESPONSE };
+
+enum oa_event_type {
+	OA_EVENT_REQUEST,  /* a request's header is complete: u.head */
+	OA_EVENT_RESPONSE, /* a response's header is complete (1xx too): u.head */
+	OA_EVENT_BODY,     /* u.body_bytes of payload (chunk framing not counted) */
+	OA_EVENT_END,      /* the message is complete */
+	OA_EVENT_UPGRADED, /* the rest of the connection is no longer this protocol */
+};
+
+struct oa_event {
+	enum oa_event_type type;
+	uint32_t stream; /* 0 where a connection has only one at a time */
+	union {
+		const struct oa_http_head *head;
+		uint64_t body_bytes;
+	} u;
+};
+
+typedef void oa_event_fn(void *ctx, const struct oa_event *ev);
+
+/* Answers a response parser needs about the request it answers. */
+struct oa_request_note {
+	bool head;    /* HEAD: no body whatever the header says */
+	bool connect; /* CONNECT: 2xx turns the connection into a tunnel */
+	bool known;   /* false: nothing is known (response without a request we saw) */
+};
+typedef struct oa_request_note oa_request_note_fn(void *ctx);
+
+struct oa_sink {
+	oa_event_fn *event;
+	oa_request_note_fn *request_note; /* asked once per final response header */
+	void *ctx;
+};
+
+#define OA_PROTO_HTTP 0x1u /* events carry struct oa_http_head */
+
+enum oa_detect { OA_DETECT_NO, OA_DETECT_MORE, OA_DETECT_YES };
+
+struct oa_proto {
+	const char *name;
+	uint16_t state_bytes; /* per direction, zeroed before the first call */
+	uint16_t flags;
+	/* First bytes of one direction of a connection. MORE: could be, too short to tell. */
+	enum oa_detect (*detect)(enum oa_dir dir, struct oa_bytes in);
+	/* Feeds bytes of one direction.
+	 *
+	 * in        borrowed; starts where the last call stopped taking
+	 * returns   bytes taken (maybe 0: the rest comes again with more behind it)
+	 *           -EPROTO not this protocol any more: the connection is left alone from now on
+	 *           -E2BIG  a unit passed its limit: likewise
+	 * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: no; frame <= 512 bytes
+	 */
+	long (*feed)(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink);
+	/* The direction ended (EOF). Emits END when that completes a close-delimited message.
+	 * returns 0, or -EPROTO when it ended in the middle of a message */
+	int (*close)(void *state, enum oa_dir dir, const struct oa_sink *sink);
+};
+
+/* All parsers in asking order, NULL at the end (proto/protocols.def). */
+extern const struct oa_proto *const oa_protos[];
