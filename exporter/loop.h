@@ -1,0 +1,57 @@
+#pragma once
+/* The side thread's event loop and the descriptors it owns. Shared by what delivers: http_post.c (through
+ * curl) and scrape.c (through evhttp on oa_loop_base()). oa_loop_open, _turn, _forget and _base are in
+ * exporter.h.
+ *
+ * Hosts close descriptors that are not theirs and reuse the numbers (FAILURE-MODES rows 48-50). So ours are
+ * moved to high numbers, remembered by identity, and looked at before every turn: one that is no longer ours
+ * is forgotten, never closed, written or read. All of it runs on the side thread.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OA_LOOP_FDS_MAX 8 /* listener, its connection, curl's one or two, a name server's */
+
+/* A descriptor of ours was taken away. `fd` may be somebody else's by now: unhook it from the loop without
+ * touching it (bufferevent_setfd(bev, -1), event_del; no close, shutdown, send). Called from within
+ * oa_loop_turn(), before any I/O of that turn. */
+typedef void oa_loop_lost_fn(void *arg, int fd);
+
+/* Opens a socket: close-on-exec, non-blocking, a high number, registered.
+ *
+ * lost      may be NULL: then ask oa_loop_fd_check() before each use
+ * returns   the descriptor, or -errno (-EMFILE: OA_LOOP_FDS_MAX are open already)
+ * runs on   side thread; locks: none; heap: no; blocks: no
+ */
+int oa_loop_fd_open(int domain, int type, int protocol, oa_loop_lost_fn *lost, void *arg);
+
+/* The same for a descriptor that exists, say from a raw accept4: it is moved, the number given is closed in
+ * any case, also when this fails. returns the new number or -errno */
+int oa_loop_fd_adopt(int fd, oa_loop_lost_fn *lost, void *arg);
+
+/* True while `fd` is one of ours and still the same file (two loads and one fstat). */
+bool oa_loop_fd_check(int fd);
+
+/* Forgets the descriptor, and closes it if it is still ours. */
+void oa_loop_fd_close(int fd);
+
+/* -- loop_fd.c to loop.c -- */
+/* Looks at all of them and calls `lost` for those that are gone. */
+void oa_loop_fd_verify(void);
+/* Child after fork: closes its copies of those that are still ours, forgets all. */
+void oa_loop_fd_forget(void);
+
+/* -- loop_curl.c -- */
+
+/* A transfer ended. code: CURLcode; OA_CURL_LOST: its connection was taken away by the host and the handle
+ * leaked on purpose: do not touch it again, make a new one. */
+#define OA_CURL_LOST (-1)
+typedef void oa_curl_done_fn(void *easy, int code, void *arg);
+
+/* Starts a transfer in the loop; at most one at a time. arg comes back in done. returns 0 or -errno */
+int oa_curl_start(void *easy, oa_curl_done_fn *done, void *arg);
+/* Takes a transfer out before it is done; done is not called. */
+void oa_curl_cancel(void *easy);
+/* Sets the options of an easy handle that make curl use sockets of ours. */
+void oa_curl_own_sockets(void *easy);
+void oa_curl_forget(void);
