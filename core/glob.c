@@ -1,5 +1,6 @@
-#include "core/config.h"
 #include "core/bytes.h"
+#include "core/config.h"
+#include "core/config_value.h"
 
 /* Greedy with one point to come back to: linear in practice, no recursion whatever the pattern. */
 static bool glob_match(struct oa_bytes pattern, struct oa_bytes text)
@@ -33,18 +34,10 @@ bool oa_glob_match(const char *pattern, const char *text)
 
 bool oa_glob_list_match(const char *list, const char *name)
 {
-	struct oa_bytes text = oa_bytes_str(name), rest = oa_bytes_str(list);
+	struct oa_bytes text = oa_bytes_str(name), rest = oa_bytes_str(list), item;
 
-	while (rest.len) {
-		const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
-		size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
-		struct oa_bytes item = oa_bytes_trim(oa_bytes(rest.ptr, len));
-
+	while (oa_value_next_item(&rest, &item))
 		if (item.len && glob_match(item, text))
 			return true;
-		len += comma != NULL;
-		rest.ptr += len;
-		rest.len -= len;
-	}
 	return false;
 }
