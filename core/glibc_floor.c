@@ -1,0 +1,237 @@
+/* Names whose only or newest version would need a young glibc: a direct import of one makes the loader
+ * refuse to start every program under an older one. Most are looked up at first use, in the symbol tables
+ * of the libraries that are loaded; the rest are system calls. */
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/glibc_floor.h"
+#include "core/sys.h"
+#include "core/wrap.h"
+
+struct floor_tables {
+	const ElfW(Sym) *symbols;
+	const char *strings;
+	const ElfW(Half) *versions;
+	const uint32_t *gnu_hash;
+};
+
+struct floor_search {
+	const char *name;
+	void *found;
+};
+
+static bool floor_is_libc(const char *path)
+{
+	static const char *const names[] = { "libc.so.6", "libpthread.so.0", "libdl.so.2" };
+	const char *slash = strrchr(path, '/');
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(slash ? slash + 1 : path, names[i]))
+			return true;
+	return false;
+}
+
+static struct floor_tables floor_tables_of(const struct dl_phdr_info *object)
+{
+	struct floor_tables t = { 0 };
+	const ElfW(Dyn) *dyn = NULL;
+
+	for (unsigned i = 0; i < object->dlpi_phnum; i++)
+		if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
+			dyn = (const void *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+	for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
+		/* glibc has relocated these in place. */
+		const void *at = (const void *)dyn->d_un.d_ptr;
+
+		switch (dyn->d_tag) {
+		case DT_SYMTAB: t.symbols = at; break;
+		case DT_STRTAB: t.strings = at; break;
+		case DT_VERSYM: t.versions = at; break;
+		case DT_GNU_HASH: t.gnu_hash = at; break;
+		}
+	}
+	return t;
+}
+
+static uint32_t floor_hash(const char *name)
+{
+	uint32_t hash = 5381;
+
+	while (*name)
+		hash = hash * 33 + (unsigned char)*name++;
+	return hash;
+}
+
+/* A symbol's default version is the one without the "hidden" bit. */
+static bool floor_matches(const struct floor_tables *t, uint32_t i, const char *name)
+{
+	const ElfW(Sym) *symbol = &t->symbols[i];
+
+	return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+	       !(t->versions && t->versions[i] & 0x8000) && !strcmp(t->strings + symbol->st_name, name);
+}
+
+static const ElfW(Sym) *floor_look_up(const struct floor_tables *t, const char *name)
+{
+	uint32_t bucket_count = t->gnu_hash[0], first = t->gnu_hash[1], bloom_words = t->gnu_hash[2];
+	const uint32_t *buckets = t->gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+	const uint32_t *chain = buckets + bucket_count;
+	uint32_t hash = floor_hash(name);
+	uint32_t i = buckets[hash % bucket_count];
+
+	if (i < first)
+		return NULL;
+	do {
+		if ((chain[i - first] | 1) == (hash | 1) && floor_matches(t, i, name))
+			return &t->symbols[i];
+	} while (!(chain[i++ - first] & 1));
+	return NULL;
+}
+
+static int floor_search_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+{
+	struct floor_search *search = arg;
+	struct floor_tables t;
+	const ElfW(Sym) *symbol;
+
+	if (!floor_is_libc(object->dlpi_name))
+		return 0;
+	t = floor_tables_of(object);
+	symbol = t.symbols && t.strings && t.gnu_hash ? floor_look_up(&t, search->name) : NULL;
+	if (symbol)
+		search->found = (void *)(object->dlpi_addr + symbol->st_value);
+	return search->found != NULL;
+}
+
+void *oa_floor_find(const char *name)
+{
+	struct floor_search search = { .name = name };
+
+	dl_iterate_phdr(floor_search_object, &search);
+	return search.found;
+}
+
+/* Remembers what was found; a library that is missing now may be loaded later. */
+static void *floor_cached(_Atomic(void *) *cache, const char *name)
+{
+	void *function = atomic_load_explicit(cache, memory_order_acquire);
+
+	if (!function) {
+		function = oa_floor_find(name);
+		atomic_store_explicit(cache, function, memory_order_release);
+	}
+	return function;
+}
+
+/* Calls the real function, or gives `otherwise` where there is none. */
+#define FLOOR_CALL(x, otherwise, ...) \
+	({ \
+		static _Atomic(void *) cache_; \
+		__typeof__(&x) real_ = (__typeof__(&x))floor_cached(&cache_, #x); \
+		real_ ? real_(__VA_ARGS__) : (otherwise); \
+	})
+
+/* RTLD_NEXT goes by the address of the caller: this object, as for a direct call. */
+void *__wrap_dlsym(void *restrict handle, const char *restrict name)
+{
+	return FLOOR_CALL(dlsym, NULL, handle, name);
+}
+
+void *__wrap_dlvsym(void *restrict handle, const char *restrict name, const char *restrict version)
+{
+	return FLOOR_CALL(dlvsym, NULL, handle, name, version);
+}
+
+void *__wrap_dlopen(const char *path, int flags) { return FLOOR_CALL(dlopen, NULL, path, flags); }
+int __wrap_dlclose(void *handle) { return FLOOR_CALL(dlclose, -1, handle); }
+char *__wrap_dlerror(void) { return FLOOR_CALL(dlerror, NULL); }
+int __wrap_dladdr(const void *at, Dl_info *ret_info) { return FLOOR_CALL(dladdr, 0, at, ret_info); }
+
+int __wrap_pthread_create(pthread_t *restrict ret_thread, const pthread_attr_t *restrict attr,
+			  void *(*body)(void *), void *restrict arg)
+{
+	return FLOOR_CALL(pthread_create, ENOSYS, ret_thread, attr, body, arg);
+}
+
+int __wrap_pthread_detach(pthread_t thread) { return FLOOR_CALL(pthread_detach, ENOSYS, thread); }
+
+int __wrap_pthread_setname_np(pthread_t thread, const char *name)
+{
+	return FLOOR_CALL(pthread_setname_np, ENOSYS, thread, name);
+}
+
+int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes)
+{
+	return FLOOR_CALL(pthread_attr_setstacksize, ENOSYS, attr, bytes);
+}
+
+int __wrap_pthread_attr_getstack(const pthread_attr_t *restrict attr, void **restrict ret_at,
+				 size_t *restrict ret_bytes)
+{
+	return FLOOR_CALL(pthread_attr_getstack, ENOSYS, attr, ret_at, ret_bytes);
+}
+
+int __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *ret_attr)
+{
+	return FLOOR_CALL(pthread_getattr_np, ENOSYS, thread, ret_attr);
+}
+
+/* The kernel's set of signals is the first 8 bytes of sigset_t. Like libc, leaves the two signals that
+ * libc uses itself (32 and 33) unblocked. */
+int __wrap_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *restrict ret_old)
+{
+	static const uint64_t libcs_own = 3ull << 31;
+	uint64_t mask = 0;
+
+	if (set)
+		memcpy(&mask, set, sizeof(mask));
+	if (how != SIG_UNBLOCK)
+		mask &= ~libcs_own;
+	return (int)-oa_sys4(SYS_rt_sigprocmask, how, set ? &mask : NULL, ret_old, sizeof(mask));
+}
+
+ssize_t __wrap_getrandom(void *buf, size_t bytes, unsigned int flags)
+{
+	long result = oa_sys3(SYS_getrandom, buf, bytes, flags);
+
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+void __wrap_arc4random_buf(void *buf, size_t bytes)
+{
+	char *at = buf;
+
+	while (bytes) {
+		long n = oa_sys3(SYS_getrandom, at, bytes < 256 ? bytes : 256, 0);
+
+		if (n <= 0 && n != -EINTR)
+			return; /* no such call here: only libevent's name lookup, which we do not use, asks */
+		if (n > 0) {
+			at += n;
+			bytes -= (size_t)n;
+		}
+	}
+}
+
+uint32_t __wrap_arc4random(void)
+{
+	uint32_t value;
+
+	__wrap_arc4random_buf(&value, sizeof(value));
+	return value;
+}
+
+void __wrap_explicit_bzero(void *at, size_t bytes)
+{
+	memset(at, 0, bytes);
+	__asm__ volatile("" : : "r"(at) : "memory");
+}
+
+pid_t __wrap_gettid(void) { return (pid_t)oa_sys0(SYS_gettid); }

@@ -1,0 +1,157 @@
+/* Functions of the third parties that would read the host's environment, change its signals, take one of
+ * libc's locks (a host that forks meanwhile leaves it locked in the child), or end the process. */
+#include <errno.h>
+
+#include "core/civil_time.h"
+#include "core/sys.h"
+#include "core/wrap.h"
+
+char *__wrap_getenv(const char *name) { return NULL; }
+char *__wrap_secure_getenv(const char *name) { return NULL; }
+
+struct tm *__wrap_gmtime_r(const time_t *restrict seconds, struct tm *restrict ret_date)
+{
+	int result = oa_civil_from_unix(*seconds, ret_date);
+
+	if (result == 0)
+		return ret_date;
+	errno = -result;
+	return NULL;
+}
+
+struct tm *__wrap_gmtime(const time_t *seconds)
+{
+	static struct tm date; /* side thread only */
+
+	return __wrap_gmtime_r(seconds, &date);
+}
+
+struct tm *__wrap_localtime_r(const time_t *restrict seconds, struct tm *restrict ret_date)
+{
+	return __wrap_gmtime_r(seconds, ret_date);
+}
+
+struct tm *__wrap_localtime(const time_t *seconds) { return __wrap_gmtime(seconds); }
+
+/* libc's texts are translated, under a lock. strerrorname_np() would do but is too new. */
+int __wrap___xpg_strerror_r(int error, char *text, size_t bytes)
+{
+	static const char prefix[] = "errno ";
+	char whole[sizeof(prefix) + 10];
+	char *at = whole + sizeof(whole);
+	unsigned int left = error < 0 ? 0u : (unsigned int)error;
+
+	*--at = '\0';
+	do
+		*--at = (char)('0' + left % 10);
+	while (left /= 10);
+	at -= sizeof(prefix) - 1;
+	memcpy(at, prefix, sizeof(prefix) - 1);
+	if ((size_t)(whole + sizeof(whole) - at) > bytes)
+		return ERANGE;
+	memcpy(text, at, (size_t)(whole + sizeof(whole) - at));
+	return 0;
+}
+
+char *__wrap_strerror(int error)
+{
+	static char text[32]; /* side thread only */
+
+	__wrap___xpg_strerror_r(error, text, sizeof(text));
+	return text;
+}
+
+/* Names are looked up by c-ares; the system's way loads libraries and takes locks. */
+const char *__wrap_gai_strerror(int error) { return "name lookup failed"; }
+
+int __wrap_getaddrinfo(const char *restrict node, const char *restrict service,
+		       const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
+{
+	return EAI_FAIL;
+}
+
+void __wrap_freeaddrinfo(struct addrinfo *list) {}
+
+int __wrap_getnameinfo(const struct sockaddr *restrict address, socklen_t bytes, char *restrict host,
+		       socklen_t host_bytes, char *restrict service, socklen_t service_bytes, int flags)
+{
+	return EAI_FAIL;
+}
+
+struct hostent *__wrap_gethostbyname(const char *name) { return NULL; }
+
+int __wrap_gethostbyname_r(const char *restrict name, struct hostent *restrict entry, char *restrict buf,
+			   size_t bytes, struct hostent **restrict ret_entry, int *restrict ret_error)
+{
+	*ret_entry = NULL;
+	*ret_error = NO_RECOVERY;
+	return ENOENT;
+}
+
+struct servent *__wrap_getservbyname(const char *name, const char *proto) { return NULL; }
+
+int __wrap_getservbyname_r(const char *restrict name, const char *restrict proto, struct servent *restrict entry,
+			   char *restrict buf, size_t bytes, struct servent **restrict ret_entry)
+{
+	*ret_entry = NULL;
+	return ENOENT;
+}
+
+int __wrap_getservbyport_r(int port, const char *restrict proto, struct servent *restrict entry,
+			   char *restrict buf, size_t bytes, struct servent **restrict ret_entry)
+{
+	*ret_entry = NULL;
+	return ENOENT;
+}
+
+struct protoent *__wrap_getprotobynumber(int number) { return NULL; }
+
+int __wrap_getifaddrs(struct ifaddrs **ret_list)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+void __wrap_freeifaddrs(struct ifaddrs *list) {}
+unsigned int __wrap_if_nametoindex(const char *name) { return 0; }
+char *__wrap_if_indextoname(unsigned int index, char *ret_name) { return NULL; }
+struct passwd *__wrap_getpwuid(uid_t uid) { return NULL; }
+struct passwd *__wrap_getpwnam(const char *name) { return NULL; }
+
+int __wrap_getpwuid_r(uid_t uid, struct passwd *restrict entry, char *restrict buf, size_t bytes,
+		      struct passwd **restrict ret_entry)
+{
+	*ret_entry = NULL;
+	return 0;
+}
+
+int __wrap_sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict ret_old)
+{
+	if (ret_old)
+		*ret_old = (struct sigaction){ .sa_handler = SIG_DFL };
+	return 0;
+}
+
+__sighandler_t __wrap_signal(int number, __sighandler_t handler) { return SIG_DFL; }
+
+/* A third party that finds itself in a state it cannot go on from must not take the host with it: its
+ * thread stops for ever. On the main thread, where stopping would hang the host, the process ends. */
+static void __attribute__((noreturn)) wrap_stop(void)
+{
+	static const struct timespec hour = { .tv_sec = 3600 };
+	long pid = oa_sys0(SYS_getpid);
+
+	for (;;) {
+		if (oa_sys0(SYS_gettid) == pid)
+			oa_sys2(SYS_kill, pid, SIGABRT);
+		oa_sys2(SYS_nanosleep, &hour, NULL);
+	}
+}
+
+void __wrap_exit(int status) { wrap_stop(); }
+void __wrap_abort(void) { wrap_stop(); }
+
+void __wrap___assert_fail(const char *text, const char *file, unsigned int line, const char *function)
+{
+	wrap_stop();
+}
