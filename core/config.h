@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bytes.h"
+
 struct oa_config {
 #define OA_SET_GROUP(title)
 #define OA_SET_NUM(field, env, def, min, max, unit, help)  int64_t field;
@@ -42,5 +44,6 @@ void oa_config_print_table(int fd, const char *form);
 /* Globs of the OTELAUTO_* lists: `*` any run, `?` one character, anything else itself.
  * list   comma separated, blanks around items do not count
  * runs on   any thread; signal-safe: yes; heap: no */
+bool oa_glob_match_bytes(struct oa_bytes pattern, struct oa_bytes text);
 bool oa_glob_match(const char *pattern, const char *text);
 bool oa_glob_list_match(const char *list, const char *name);

@@ -3,7 +3,7 @@
 #include "core/config_value.h"
 
 /* Greedy with one point to come back to: linear in practice, no recursion whatever the pattern. */
-static bool glob_match(struct oa_bytes pattern, struct oa_bytes text)
+bool oa_glob_match_bytes(struct oa_bytes pattern, struct oa_bytes text)
 {
 	size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
 
@@ -29,7 +29,7 @@ static bool glob_match(struct oa_bytes pattern, struct oa_bytes text)
 
 bool oa_glob_match(const char *pattern, const char *text)
 {
-	return glob_match(oa_bytes_str(pattern), oa_bytes_str(text));
+	return oa_glob_match_bytes(oa_bytes_str(pattern), oa_bytes_str(text));
 }
 
 bool oa_glob_list_match(const char *list, const char *name)
@@ -37,7 +37,7 @@ bool oa_glob_list_match(const char *list, const char *name)
 	struct oa_bytes text = oa_bytes_str(name), rest = oa_bytes_str(list), item;
 
 	while (oa_value_next_item(&rest, &item))
-		if (item.len && glob_match(item, text))
+		if (item.len && oa_glob_match_bytes(item, text))
 			return true;
 	return false;
 }
