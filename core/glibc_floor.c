@@ -12,6 +12,11 @@
 #include "core/sys.h"
 #include "core/wrap.h"
 
+/* Our object is linked without the compiler's start files, because they bring weak references that a
+ * program or another library could define; this is the one thing of theirs that we need. */
+extern void *__dso_handle;
+__attribute__((visibility("hidden"), weak)) void *__dso_handle = &__dso_handle;
+
 struct floor_tables {
 	const ElfW(Sym) *symbols;
 	const char *strings;

@@ -1,6 +1,7 @@
 /* Functions of the third parties that would read the host's environment, change its signals, take one of
  * libc's locks (a host that forks meanwhile leaves it locked in the child), or end the process. */
 #include <errno.h>
+#include <stdbool.h>
 
 #include "core/civil_time.h"
 #include "core/sys.h"
@@ -72,10 +73,20 @@ int __wrap_getaddrinfo(const char *restrict node, const char *restrict service,
 
 void __wrap_freeaddrinfo(struct addrinfo *list) {}
 
+/* Always in digits, and never an error: evhttp, which asks for each connection, ends the process on one. */
 int __wrap_getnameinfo(const struct sockaddr *restrict address, socklen_t bytes, char *restrict host,
 		       socklen_t host_bytes, char *restrict service, socklen_t service_bytes, int flags)
 {
-	return EAI_FAIL;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+	bool is_v6 = address->sa_family == AF_INET6, is_ip = is_v6 || address->sa_family == AF_INET;
+	const void *number = is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr;
+
+	if (host_bytes && (!is_ip || !inet_ntop(address->sa_family, number, host, host_bytes)))
+		host[0] = '\0';
+	if (service_bytes)
+		snprintf(service, service_bytes, "%u", is_ip ? ntohs(is_v6 ? v6->sin6_port : v4->sin_port) : 0u);
+	return 0;
 }
 
 struct hostent *__wrap_gethostbyname(const char *name) { return NULL; }
