@@ -55,11 +55,13 @@ static const char config_known_elsewhere[] =
 
 static void config_warn_add(enum oa_setting_trouble trouble, size_t setting, struct oa_bytes value)
 {
-	struct oa_setting_warning *w = &oa_setting_warnings[oa_setting_warnings_count];
 	size_t len = value.len < OA_WARNING_VALUE_MAX ? value.len : OA_WARNING_VALUE_MAX - 4;
+	unsigned idx = oa_setting_warnings_count++;
+	struct oa_setting_warning *w;
 
-	if (oa_setting_warnings_count++ >= OA_WARNINGS_MAX)
+	if (idx >= OA_WARNINGS_MAX)
 		return;
+	w = &oa_setting_warnings[idx];
 	w->trouble = (uint8_t)trouble;
 	w->setting = (uint8_t)setting;
 	for (size_t i = 0; i < len; i++)
