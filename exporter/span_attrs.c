@@ -1,0 +1,395 @@
+#include "exporter/span_attrs.h"
+
+#include "core/config.h"
+#include "exporter/addr_text.h"
+#include "exporter/utf8.h"
+
+#define ATTRS_FULL_MAX 6144  /* url.full: target, host and what is put around them */
+#define ATTRS_VALUES_MAX 64  /* values of one repeated header */
+
+#define OA_KEY(id, text) [OA_KEY_##id] = { 0x0a, sizeof(text) - 1, text },
+const struct oa_attr_key oa_keys[OA_KEY_COUNT] = {
+#include "exporter/semconv.def"
+};
+#undef OA_KEY
+
+/* A walk over one span. */
+struct attrs {
+	const struct oa_span *s;
+	const struct oa_attr_sink *sink;
+	void *ctx;
+	size_t limit; /* characters */
+	unsigned count;
+};
+
+static void attrs_str(struct attrs *a, enum oa_key key, struct oa_bytes value)
+{
+	if (!value.len)
+		return;
+	a->count++;
+	a->sink->str(a->ctx, &oa_keys[key], oa_utf8_cut(value, a->limit));
+}
+
+static void attrs_text(struct attrs *a, enum oa_key key, enum oa_str text)
+{
+	attrs_str(a, key, oa_span_str(a->s, text));
+}
+
+static void attrs_num(struct attrs *a, enum oa_key key, uint64_t value)
+{
+	a->count++;
+	a->sink->num(a->ctx, &oa_keys[key], value > INT64_MAX ? INT64_MAX : (int64_t)value);
+}
+
+/* -- error.type -- */
+
+static struct oa_bytes attrs_status_text(unsigned status, char buf[8])
+{
+	return oa_bytes(buf, (size_t)(oa_decimal(buf, status) - buf));
+}
+
+/* 4xx is the client's failure: an error of its span, none of the server's. */
+static bool attrs_status_failed(const struct oa_span *s)
+{
+	if (!(s->flags & OA_SPAN_HAS_STATUS))
+		return false;
+	if (s->status < 100 || s->status >= 500)
+		return true;
+	return s->status >= 400 && s->kind == OA_KIND_CLIENT;
+}
+
+struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8])
+{
+	if (s->error != OA_ERR_NONE)
+		return oa_bytes_str(oa_error_name((enum oa_error)s->error));
+	if (attrs_status_failed(s))
+		return attrs_status_text(s->status, buf);
+	return (struct oa_bytes){ 0 };
+}
+
+/* -- who was asked -- */
+
+struct oa_bytes oa_span_scheme(const struct oa_span *s)
+{
+	struct oa_bytes proto = oa_span_str(s, OA_STR_FWD_PROTO), target = oa_span_str(s, OA_STR_TARGET);
+	bool tls = s->flags & OA_SPAN_HTTPS;
+
+	if (s->kind == OA_KIND_SERVER && oa_bytes_ieq(proto, OA_LIT("https")))
+		tls = true;
+	else if (s->kind == OA_KIND_SERVER && oa_bytes_ieq(proto, OA_LIT("http")))
+		tls = false;
+	else if (s->kind == OA_KIND_CLIENT && target.len > 8)
+		tls = oa_bytes_ieq(oa_bytes_cut(target, 8), OA_LIT("https://"));
+	return tls ? OA_LIT("https") : OA_LIT("http");
+}
+
+static struct oa_bytes attrs_peer(const struct oa_span *s, char buf[OA_ADDR_TEXT_MAX])
+{
+	if (s->flags & OA_SPAN_UNIX)
+		return oa_span_str(s, OA_STR_PEER_PATH);
+	return oa_bytes(buf, oa_addr_text(buf, &s->peer));
+}
+
+void oa_span_server(const struct oa_span *s, char buf[OA_SERVER_TEXT_MAX], struct oa_bytes *ret_host, unsigned *ret_port)
+{
+	struct oa_bytes asked = oa_span_str(s, OA_STR_FWD_HOST);
+
+	if (s->kind != OA_KIND_SERVER || !asked.len)
+		asked = oa_span_str(s, OA_STR_HOST);
+	oa_authority_split(asked, ret_host, ret_port);
+	if (ret_host->len && !*ret_port && s->what != OA_WHAT_CONNECT)
+		*ret_port = oa_span_scheme(s).len == 5 ? 443 : 80;
+	if (s->kind == OA_KIND_SERVER)
+		return;
+	if (!ret_host->len) {
+		*ret_host = attrs_peer(s, buf);
+		*ret_port = s->peer.port;
+	} else if (!*ret_port) {
+		*ret_port = s->peer.port;
+	}
+}
+
+static void attrs_server(struct attrs *a)
+{
+	char buf[OA_SERVER_TEXT_MAX];
+	struct oa_bytes host;
+	unsigned port;
+
+	oa_span_server(a->s, buf, &host, &port);
+	if (!host.len)
+		return;
+	attrs_str(a, OA_KEY_SERVER_ADDRESS, host);
+	if (port)
+		attrs_num(a, OA_KEY_SERVER_PORT, port);
+}
+
+static void attrs_peer_and_client(struct attrs *a)
+{
+	char buf[OA_ADDR_TEXT_MAX];
+	struct oa_bytes peer = attrs_peer(a->s, buf), client = { 0 };
+	unsigned port;
+
+	attrs_str(a, OA_KEY_PEER_ADDRESS, peer);
+	if (a->s->flags & OA_SPAN_UNIX)
+		attrs_str(a, OA_KEY_TRANSPORT, OA_LIT("unix"));
+	else if (peer.len && a->s->peer.port)
+		attrs_num(a, OA_KEY_PEER_PORT, a->s->peer.port);
+	if (a->s->kind != OA_KIND_SERVER)
+		return;
+	oa_authority_split(oa_span_str(a->s, OA_STR_FWD_FOR), &client, &port);
+	attrs_str(a, OA_KEY_CLIENT_ADDRESS, client.len ? client : peer);
+}
+
+/* -- url.full -- */
+
+struct attrs_url {
+	char text[ATTRS_FULL_MAX];
+	size_t len;
+};
+
+static void attrs_url_put(struct attrs_url *u, struct oa_bytes part)
+{
+	part = oa_bytes_cut(part, sizeof(u->text) - u->len);
+	memcpy(u->text + u->len, part.ptr, part.len);
+	u->len += part.len;
+}
+
+/* The socket's other end, for a request that does not say whom it asks (HTTP/1.0). */
+static bool attrs_url_put_peer(struct attrs_url *u, const struct oa_span *s)
+{
+	char buf[OA_ADDR_TEXT_MAX], *end = buf;
+	size_t len = oa_addr_text(buf, &s->peer);
+
+	if (!len)
+		return false;
+	if (s->peer.family == 6)
+		attrs_url_put(u, OA_LIT("["));
+	attrs_url_put(u, oa_bytes(buf, len));
+	if (s->peer.family == 6)
+		attrs_url_put(u, OA_LIT("]"));
+	*end++ = ':';
+	end = oa_decimal(end, s->peer.port);
+	attrs_url_put(u, oa_bytes(buf, (size_t)(end - buf)));
+	return true;
+}
+
+static void attrs_full(struct attrs *a)
+{
+	struct oa_bytes target = oa_span_str(a->s, OA_STR_TARGET), host = oa_span_str(a->s, OA_STR_HOST);
+	struct oa_bytes path = oa_span_str(a->s, OA_STR_PATH), query = oa_span_str(a->s, OA_STR_QUERY);
+	struct attrs_url u;
+
+	if (target.len) {
+		attrs_str(a, OA_KEY_FULL, target);
+		return;
+	}
+	u.len = 0;
+	attrs_url_put(&u, oa_span_scheme(a->s));
+	attrs_url_put(&u, OA_LIT("://"));
+	if (host.len)
+		attrs_url_put(&u, host);
+	else if (!attrs_url_put_peer(&u, a->s))
+		return;
+	if (path.len && path.ptr[0] == '/') /* not the "*" of OPTIONS */
+		attrs_url_put(&u, path);
+	if (query.len) {
+		attrs_url_put(&u, OA_LIT("?"));
+		attrs_url_put(&u, query);
+	}
+	attrs_str(a, OA_KEY_FULL, oa_bytes(u.text, u.len));
+}
+
+/* -- captured headers -- */
+
+struct attrs_header {
+	uint8_t direction;
+	struct oa_bytes name, value;
+};
+
+/* Takes the next header off `rest`. returns false at the end */
+static bool attrs_header_next(struct oa_bytes *rest, struct attrs_header *ret_header)
+{
+	uint16_t value_len;
+	size_t len;
+
+	if (rest->len < 4)
+		return false;
+	memcpy(&value_len, rest->ptr + 2, 2);
+	len = 4u + rest->ptr[1] + value_len;
+	if (len > rest->len)
+		return false;
+	ret_header->direction = rest->ptr[0];
+	ret_header->name = oa_bytes(rest->ptr + 4, rest->ptr[1]);
+	ret_header->value = oa_bytes(rest->ptr + 4 + rest->ptr[1], value_len);
+	*rest = oa_bytes(rest->ptr + len, rest->len - len);
+	return true;
+}
+
+static bool attrs_header_same(const struct attrs_header *a, const struct attrs_header *b)
+{
+	return a->direction == b->direction && oa_bytes_eq(a->name, b->name);
+}
+
+static bool attrs_header_seen(struct oa_bytes all, const struct attrs_header *h)
+{
+	struct attrs_header earlier;
+
+	while (attrs_header_next(&all, &earlier) && earlier.name.ptr != h->name.ptr)
+		if (attrs_header_same(&earlier, h))
+			return true;
+	return false;
+}
+
+/* The values of one header that came several times are one array, in their order. */
+static void attrs_header(struct attrs *a, const struct attrs_header *first, struct oa_bytes rest)
+{
+	struct oa_bytes values[ATTRS_VALUES_MAX];
+	struct attrs_header next;
+	unsigned count = 0;
+
+	values[count++] = oa_utf8_cut(first->value, a->limit);
+	while (count < ATTRS_VALUES_MAX && attrs_header_next(&rest, &next))
+		if (attrs_header_same(first, &next))
+			values[count++] = oa_utf8_cut(next.value, a->limit);
+	a->sink->strs(a->ctx, &oa_keys[first->direction ? OA_KEY_RESP_HEADER : OA_KEY_REQ_HEADER], first->name,
+		      values, count);
+}
+
+static unsigned attrs_headers(struct attrs *a)
+{
+	struct oa_bytes all = oa_span_str(a->s, OA_STR_HEADERS), rest = all;
+	struct attrs_header h;
+	unsigned dropped = 0;
+
+	while (attrs_header_next(&rest, &h)) {
+		if (attrs_header_seen(all, &h))
+			continue;
+		if (a->count >= OA_ATTRS_MAX) {
+			dropped++;
+			continue;
+		}
+		a->count++;
+		attrs_header(a, &h, rest);
+	}
+	return dropped;
+}
+
+/* -- the sorts of exchanges -- */
+
+static void attrs_version(struct attrs *a)
+{
+	if (a->s->version == 11)
+		attrs_str(a, OA_KEY_PROTO_VERSION, OA_LIT("1.1"));
+	else if (a->s->version == 10)
+		attrs_str(a, OA_KEY_PROTO_VERSION, OA_LIT("1.0"));
+	else if (a->s->version == 20)
+		attrs_str(a, OA_KEY_PROTO_VERSION, OA_LIT("2"));
+}
+
+static void attrs_http(struct attrs *a)
+{
+	const struct oa_span *s = a->s;
+
+	attrs_str(a, OA_KEY_METHOD, oa_bytes_str(oa_method_name((enum oa_method)s->method)));
+	if (s->method == OA_METHOD_OTHER)
+		attrs_text(a, OA_KEY_METHOD_ORIGINAL, OA_STR_METHOD);
+	if (s->kind == OA_KIND_SERVER) {
+		attrs_str(a, OA_KEY_SCHEME, oa_span_scheme(s));
+		attrs_text(a, OA_KEY_PATH, OA_STR_PATH);
+		attrs_text(a, OA_KEY_QUERY, OA_STR_QUERY);
+		attrs_text(a, OA_KEY_ROUTE, OA_STR_ROUTE);
+		attrs_text(a, OA_KEY_USER_AGENT, OA_STR_USER_AGENT);
+	} else {
+		attrs_full(a);
+		if (s->resend)
+			attrs_num(a, OA_KEY_RESEND, s->resend);
+	}
+	attrs_version(a);
+	if (s->flags & OA_SPAN_HAS_STATUS)
+		attrs_num(a, OA_KEY_STATUS, s->status);
+	if (s->flags & OA_SPAN_HAS_REQ_BODY)
+		attrs_num(a, OA_KEY_REQ_BODY, s->req_body);
+	if (s->flags & OA_SPAN_HAS_RESP_BODY)
+		attrs_num(a, OA_KEY_RESP_BODY, s->resp_body);
+}
+
+static void attrs_tunnel(struct attrs *a)
+{
+	struct oa_bytes upgrade = oa_span_str(a->s, OA_STR_UPGRADE);
+
+	if (!oa_bytes_ieq(upgrade, OA_LIT("connect"))) /* what is inside of that one nobody said */
+		attrs_str(a, OA_KEY_PROTO_NAME, upgrade);
+	attrs_num(a, OA_KEY_TUNNEL_CLIENT, a->s->req_body);
+	attrs_num(a, OA_KEY_TUNNEL_SERVER, a->s->resp_body);
+}
+
+unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink, void *ctx)
+{
+	int64_t limit = oa_config.span_attribute_value_length_limit;
+	struct attrs a = { .s = s, .sink = sink, .ctx = ctx };
+	char buf[8];
+
+	if (limit < 0)
+		limit = oa_config.attribute_value_length_limit;
+	a.limit = limit < 0 ? SIZE_MAX : (size_t)limit;
+	if (s->what == OA_WHAT_HTTP)
+		attrs_http(&a);
+	else if (s->what == OA_WHAT_TUNNEL)
+		attrs_tunnel(&a);
+	attrs_server(&a);
+	attrs_peer_and_client(&a);
+	attrs_str(&a, OA_KEY_ERROR_TYPE, oa_span_error_type(s, buf));
+	if (oa_config.evidence_attribute)
+		attrs_str(&a, OA_KEY_EVIDENCE, oa_bytes_str(oa_evidence_name((enum oa_evidence)s->evidence)));
+	return s->str[OA_STR_HEADERS].len ? attrs_headers(&a) : 0;
+}
+
+unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX])
+{
+	unsigned n = 0;
+
+	if (s->dns_us)
+		ret_events[n++] = (struct oa_span_event){ "dns.lookup", s->dns_us };
+	if (s->connect_us)
+		ret_events[n++] = (struct oa_span_event){ "connect", s->connect_us };
+	return n;
+}
+
+/* -- name -- */
+
+static struct oa_bytes name_join(char buf[OA_SPAN_NAME_MAX], struct oa_bytes a, struct oa_bytes b)
+{
+	a = oa_bytes_cut(a, OA_SPAN_NAME_MAX);
+	memcpy(buf, a.ptr, a.len);
+	b = oa_bytes_cut(b, OA_SPAN_NAME_MAX - a.len);
+	memcpy(buf + a.len, b.ptr, b.len);
+	return oa_bytes(buf, a.len + b.len);
+}
+
+static struct oa_bytes name_http(const struct oa_span *s, char buf[OA_SPAN_NAME_MAX])
+{
+	struct oa_bytes method = oa_bytes_str(oa_method_name((enum oa_method)s->method));
+	struct oa_bytes route = oa_span_str(s, OA_STR_ROUTE);
+
+	if (s->method == OA_METHOD_OTHER)
+		method = OA_LIT("HTTP");
+	if (s->kind != OA_KIND_SERVER || !route.len)
+		return method;
+	method = name_join(buf, method, OA_LIT(" "));
+	return name_join(buf, method, route);
+}
+
+struct oa_bytes oa_span_name(const struct oa_span *s, char buf[OA_SPAN_NAME_MAX])
+{
+	struct oa_bytes name = oa_span_str(s, OA_STR_NAME), upgrade = oa_span_str(s, OA_STR_UPGRADE);
+
+	if (name.len)
+		return name;
+	if (s->what == OA_WHAT_HTTP)
+		return name_http(s, buf);
+	if (s->what == OA_WHAT_CONNECT)
+		return OA_LIT("connect");
+	if (!upgrade.len || oa_bytes_ieq(upgrade, OA_LIT("connect")))
+		return OA_LIT("CONNECT tunnel");
+	return upgrade;
+}
