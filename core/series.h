@@ -22,7 +22,8 @@ struct oa_instrument_info {
 	const char *name;  /* "http.server.request.duration" */
 	const char *unit;  /* "s", "By" */
 	const char *help;
-	const double *bounds; /* OA_BOUNDS_MAX upper bounds, in the unit */
+	const double *bounds;   /* OA_BOUNDS_MAX upper bounds, in the unit */
+	const uint64_t *limits; /* the same as recorded: nanoseconds or bytes */
 	unsigned bounds_count;
 };
 extern const struct oa_instrument_info oa_instruments[OA_INS_COUNT];
@@ -36,7 +37,7 @@ struct oa_exemplar {
 };
 
 struct oa_series {
-	_Atomic uint32_t state; /* 0 free, 1 being claimed, 2 ready */
+	_Atomic uint32_t state; /* 0 free, 1 being claimed, 2 ready, 3 given up: its writer was killed */
 	uint16_t instrument;
 	uint16_t labels_len;
 	uint64_t hash;
@@ -73,7 +74,8 @@ bool oa_label_next(const uint8_t *labels, unsigned len, unsigned *pos, enum oa_l
 struct oa_series_table {
 	_Atomic uint32_t used;
 	_Atomic uint64_t overflowed; /* measurements that went to an overflow series */
-	struct oa_series entry[4096]; /* open addressing over twice OA_SERIES_MAX */
+	struct oa_series entry[4096]; /* open addressing over twice OA_SERIES_MAX; the last OA_INS_COUNT are
+				       * the overflow series of each instrument */
 };
 
 /* Adds one measurement. Past the limit the measurement goes to the instrument's overflow series (one label,
@@ -87,3 +89,13 @@ struct oa_series_table {
 void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
 		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
 		      const uint8_t *span_id, uint64_t unix_ns);
+
+/* Walks the series with at least one measurement: *pos starts at 0; NULL at the end. What an entry stands for
+ * never changes, so readers may keep what they made of it by its index in t->entry. */
+const struct oa_series *oa_series_next(const struct oa_series_table *t, unsigned *pos);
+
+enum oa_instrument oa_series_instrument(const struct oa_series_table *t, const struct oa_series *s);
+struct oa_bytes oa_series_labels(const struct oa_series_table *t, const struct oa_series *s);
+
+/* Copies the exemplar of one bucket. returns false when there is none, or one is being written */
+bool oa_series_exemplar(const struct oa_series *s, unsigned bucket, struct oa_exemplar *ret_exemplar);

@@ -34,3 +34,9 @@ void oa_stat_add(enum oa_stat s, uint64_t n);
 
 /* Sum over all processes of the tree, dead ones included. */
 uint64_t oa_stat_sum(enum oa_stat s);
+
+/* Moves what was counted before this process had its slot into it. runs on side thread, every second */
+void oa_stat_settle(void);
+
+/* Drops what the parent had not moved yet (in the child after fork). signal-safe: yes */
+void oa_stat_forget(void);
