@@ -66,9 +66,7 @@ static void config_warn_add(enum oa_setting_trouble trouble, size_t setting, str
 	w->setting = (uint8_t)setting;
 	for (size_t i = 0; i < len; i++)
 		w->value[i] = value.ptr[i] < ' ' || value.ptr[i] == 0x7f ? '?' : (char)value.ptr[i];
-	memcpy(w->value + len, "...", 4);
-	if (len == value.len)
-		w->value[len] = '\0';
+	memcpy(w->value + len, len < value.len ? "..." : "", len < value.len ? 4 : 1);
 }
 
 static void *config_field(const struct oa_setting *s)
