@@ -20,13 +20,15 @@ enum oa_http_field {
 #define OA_HTTP_CHUNKED       0x001u
 #define OA_HTTP_HAS_LENGTH    0x002u
 #define OA_HTTP_KEEP_ALIVE    0x004u /* by version and Connection */
-#define OA_HTTP_UPGRADE       0x008u /* request asks for it / response is 101 */
+#define OA_HTTP_UPGRADE       0x008u /* request: Upgrade, and Connection names it / response: 101 */
 #define OA_HTTP_UNTIL_CLOSE   0x010u /* response body ends with the connection */
 #define OA_HTTP_MULTI_PARENT  0x020u /* more than one traceparent field */
 #define OA_HTTP_NO_BODY       0x040u
 #define OA_HTTP_EXPECT        0x080u /* Expect: 100-continue */
 #define OA_HTTP_REPEATED      0x100u /* a field of http1_fields.def other than traceparent came twice (tracestate, baggage,
-				      * x-forwarded-for …: walk with oa_http_field_next) */
+				      * x-forwarded-for …: walk with oa_http1_line_next) */
+#define OA_HTTP_AMBIGUOUS     0x200u /* Transfer-Encoding beside Content-Length or in HTTP/1.0: two readers may see two
+				      * lengths (RFC 9112 6.1); parsed by Transfer-Encoding, better not written to */
 
 struct oa_http_head {
 	struct oa_bytes block;  /* from the first byte of the start line to behind the blank line */
@@ -38,7 +40,7 @@ struct oa_http_head {
 	uint8_t nl;             /* 2: lines end in CRLF, 1: at least one bare LF */
 	uint8_t pad;
 	struct oa_slice method_text, target;
-	uint64_t length;        /* Content-Length */
+	uint64_t length;        /* Content-Length, when OA_HTTP_HAS_LENGTH (it may describe a body that HEAD leaves out) */
 	struct oa_slice field[OA_FIELD_COUNT]; /* first occurrence, OWS trimmed */
 };
 
@@ -52,17 +54,29 @@ static inline struct oa_bytes oa_http_field(const struct oa_http_head *h, enum o
 	return oa_http_slice(h, h->field[f]);
 }
 
-/* Parses one complete header block at the start of `in`. For conn/inject, which must look at a request
- * before it is sent, and for feed() itself.
+/* Events of one message: REQUEST or RESPONSE, then any number of BODY, then END. A 1xx response other than 101
+ * is its RESPONSE event alone. After 101, and after 2xx to CONNECT, come END and UPGRADED and feed() returns there:
+ * what follows in `in` is the tunnel's; feed() takes later bytes of that direction whole, without events. The
+ * other direction is not told: conn/ stops feeding it. request_note is asked before a final RESPONSE event. */
+
+/* Chooses the fastest code this processor has. At activation, once; everything works without, slower.
  *
- * ret_head  set when the result is > 0
- * returns   length of the block including the blank line; 0: incomplete; -EPROTO; -E2BIG
+ * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no
+ */
+void oa_http1_init(void);
+
+/* Parses one complete header block at the start of `in`. For conn/inject, which must look at a request
+ * before it is sent, and for feed() itself. Empty lines before a request are skipped: block.ptr is the start
+ * line. What a response's framing is without its request is in the flags (HEAD and CONNECT are feed()'s).
+ *
+ * ret_head  set when the result is > 0, else undefined
+ * returns   bytes up to and with the blank line; 0: incomplete; -EPROTO; -E2BIG
  * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: no
  */
 long oa_http1_parse_head(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *ret_head);
 
 /* Walks every header line of a parsed block: *pos starts at 0. name as sent, value trimmed (obs-fold
- * lines are part of the value as sent). returns false at the end. */
+ * lines are part of the value as sent). Lines without a colon are left out. returns false at the end. */
 bool oa_http1_line_next(const struct oa_http_head *h, size_t *pos, struct oa_bytes *ret_name,
 			struct oa_bytes *ret_value);
 

@@ -1,0 +1,103 @@
+/* Texts of a span record, and the names of its enums. */
+#include "core/span.h"
+
+#include <errno.h>
+
+int oa_span_set_str(struct oa_span *s, size_t cap, enum oa_str which, struct oa_bytes text)
+{
+	size_t room, at = s->bytes;
+	bool cut;
+
+	if (cap > UINT16_MAX)
+		cap = UINT16_MAX;
+	room = cap > at ? cap - at : 0;
+	cut = text.len > room;
+	if (cut)
+		text.len = room;
+	if (text.len)
+		memcpy((uint8_t *)s + at, text.ptr, text.len);
+	s->str[which] = (struct oa_strref){ (uint16_t)at, (uint16_t)text.len };
+	s->bytes = (uint16_t)(at + text.len);
+	if (!cut)
+		return 0;
+	s->flags |= OA_SPAN_TRUNCATED;
+	return -ENOSPC;
+}
+
+const char *oa_error_name(enum oa_error e)
+{
+	static const char *const names[OA_ERR_COUNT] = {
+		[OA_ERR_NONE] = "",
+#define OA_ERROR(id, name, help) [OA_ERR_##id] = name,
+#include "core/error.def"
+#undef OA_ERROR
+	};
+
+	return (unsigned)e < OA_ERR_COUNT ? names[e] : names[OA_ERR_OTHER];
+}
+
+enum oa_error oa_error_from_errno(int err)
+{
+	switch (err) {
+	case 0:
+		return OA_ERR_NONE;
+	case ECONNREFUSED:
+		return OA_ERR_ECONNREFUSED;
+	case ECONNRESET:
+		return OA_ERR_ECONNRESET;
+	case ECONNABORTED:
+		return OA_ERR_ECONNABORTED;
+	case EPIPE:
+		return OA_ERR_EPIPE;
+	case EHOSTUNREACH:
+		return OA_ERR_EHOSTUNREACH;
+	case ENETUNREACH:
+		return OA_ERR_ENETUNREACH;
+	case ENOENT:
+		return OA_ERR_ENOENT;
+	case EACCES:
+		return OA_ERR_EACCES;
+	case EADDRNOTAVAIL:
+		return OA_ERR_EADDRNOTAVAIL;
+	case ETIMEDOUT:
+		return OA_ERR_TIMEOUT;
+	}
+	return OA_ERR_OTHER;
+}
+
+static const char method_names[OA_METHOD_COUNT][8] = {
+	[OA_METHOD_OTHER] = "_OTHER",   [OA_METHOD_CONNECT] = "CONNECT", [OA_METHOD_DELETE] = "DELETE",
+	[OA_METHOD_GET] = "GET",        [OA_METHOD_HEAD] = "HEAD",       [OA_METHOD_OPTIONS] = "OPTIONS",
+	[OA_METHOD_PATCH] = "PATCH",    [OA_METHOD_POST] = "POST",       [OA_METHOD_PUT] = "PUT",
+	[OA_METHOD_TRACE] = "TRACE",    [OA_METHOD_QUERY] = "QUERY",
+};
+
+const char *oa_method_name(enum oa_method m)
+{
+	return method_names[(unsigned)m < OA_METHOD_COUNT ? m : OA_METHOD_OTHER];
+}
+
+enum oa_method oa_method_parse(struct oa_bytes name)
+{
+	char padded[8] = { 0 };
+
+	if (name.len < 3 || name.len > 7 || memchr(name.ptr, 0, name.len))
+		return OA_METHOD_OTHER;
+	for (size_t i = 0; i < name.len; i++)
+		padded[i] = (char)name.ptr[i];
+	for (int m = OA_METHOD_OTHER + 1; m < OA_METHOD_COUNT; m++)
+		if (memcmp(padded, method_names[m], 8) == 0)
+			return m;
+	return OA_METHOD_OTHER;
+}
+
+const char *oa_evidence_name(enum oa_evidence e)
+{
+	static const char *const names[OA_EV_COUNT] = {
+		[OA_EV_ROOT] = "root",   [OA_EV_REMOTE] = "remote", [OA_EV_MESSAGE] = "message",
+		[OA_EV_BOUND] = "bound", [OA_EV_TURN] = "turn",     [OA_EV_ONLY] = "only",
+		[OA_EV_FINGERPRINT] = "fingerprint", [OA_EV_AMBIGUOUS] = "ambiguous",
+	};
+
+	return (unsigned)e < OA_EV_COUNT ? names[e] : names[OA_EV_ROOT];
+}
