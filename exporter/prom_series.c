@@ -1,0 +1,230 @@
+/* Histograms of the tree. The text of a series' labels is made once and kept by the index of its entry; per
+ * scrape there is little more than one memcpy and one number a line. */
+#include "exporter/prom_text.h"
+
+#include <stdlib.h>
+
+#include "core/id.h"
+#include "core/tree.h"
+
+#define PROM_SERIES_MAX (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
+
+struct prom_instrument {
+	char name[64]; /* http_server_request_duration_seconds */
+	unsigned name_len;
+	const char *unit;
+	unsigned scale; /* of what is recorded: nanoseconds are 10^-9 of the unit */
+	struct {
+		char text[2][32]; /* ,le="0.005"}␣ in both formats */
+		uint8_t len[2];
+	} le[OA_BOUNDS_MAX + 1];
+};
+
+/* Text `len` bytes long: {otel_scope_name="…",…,http_route="/" without the closing brace. */
+struct prom_labels {
+	uint32_t len;
+	char text[];
+};
+
+static struct prom_instrument prom_instruments[OA_INS_COUNT];
+static bool prom_named;
+static struct prom_labels *prom_labels[PROM_SERIES_MAX];
+static bool prom_seen[2][OA_METHOD_COUNT][2];
+
+bool oa_prom_seen(enum oa_kind kind, enum oa_method method, bool https)
+{
+	return prom_seen[kind == OA_KIND_CLIENT][method][https];
+}
+
+void oa_prom_series_forget(void)
+{
+	memset(prom_labels, 0, sizeof(prom_labels));
+	memset(prom_seen, 0, sizeof(prom_seen));
+}
+
+static void prom_name_le(struct prom_instrument *pi, unsigned i, const struct oa_instrument_info *info)
+{
+	for (unsigned om = 0; om < 2; om++) {
+		char *to = pi->le[i].text[om], *start = to;
+
+		memcpy(to, ",le=\"", 5);
+		to += 5;
+		if (i == info->bounds_count) {
+			memcpy(to, "+Inf", 4);
+			to += 4;
+		} else {
+			to = oa_prom_bound(to, info->limits[i], pi->scale, om);
+		}
+		memcpy(to, "\"} ", 3);
+		pi->le[i].len[om] = (uint8_t)(to + 3 - start);
+	}
+}
+
+/* Names as OpenTelemetry's compatibility rules make them: dots to underscores, the unit as a suffix. */
+static void prom_name(struct prom_instrument *pi, const struct oa_instrument_info *info)
+{
+	bool seconds = strcmp(info->unit, "s") == 0;
+	size_t len = strlen(info->name), unit_len;
+
+	pi->unit = seconds ? "seconds" : "bytes";
+	pi->scale = seconds ? 9 : 0;
+	unit_len = strlen(pi->unit);
+	memcpy(pi->name, info->name, len);
+	for (size_t i = 0; i < len; i++)
+		if (pi->name[i] == '.')
+			pi->name[i] = '_';
+	pi->name[len++] = '_';
+	memcpy(pi->name + len, pi->unit, unit_len + 1);
+	pi->name_len = (unsigned)(len + unit_len);
+	for (unsigned i = 0; i <= info->bounds_count; i++)
+		prom_name_le(pi, i, info);
+}
+
+/* Which gauges of open exchanges belong to the series. */
+static void prom_note_seen(enum oa_instrument ins, struct oa_bytes method, struct oa_bytes scheme)
+{
+	unsigned client = ins == OA_INS_http_client_duration;
+
+	if (ins != OA_INS_http_server_duration && !client)
+		return;
+	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
+		if (oa_bytes_eq(method, oa_bytes_str(oa_method_name(m))))
+			prom_seen[client][m][oa_bytes_eq(scheme, OA_LIT("https"))] = true;
+}
+
+static struct prom_labels *prom_make_labels(enum oa_instrument ins, struct oa_bytes packed)
+{
+	struct prom_labels *made;
+	char buf[4096]; /* more than OA_LABELS_BYTES can come to, names and escapes included */
+	struct oa_prom_out text = { .mem = buf, .cap = sizeof(buf) };
+	struct oa_bytes value, method = { 0 }, scheme = { 0 };
+	enum oa_label label;
+	unsigned pos = 0;
+
+	oa_prom_lit(&text, "{" OA_PROM_SCOPE);
+	while (oa_label_next(packed.ptr, (unsigned)packed.len, &pos, &label, &value)) {
+		oa_prom_lit(&text, ",");
+		oa_prom_str(&text, oa_labels[label].prom);
+		oa_prom_lit(&text, "=\"");
+		oa_prom_label_value(&text, value);
+		oa_prom_lit(&text, "\"");
+		if (label == OA_LABEL_method)
+			method = value;
+		if (label == OA_LABEL_scheme)
+			scheme = value;
+	}
+	prom_note_seen(ins, method, scheme);
+	made = malloc(sizeof(*made) + text.len);
+	if (!made)
+		return NULL;
+	made->len = (uint32_t)text.len;
+	memcpy(made->text, buf, text.len);
+	return made;
+}
+
+static const struct prom_labels *prom_get_labels(const struct oa_series *s)
+{
+	struct prom_labels **slot = &prom_labels[s - oa_tree->series.entry];
+
+	if (!*slot)
+		*slot = prom_make_labels(oa_series_instrument(&oa_tree->series, s),
+					 oa_series_labels(&oa_tree->series, s));
+	return *slot;
+}
+
+static char *prom_copy(char *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+#define PROM_COPY_LIT(to, s) prom_copy((to), (s), sizeof(s) - 1)
+
+/* ` # {trace_id="…",span_id="…"} 0.0123 1700000000.123` */
+#define PROM_EXEMPLAR_MAX 192
+static char *prom_exemplar(char *to, const struct oa_series *s, unsigned bucket, unsigned scale)
+{
+	struct oa_exemplar e;
+
+	if (!oa_series_exemplar(s, bucket, &e))
+		return to;
+	to = PROM_COPY_LIT(to, " # {trace_id=\"");
+	oa_hex(to, e.trace_id, sizeof(e.trace_id));
+	to = PROM_COPY_LIT(to + 32, "\",span_id=\"");
+	oa_hex(to, e.span_id, sizeof(e.span_id));
+	to = PROM_COPY_LIT(to + 16, "\"} ");
+	to = oa_prom_fixed(to, e.value, scale);
+	if (e.unix_ns) {
+		*to++ = ' ';
+		to = oa_prom_fixed(to, e.unix_ns / 1000000, 3);
+	}
+	return to;
+}
+
+/* The bucket counts are read once; the count is their sum, so they agree at any time. */
+static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s, const struct prom_instrument *pi,
+			   unsigned bounds_count)
+{
+	const struct prom_labels *labels = prom_get_labels(s);
+	size_t line = pi->name_len + 8 + (labels ? labels->len : 0) + 32 + OA_PROM_NUM_MAX + PROM_EXEMPLAR_MAX;
+	char *to = labels ? oa_prom_room(o, line * (OA_BOUNDS_MAX + 3)) : NULL;
+	uint64_t count = 0;
+
+	if (!to) {
+		o->failed = true;
+		return;
+	}
+	for (unsigned i = 0; i <= bounds_count; i++) {
+		count += atomic_load_explicit(&s->bucket[i], memory_order_relaxed);
+		to = prom_copy(to, pi->name, pi->name_len);
+		to = PROM_COPY_LIT(to, "_bucket");
+		to = prom_copy(to, labels->text, labels->len);
+		to = prom_copy(to, pi->le[i].text[o->openmetrics], pi->le[i].len[o->openmetrics]);
+		to = oa_prom_uint(to, count);
+		if (o->openmetrics)
+			to = prom_exemplar(to, s, i, pi->scale);
+		*to++ = '\n';
+	}
+	to = prom_copy(to, pi->name, pi->name_len);
+	to = PROM_COPY_LIT(to, "_sum");
+	to = prom_copy(to, labels->text, labels->len);
+	to = PROM_COPY_LIT(to, "} ");
+	to = oa_prom_fixed(to, atomic_load_explicit(&s->sum, memory_order_relaxed), pi->scale);
+	*to++ = '\n';
+	to = prom_copy(to, pi->name, pi->name_len);
+	to = PROM_COPY_LIT(to, "_count");
+	to = prom_copy(to, labels->text, labels->len);
+	to = PROM_COPY_LIT(to, "} ");
+	to = oa_prom_uint(to, count);
+	*to++ = '\n';
+	o->len = (size_t)(to - o->mem);
+}
+
+/* Families must not be interleaved: one pass over the list of series for each instrument. */
+void oa_prom_series(struct oa_prom_out *o)
+{
+	static const struct oa_series *found[PROM_SERIES_MAX];
+	const struct oa_series *s;
+	unsigned count = 0, pos = 0;
+
+	if (!oa_tree)
+		return;
+	for (unsigned i = 0; !prom_named && i < OA_INS_COUNT; i++)
+		prom_name(&prom_instruments[i], &oa_instruments[i]);
+	prom_named = true;
+	while ((s = oa_series_next(&oa_tree->series, &pos)))
+		found[count++] = s;
+	for (unsigned ins = 0; ins < OA_INS_COUNT; ins++) {
+		bool head = false;
+
+		for (unsigned i = 0; i < count; i++) {
+			if (oa_series_instrument(&oa_tree->series, found[i]) != ins)
+				continue;
+			if (!head)
+				oa_prom_family(o, prom_instruments[ins].name, OA_PROM_HISTOGRAM,
+					       prom_instruments[ins].unit, oa_instruments[ins].help);
+			head = true;
+			prom_histogram(o, found[i], &prom_instruments[ins], oa_instruments[ins].bounds_count);
+		}
+	}
+}
