@@ -42,16 +42,22 @@ void oa_loop_fd_verify(void);
 void oa_loop_fd_forget(void);
 
 /* -- loop_curl.c -- */
-
-/* A transfer ended. code: CURLcode; OA_CURL_LOST: its connection was taken away by the host and the handle
- * leaked on purpose: do not touch it again, make a new one. */
 #define OA_CURL_LOST (-1)
-typedef void oa_curl_done_fn(void *easy, int code, void *arg);
 
-/* Starts a transfer in the loop; at most one at a time. arg comes back in done. returns 0 or -errno */
-int oa_curl_start(void *easy, oa_curl_done_fn *done, void *arg);
-/* Takes a transfer out before it is done; done is not called. */
-void oa_curl_cancel(void *easy);
+/* One transfer at a time of one curl easy handle; lives with its owner. */
+struct oa_curl_transfer {
+	void *easy; /* CURL *, made with oa_curl_own_sockets() */
+	/* It ended. code: CURLcode; OA_CURL_LOST: the host took its connection away and the handle was left behind
+	 * on purpose: do not touch it again, make a new one. Never called from within oa_curl_start(). */
+	void (*done)(struct oa_curl_transfer *t, int code);
+	struct oa_curl_transfer *next; /* the loop's own */
+};
+
+/* Starts it. returns 0 or -errno */
+int oa_curl_start(struct oa_curl_transfer *t);
+/* Takes it out before it is done; done is not called. returns false when the handle had to be left behind, as
+ * with OA_CURL_LOST */
+bool oa_curl_cancel(struct oa_curl_transfer *t);
 /* Sets the options of an easy handle that make curl use sockets of ours. */
 void oa_curl_own_sockets(void *easy);
 void oa_curl_forget(void);

@@ -2,7 +2,6 @@
  * it when they are ready. Sockets, also those of its resolver c-ares, are opened and closed through loop_fd.c. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <ares.h>
@@ -25,19 +24,26 @@ static struct {
 	CURLM *multi;
 	struct event *timer;
 	struct curl_watch watch[CURL_WATCHES];
-	CURL *easy; /* the one transfer */
-	oa_curl_done_fn *done;
-	void *arg;
+	struct oa_curl_transfer *transfers; /* under way */
 } cl;
 
-static void curl_settle(CURL *easy, int code)
+static bool curl_unlink(struct oa_curl_transfer *t)
 {
-	oa_curl_done_fn *done = cl.done;
-	void *arg = cl.arg;
+	for (struct oa_curl_transfer **p = &cl.transfers; *p; p = &(*p)->next)
+		if (*p == t) {
+			*p = t->next;
+			return true;
+		}
+	return false;
+}
 
-	cl.easy = NULL;
-	cl.done = NULL;
-	done(easy, code, arg);
+static struct oa_curl_transfer *curl_transfer_of(CURL *easy)
+{
+	struct oa_curl_transfer *t = cl.transfers;
+
+	while (t && t->easy != easy)
+		t = t->next;
+	return t;
 }
 
 static void curl_collect(void)
@@ -46,14 +52,14 @@ static void curl_collect(void)
 	int left;
 
 	while (cl.multi && (msg = curl_multi_info_read(cl.multi, &left))) {
-		CURL *easy = msg->easy_handle;
+		struct oa_curl_transfer *t = curl_transfer_of(msg->easy_handle);
 		int code = (int)msg->data.result;
 
-		if (msg->msg != CURLMSG_DONE)
+		if (msg->msg != CURLMSG_DONE || !t)
 			continue;
-		(void)curl_multi_remove_handle(cl.multi, easy); /* msg is gone after this */
-		if (easy == cl.easy)
-			curl_settle(easy, code);
+		(void)curl_multi_remove_handle(cl.multi, t->easy); /* msg is gone after this */
+		(void)curl_unlink(t);
+		t->done(t, code);
 	}
 }
 
@@ -66,6 +72,8 @@ static void curl_on_ready(evutil_socket_t fd, short what, void *arg)
 		mask |= CURL_CSELECT_IN;
 	if (what & EV_WRITE)
 		mask |= CURL_CSELECT_OUT;
+	if (!cl.multi)
+		return;
 	(void)curl_multi_socket_action(cl.multi, fd, mask, &running);
 	curl_collect();
 }
@@ -132,7 +140,7 @@ static int curl_set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
  * transfer in it, are left behind. Rare: programs that close everything do so when they start. */
 static void curl_on_lost(void *arg, int fd)
 {
-	CURL *easy = cl.easy;
+	struct oa_curl_transfer *t;
 
 	(void)arg, (void)fd;
 	for (unsigned i = 0; i < CURL_WATCHES; i++)
@@ -141,8 +149,10 @@ static void curl_on_lost(void *arg, int fd)
 	if (cl.timer)
 		(void)evtimer_del(cl.timer);
 	cl.multi = NULL;
-	if (easy)
-		curl_settle(easy, OA_CURL_LOST);
+	while ((t = cl.transfers)) {
+		cl.transfers = t->next;
+		t->done(t, OA_CURL_LOST);
+	}
 }
 
 static int curl_multi_open(void)
@@ -156,39 +166,33 @@ static int curl_multi_open(void)
 		return -ENOMEM;
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_SOCKETFUNCTION, curl_set_socket);
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_TIMERFUNCTION, curl_set_timer);
-	(void)curl_multi_setopt(cl.multi, CURLMOPT_MAXCONNECTS, 1L);
+	(void)curl_multi_setopt(cl.multi, CURLMOPT_MAXCONNECTS, 2L);
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
 	return 0;
 }
 
-int oa_curl_start(void *easy, oa_curl_done_fn *done, void *arg)
+int oa_curl_start(struct oa_curl_transfer *t)
 {
-	int err;
+	int err = oa_loop_base() ? curl_multi_open() : -ENODEV;
 
-	if (!oa_loop_base())
-		return -ENODEV;
-	if (cl.easy)
-		return -EBUSY;
-	err = curl_multi_open();
 	if (err)
 		return err;
-	cl.easy = easy;
-	cl.done = done;
-	cl.arg = arg;
-	if (curl_multi_add_handle(cl.multi, easy) == CURLM_OK)
-		return 0;
-	cl.easy = NULL;
-	return -EIO;
+	if (curl_multi_add_handle(cl.multi, t->easy) != CURLM_OK)
+		return -EIO;
+	t->next = cl.transfers;
+	cl.transfers = t;
+	return 0;
 }
 
-void oa_curl_cancel(void *easy)
+bool oa_curl_cancel(struct oa_curl_transfer *t)
 {
-	if (!cl.multi || cl.easy != easy)
-		return;
-	cl.easy = NULL;
+	if (!curl_unlink(t))
+		return true;
 	oa_loop_fd_verify(); /* removing a transfer may close its connection */
-	if (cl.multi)
-		(void)curl_multi_remove_handle(cl.multi, easy);
+	if (!cl.multi)
+		return false;
+	(void)curl_multi_remove_handle(cl.multi, t->easy);
+	return true;
 }
 
 void oa_curl_forget(void)

@@ -360,7 +360,7 @@ unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events
 static struct oa_bytes name_join(char buf[OA_SPAN_NAME_MAX], struct oa_bytes a, struct oa_bytes b)
 {
 	a = oa_bytes_cut(a, OA_SPAN_NAME_MAX);
-	memcpy(buf, a.ptr, a.len);
+	memmove(buf, a.ptr, a.len); /* may be where it is already */
 	b = oa_bytes_cut(b, OA_SPAN_NAME_MAX - a.len);
 	memcpy(buf + a.len, b.ptr, b.len);
 	return oa_bytes(buf, a.len + b.len);
