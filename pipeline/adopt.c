@@ -1,0 +1,91 @@
+/* What dead processes of the tree left in shared memory. `pid` and `start_ticks` of a slot name who is in
+ * charge of it: its process, and after its death whoever adopted it. So an adopter that dies in the middle
+ * is itself found dead, and the next leader goes on where it stopped. */
+#include "core/stats.h"
+#include "core/sys.h"
+#include "pipeline/batch.h"
+#include "pipeline/drain.h"
+
+/* Takes charge of a slot. Two leaders at the same time (one stopped, the other taking over) are told apart
+ * by the compare-and-swap. */
+static bool adopt_claim(struct oa_proc *p, uint32_t dead_pid)
+{
+	uint32_t self = atomic_load(&oa_self->pid);
+
+	atomic_store(&p->start_ticks, 0);
+	if (!atomic_compare_exchange_strong(&p->pid, &dead_pid, self))
+		return false;
+	atomic_store(&p->start_ticks, atomic_load(&oa_self->start_ticks));
+	atomic_store(&p->state, OA_PROC_ORPHAN);
+	return true;
+}
+
+static void adopt_numbers(struct oa_proc *p)
+{
+	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
+		for (unsigned tls = 0; tls < 2; tls++) {
+			atomic_store(&p->active_server[m][tls], 0);
+			atomic_store(&p->active_client[m][tls], 0);
+		}
+	for (unsigned i = 0; i < OA_USAGE_COUNT; i++) {
+		uint64_t last = atomic_exchange(&p->usage[i], 0);
+
+		if (i < OA_USAGE_CUMULATIVE)
+			atomic_fetch_add(&p->usage_base[i], last);
+	}
+}
+
+static bool adopt_has_telemetry(struct oa_proc *p)
+{
+	struct oa_ring *queue = oa_proc_queue(p);
+	bool any = queue && oa_ring_used(queue);
+
+	for (unsigned i = 0; i < p->shards; i++) {
+		struct oa_ring *r = oa_proc_ring(p, i);
+
+		any |= r && oa_ring_used(r);
+	}
+	return any;
+}
+
+static unsigned adopt_one(struct oa_proc *p)
+{
+	unsigned seen = 0;
+
+	adopt_numbers(p);
+	if (adopt_has_telemetry(p))
+		oa_stat_inc(OA_STAT_orphans);
+	oa_batch_adopt(p);
+	for (unsigned i = 0; i < p->shards; i++) {
+		struct oa_ring *r = oa_proc_ring(p, i);
+
+		if (r)
+			seen += oa_drain_abandoned(r, &p->id);
+	}
+	oa_batch_adopted(p);
+	return seen;
+}
+
+static bool adopt_leads(void)
+{
+	return oa_tree && oa_self && atomic_load(&oa_tree->leader_pid) == atomic_load(&oa_self->pid);
+}
+
+unsigned oa_adopt_tick(void)
+{
+	unsigned seen = 0;
+
+	if (!adopt_leads())
+		return 0;
+	for (unsigned i = 0; i < OA_PROCS_MAX && oa_batch_can_adopt(); i++) {
+		struct oa_proc *p = &oa_tree->procs[i];
+		uint32_t state = atomic_load(&p->state);
+		uint32_t pid = atomic_load(&p->pid);
+
+		if (p == oa_self || !pid || pid == atomic_load(&oa_self->pid))
+			continue;
+		if ((state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && oa_proc_dead(p) && adopt_claim(p, pid))
+			seen += adopt_one(p);
+	}
+	return seen;
+}

@@ -1,0 +1,347 @@
+/* Groups of sampled spans for the exporters. They wait in a ring in shared memory, so that those of a killed
+ * worker survive it, and leave it only when every exporter is done with them. Each source (this process, and
+ * dead ones being emptied) has its own ring, because a batch has one identity. */
+#include "pipeline/batch.h"
+
+#include <errno.h>
+
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/stats.h"
+#include "core/sys.h"
+#include "exporter/exporter.h"
+#include "pipeline/drain.h"
+#include "pipeline/processor.h"
+
+#define BATCH_SOURCES 9        /* ourselves and as many dead processes at a time */
+#define BATCH_EXPORTERS 8
+#define BATCH_PER_TICK 8       /* exporters that answer at once do not keep the rings from being emptied */
+#define BATCH_PRIVATE_MAX (64u << 20)
+#define BATCH_LIST_NONE (1u << 31)
+
+struct batch_source {
+	struct oa_proc *proc;  /* NULL: free */
+	struct oa_ring *queue; /* NULL: its spans are dropped */
+	struct oa_proc_id id;
+	uint32_t waiting;      /* records in the queue */
+	uint64_t due_ns;       /* when they are sent if they do not fill a batch before */
+	bool complete;         /* dead process: nothing more will come */
+};
+
+static struct batch_source batch_sources[BATCH_SOURCES]; /* [0] is this process */
+static const struct oa_exporter *batch_exporters[BATCH_EXPORTERS];
+static unsigned batch_exporter_count;
+static const struct oa_span **batch_spans;
+static uint32_t batch_max, batch_queue_max;
+static uint64_t batch_delay_ns;
+static struct oa_span_buf batch_packed, batch_scratch;
+static bool batch_flushing, batch_ending;
+static unsigned batch_turn; /* source to look at first */
+
+static struct {
+	struct batch_source *source; /* NULL: none under way */
+	uint64_t end_pos;
+	uint32_t records;
+	unsigned pending;            /* exporters not done, and one while they are being started */
+} batch_flight;
+
+/* Larger queues than the shared piece holds are private: they do not survive a kill. */
+static struct oa_ring *batch_own_queue(void)
+{
+	struct oa_ring *shared = oa_proc_queue(oa_self), *own;
+	uint32_t slots = OA_QUEUE_SLOTS;
+
+	if (shared && batch_queue_max <= OA_QUEUE_SLOTS / 2)
+		return shared;
+	while (slots < batch_queue_max * 2ull && OA_RING_BYTES(slots * 2) <= BATCH_PRIVATE_MAX)
+		slots *= 2;
+	own = oa_sys_map(OA_RING_BYTES(slots), 0);
+	if (!own)
+		return shared;
+	oa_ring_init(own, slots);
+	return own;
+}
+
+static void batch_open_exporters(void)
+{
+	if (oa_config.traces_exporter & BATCH_LIST_NONE)
+		return;
+	for (unsigned i = 0; oa_exporters[i] && batch_exporter_count < BATCH_EXPORTERS; i++)
+		if ((oa_config.traces_exporter >> i & 1) && (!oa_exporters[i]->open || oa_exporters[i]->open() == 0))
+			batch_exporters[batch_exporter_count++] = oa_exporters[i];
+}
+
+static int batch_open(void)
+{
+	batch_queue_max = (uint32_t)oa_config.bsp_max_queue_size;
+	batch_max = (uint32_t)oa_config.bsp_max_export_batch_size;
+	batch_delay_ns = (uint64_t)oa_config.bsp_schedule_delay * 1000000;
+	batch_exporter_count = 0;
+	batch_open_exporters();
+	if (!batch_exporter_count)
+		return 0;
+	if (!batch_spans)
+		batch_spans = oa_sys_map(batch_max * sizeof(*batch_spans), 0);
+	if (!batch_spans || !oa_self) {
+		batch_exporter_count = 0;
+		return -ENOMEM;
+	}
+	batch_sources[0] = (struct batch_source){ .proc = oa_self, .id = oa_self->id, .queue = batch_own_queue() };
+	return 0;
+}
+
+static struct batch_source *batch_source_of(const struct oa_proc_id *who)
+{
+	for (unsigned i = 0; i < BATCH_SOURCES; i++)
+		if (batch_sources[i].proc && &batch_sources[i].proc->id == who)
+			return &batch_sources[i];
+	return NULL;
+}
+
+/* A copy without the bytes that no text refers to any more. Texts that share bytes are written twice. */
+static const struct oa_span *batch_pack(const struct oa_span *s)
+{
+	struct oa_span *out = &batch_packed.s;
+	size_t at = sizeof(*out);
+
+	*out = *s;
+	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
+		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
+
+		if (text.len > sizeof(batch_packed) - at) {
+			text.len = sizeof(batch_packed) - at;
+			out->flags |= OA_SPAN_TRUNCATED;
+		}
+		memcpy(batch_packed.raw + at, text.ptr, text.len);
+		out->str[i] = (struct oa_strref){ text.len ? (uint16_t)at : 0, (uint16_t)text.len };
+		at += text.len;
+	}
+	/* A full record is 16 KiB, which still fits the 16 bits of `bytes`. */
+	out->bytes = (uint16_t)at;
+	return out;
+}
+
+static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
+{
+	struct batch_source *src;
+
+	if (!batch_exporter_count || !(span->s.flags & OA_SPAN_SAMPLED))
+		return 0;
+	src = batch_source_of(who);
+	if (!src || !src->queue || src->waiting >= batch_queue_max ||
+	    !oa_ring_push(src->queue, batch_pack(&span->s))) {
+		oa_stat_inc(OA_STAT_drop_queue_full);
+		return 0;
+	}
+	if (!src->waiting++)
+		src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
+	return 0;
+}
+
+static void batch_release_source(struct batch_source *src)
+{
+	struct oa_proc *p = src->proc;
+
+	memset(src, 0, sizeof(*src));
+	oa_proc_release(p);
+}
+
+static void batch_settle(void)
+{
+	struct batch_source *src = batch_flight.source;
+
+	if (--batch_flight.pending)
+		return;
+	oa_ring_pop_to(src->queue, batch_flight.end_pos);
+	src->waiting -= batch_flight.records;
+	src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
+	batch_flight.source = NULL;
+	if (src->complete && !src->waiting)
+		batch_release_source(src);
+}
+
+static void batch_done(void *arg, size_t ok, size_t rejected, size_t failed)
+{
+	(void)arg;
+	oa_stat_add(OA_STAT_export_ok, ok);
+	oa_stat_add(OA_STAT_export_rejected, rejected);
+	oa_stat_add(OA_STAT_export_failed, failed);
+	oa_stat_add(OA_STAT_drop_export_rejected, rejected);
+	oa_stat_add(batch_ending ? OA_STAT_drop_exit : OA_STAT_drop_export_failed, failed);
+	batch_settle();
+}
+
+/* Collects up to batch_max records of a queue. At most one of them wraps around the end of the ring. */
+static size_t batch_collect(struct batch_source *src, uint32_t *ret_records, uint64_t *ret_end)
+{
+	uint64_t pos = oa_ring_begin(src->queue);
+	uint32_t records = 0;
+	size_t count = 0;
+
+	while (records < src->waiting && count < batch_max) {
+		const struct oa_span *s = oa_ring_next(src->queue, &pos, &batch_scratch);
+
+		if (!s)
+			break;
+		records++;
+		if (oa_drain_valid(s))
+			batch_spans[count++] = s;
+		else
+			oa_stat_inc(OA_STAT_drop_ring_stalled);
+	}
+	*ret_records = records;
+	*ret_end = pos;
+	return count;
+}
+
+static void batch_send(struct batch_source *src, uint64_t now_ns)
+{
+	uint64_t timeout_ns = (uint64_t)oa_config.bsp_export_timeout * 1000000;
+	struct oa_batch batch = { .spans = batch_spans, .who = src->id };
+
+	batch.count = batch_collect(src, &batch_flight.records, &batch_flight.end_pos);
+	if (!batch_flight.records) /* cannot be: would keep us busy for ever */
+		batch_flight.records = src->waiting;
+	batch_flight.source = src;
+	batch_flight.pending = 1;
+	for (unsigned i = 0; batch.count && i < batch_exporter_count; i++) {
+		batch_flight.pending++;
+		batch_exporters[i]->send(&batch, timeout_ns ? now_ns + timeout_ns : UINT64_MAX, batch_done, NULL);
+	}
+	batch_settle();
+}
+
+static bool batch_due(const struct batch_source *src, uint64_t now_ns)
+{
+	return src->waiting && (batch_flushing || src->waiting >= batch_max || now_ns >= src->due_ns);
+}
+
+static void batch_on_tick(uint64_t now_ns)
+{
+	unsigned sent = 0;
+
+	for (unsigned looked = 0; looked < BATCH_SOURCES && sent < BATCH_PER_TICK && !batch_flight.source; looked++) {
+		struct batch_source *src = &batch_sources[batch_turn];
+
+		if (batch_due(src, now_ns)) {
+			batch_send(src, now_ns);
+			sent++;
+			looked = 0;
+		}
+		batch_turn = (batch_turn + 1) % BATCH_SOURCES;
+	}
+}
+
+static bool batch_busy(void)
+{
+	for (unsigned i = 0; i < BATCH_SOURCES; i++)
+		if (batch_sources[i].waiting)
+			return true;
+	return batch_flight.source != NULL;
+}
+
+static void batch_flush(void)
+{
+	batch_flushing = true;
+}
+
+/* The parent's: its exporters' state, its queue, the dead it was emptying. */
+static void batch_forget(void)
+{
+	for (unsigned i = 0; i < batch_exporter_count; i++)
+		if (batch_exporters[i]->forget)
+			batch_exporters[i]->forget();
+	batch_exporter_count = 0;
+	memset(batch_sources, 0, sizeof(batch_sources));
+	memset(&batch_flight, 0, sizeof(batch_flight));
+	batch_flushing = batch_ending = false;
+}
+
+uint64_t oa_batch_due_ns(void)
+{
+	uint64_t due = UINT64_MAX;
+
+	if (batch_flight.source)
+		return due;
+	for (unsigned i = 0; i < BATCH_SOURCES; i++) {
+		const struct batch_source *src = &batch_sources[i];
+
+		if (src->waiting && (src->waiting >= batch_max || src->due_ns < due))
+			due = src->waiting >= batch_max ? 0 : src->due_ns;
+	}
+	return due;
+}
+
+static struct batch_source *batch_source_free(void)
+{
+	for (unsigned i = 1; i < BATCH_SOURCES; i++)
+		if (!batch_sources[i].proc)
+			return &batch_sources[i];
+	return NULL;
+}
+
+bool oa_batch_can_adopt(void)
+{
+	return batch_source_free() != NULL;
+}
+
+void oa_batch_adopt(struct oa_proc *p)
+{
+	struct batch_source *src = batch_source_free();
+	uint64_t pos;
+
+	*src = (struct batch_source){ .proc = p, .id = p->id, .queue = oa_proc_queue(p) };
+	if (!src->queue)
+		return;
+	pos = oa_ring_begin(src->queue);
+	while (oa_ring_next(src->queue, &pos, &batch_scratch))
+		src->waiting++;
+	/* Only its own side thread wrote here: what follows is the one record it died in the middle of. */
+	atomic_store(&src->queue->head, pos);
+}
+
+void oa_batch_adopted(struct oa_proc *p)
+{
+	struct batch_source *src = batch_source_of(&p->id);
+
+	src->complete = true;
+	if (!batch_exporter_count && src->waiting) {
+		oa_stat_add(OA_STAT_drop_export_failed, src->waiting);
+		src->waiting = 0;
+	}
+	if (!src->waiting)
+		batch_release_source(src);
+}
+
+static bool batch_has_heir(void)
+{
+	if (batch_sources[0].queue != oa_proc_queue(oa_self) || oa_self->queue_unit < 0)
+		return false;
+	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
+		struct oa_proc *p = &oa_tree->procs[i];
+
+		if (p != oa_self && atomic_load(&p->state) == OA_PROC_LIVE && !oa_proc_dead(p))
+			return true;
+	}
+	return false;
+}
+
+void oa_batch_end(void)
+{
+	struct batch_source *own = &batch_sources[0];
+
+	batch_ending = true;
+	for (unsigned i = 0; batch_flight.source && i < batch_exporter_count; i++)
+		if (batch_exporters[i]->cancel)
+			batch_exporters[i]->cancel();
+	if (!own->waiting || batch_has_heir())
+		return;
+	oa_stat_add(OA_STAT_drop_exit, own->waiting);
+	own->waiting = 0;
+	oa_ring_pop_to(own->queue, atomic_load(&own->queue->head));
+}
+
+const struct oa_processor oa_processor_batch = {
+	.name = "batch", .open = batch_open, .on_span = batch_on_span, .on_tick = batch_on_tick,
+	.busy = batch_busy, .flush = batch_flush, .forget = batch_forget,
+};

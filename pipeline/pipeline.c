@@ -1,0 +1,131 @@
+/* One turn of the side thread: rings, ticks, the exporters' loop. */
+#include "pipeline/pipeline.h"
+
+#include <stddef.h>
+
+#include "core/clock.h"
+#include "core/stats.h"
+#include "core/tree.h"
+#include "exporter/exporter.h"
+#include "pipeline/batch.h"
+#include "pipeline/drain.h"
+#include "pipeline/processor.h"
+#include "pipeline/resource.h"
+#include "pipeline/usage.h"
+
+#define PIPELINE_SECOND_NS 1000000000ull
+
+static bool pipeline_has_loop;
+static uint64_t pipeline_second_ns; /* when the work of every second is due */
+
+static int pipeline_open_processors(void)
+{
+	int ret = 0;
+
+	for (const struct oa_processor *const *p = oa_processors; *p; p++) {
+		int r = (*p)->open ? (*p)->open() : 0;
+
+		if (r < 0)
+			ret = r;
+	}
+	return ret;
+}
+
+int oa_pipeline_open(void)
+{
+	int ret = oa_tree_claim();
+
+	if (!oa_self)
+		return ret;
+	atomic_store(&oa_self->start_ticks, oa_proc_ticks(oa_self->id.pid));
+	oa_stat_settle();
+	oa_clock_anchor();
+	oa_resource_open();
+	ret = oa_loop_open();
+	pipeline_has_loop = ret == 0;
+	pipeline_second_ns = 0;
+	return ret < 0 ? ret : pipeline_open_processors();
+}
+
+static unsigned pipeline_every_second(uint64_t now_ns)
+{
+	if (now_ns < pipeline_second_ns)
+		return 0;
+	pipeline_second_ns = now_ns + PIPELINE_SECOND_NS;
+	oa_clock_anchor();
+	if (pipeline_has_loop)
+		oa_scrape_tick();
+	return oa_adopt_tick();
+}
+
+static void pipeline_tick(void)
+{
+	for (const struct oa_processor *const *p = oa_processors; *p; p++)
+		if ((*p)->on_tick)
+			(*p)->on_tick(oa_now_ns());
+}
+
+/* No longer than until the next thing that is due. */
+static unsigned pipeline_wait_ms(unsigned max_wait_ms, uint64_t now_ns)
+{
+	uint64_t due = oa_batch_due_ns();
+	uint64_t left_ms = due > now_ns ? (due - now_ns + 999999) / 1000000 : 0;
+
+	return left_ms < max_wait_ms ? (unsigned)left_ms : max_wait_ms;
+}
+
+unsigned oa_pipeline_turn(unsigned max_wait_ms)
+{
+	uint64_t now_ns = oa_now_ns();
+	unsigned seen;
+
+	if (!oa_self)
+		return 0;
+	seen = oa_drain_own(now_ns);
+	seen += pipeline_every_second(now_ns);
+	oa_usage_tick(now_ns);
+	pipeline_tick();
+	if (pipeline_has_loop)
+		oa_loop_turn(pipeline_wait_ms(max_wait_ms, oa_now_ns()));
+	return seen;
+}
+
+static bool pipeline_busy(void)
+{
+	for (const struct oa_processor *const *p = oa_processors; *p; p++)
+		if ((*p)->busy && (*p)->busy())
+			return true;
+	return false;
+}
+
+void oa_pipeline_flush(uint64_t deadline_ns)
+{
+	uint64_t now_ns = oa_now_ns();
+
+	if (!oa_self)
+		return;
+	oa_drain_own(now_ns);
+	for (const struct oa_processor *const *p = oa_processors; *p; p++)
+		if ((*p)->flush)
+			(*p)->flush();
+	while (pipeline_has_loop && now_ns < deadline_ns) {
+		pipeline_tick();
+		if (!pipeline_busy())
+			break;
+		oa_loop_turn(deadline_ns - now_ns < 5000000 ? 1 : 5);
+		now_ns = oa_now_ns();
+	}
+	oa_batch_end();
+}
+
+void oa_pipeline_forget(void)
+{
+	for (const struct oa_processor *const *p = oa_processors; *p; p++)
+		if ((*p)->forget)
+			(*p)->forget();
+	oa_drain_forget();
+	oa_usage_forget();
+	oa_scrape_forget();
+	oa_loop_forget();
+	pipeline_has_loop = false;
+}

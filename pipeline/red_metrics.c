@@ -1,0 +1,131 @@
+/* Rate, errors, duration of HTTP exchanges, from all of them, sampled or not; and counts of what the sampler,
+ * the context rules and the injector decided. */
+#include "pipeline/red_metrics.h"
+
+#include "core/config.h"
+#include "core/inject_result.h"
+#include "core/stats.h"
+#include "core/tree.h"
+#include "exporter/span_attrs.h"
+#include "pipeline/processor.h"
+
+#define RED_HOST_MAX 128 /* longest server.address in a label */
+
+enum { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF }; /* OTEL_METRICS_EXEMPLAR_FILTER */
+
+static void red_add(struct oa_label_set *set, enum oa_label label, struct oa_bytes value)
+{
+	if (value.len)
+		oa_label_add(set, label, value);
+}
+
+static void red_add_num(struct oa_label_set *set, enum oa_label label, unsigned num)
+{
+	char text[10];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + num % 10);
+	while ((num /= 10));
+	oa_label_add(set, label, oa_bytes(text + at, sizeof(text) - at));
+}
+
+static struct oa_bytes red_version(const struct oa_span *s)
+{
+	switch (s->version) {
+	case 10: return OA_LIT("1.0");
+	case 11: return OA_LIT("1.1");
+	case 20: return OA_LIT("2");
+	default: return (struct oa_bytes){ 0 };
+	}
+}
+
+/* Host names are compared in lower case, and become labels only when they can be names. */
+static struct oa_bytes red_host(struct oa_bytes host, uint8_t buf[RED_HOST_MAX])
+{
+	if (host.len > RED_HOST_MAX)
+		return OA_LIT("_OTHER");
+	for (size_t i = 0; i < host.len; i++) {
+		uint8_t c = oa_lower(host.ptr[i]);
+
+		if ((uint8_t)(c - 'a') >= 26 && (uint8_t)(c - '0') >= 10 && !(c && strchr("-._:%~", c)))
+			return OA_LIT("_OTHER");
+		buf[i] = c;
+	}
+	return oa_bytes(buf, host.len);
+}
+
+static void red_add_server(struct oa_label_set *set, const struct oa_span *s)
+{
+	char addr[OA_SERVER_TEXT_MAX];
+	uint8_t name[RED_HOST_MAX];
+	struct oa_bytes host;
+	unsigned port;
+
+	oa_span_server(s, addr, &host, &port);
+	if (oa_span_str(s, OA_STR_HOST).len)
+		host = red_host(host, name);
+	red_add(set, OA_LABEL_address, host);
+	if (port)
+		red_add_num(set, OA_LABEL_port, port);
+}
+
+void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
+{
+	char status[8];
+
+	set->len = 0;
+	set->overflow = false;
+	red_add(set, OA_LABEL_method, oa_bytes_str(oa_method_name((enum oa_method)s->method)));
+	red_add(set, OA_LABEL_route, oa_span_str(s, OA_STR_ROUTE));
+	if (s->flags & OA_SPAN_HAS_STATUS)
+		red_add_num(set, OA_LABEL_status, s->status);
+	if (s->kind == OA_KIND_SERVER)
+		red_add(set, OA_LABEL_scheme, oa_span_scheme(s));
+	red_add(set, OA_LABEL_version, red_version(s));
+	if (s->kind == OA_KIND_CLIENT)
+		red_add_server(set, s);
+	red_add(set, OA_LABEL_error, oa_span_error_type(s, status));
+}
+
+static void red_record(const struct oa_span *s)
+{
+	bool server = s->kind == OA_KIND_SERVER;
+	bool exemplar = oa_config.exemplar_filter == EXEMPLARS_ALWAYS_ON ||
+			(oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED);
+	const uint8_t *trace = exemplar ? s->trace_id : NULL, *span = exemplar ? s->span_id : NULL;
+	uint64_t when = s->start_unix_ns + s->duration_ns;
+	unsigned limit = (unsigned)oa_config.series_limit;
+	struct oa_series_table *t = &oa_tree->series;
+	struct oa_label_set labels;
+
+	oa_red_labels(s, &labels);
+	oa_series_record(t, limit, server ? OA_INS_http_server_duration : OA_INS_http_client_duration, &labels,
+			 s->duration_ns, trace, span, when);
+	if (s->flags & OA_SPAN_HAS_REQ_BODY)
+		oa_series_record(t, limit, server ? OA_INS_http_server_req_body : OA_INS_http_client_req_body,
+				 &labels, s->req_body, trace, span, when);
+	if (s->flags & OA_SPAN_HAS_RESP_BODY)
+		oa_series_record(t, limit, server ? OA_INS_http_server_resp_body : OA_INS_http_client_resp_body,
+				 &labels, s->resp_body, trace, span, when);
+}
+
+static void red_count(const struct oa_span *s)
+{
+	oa_stat_inc(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled);
+	oa_stat_inc((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence));
+	if (s->inject != OA_INJECT_NONE)
+		oa_stat_inc((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE));
+}
+
+static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
+{
+	red_count(&span->s);
+	if (span->s.what == OA_WHAT_HTTP && span->s.kind != OA_KIND_INTERNAL && oa_tree)
+		red_record(&span->s);
+	return 0;
+}
+
+const struct oa_processor oa_processor_red_metrics = {
+	.name = "red_metrics", .on_span = red_on_span,
+};
