@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "core/limits.h"
+
 /* -- descriptors come and go -- */
 
 /* socket(), or any call that returned a new descriptor of no interest: forgets what we knew of the number. A
@@ -19,6 +21,8 @@
 void oa_conn_on_socket(int fd, int domain, int type);
 /* eventfd, pipe, timerfd, signalfd, socketpair: reading one wakes a loop for reasons we cannot see. */
 void oa_conn_on_wake_fd(int fd);
+/* epoll_create, epoll_create1 */
+void oa_conn_on_epoll_fd(int fd);
 void oa_conn_on_listen(int fd);
 /* addr: the peer as accept returned it (the hook passes a buffer of its own when the host passed NULL). */
 void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, socklen_t len, bool nonblock);
@@ -73,7 +77,9 @@ struct oa_send {
 	int flags;
 	uint32_t conn, conn_gen;
 	uint32_t out_seq;
-	uint32_t scratch;        /* pool block + 1, 0 none */
+	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */
+	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */
+	uint8_t text_cls;
 	const struct iovec *host_iov;
 	int host_iovcnt;
 	struct oa_point point[OA_INJECT_POINTS_MAX];
@@ -119,6 +125,7 @@ void oa_conn_on_lookup(const struct addrinfo *addrs, uint64_t duration_ns);
 int oa_conn_init(void);
 /* Child after fork: connections the parent owned are shared now: forget their exchanges, keep which fd is what. */
 void oa_conn_after_fork_child(void);
+void oa_conn_after_fork_parent(void);
 /* Side thread, every turn: ends exchanges whose descriptor was closed. all: at exit, without looking again. */
 void oa_conn_reap(bool all);
 /* Called when a process should have its side thread (first exchange, or waiting on a listener). Set by preload/. */

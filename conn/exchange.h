@@ -31,12 +31,15 @@ enum oa_conn_state {
 #define OA_CONN_UNIX     0x02u
 #define OA_CONN_USED     0x04u /* had an exchange */
 #define OA_CONN_EOF_IN   0x08u
-#define OA_CONN_SHARED   0x10u /* inherited over fork: another process may use it too */
+#define OA_CONN_WORKING  0x10u /* its opening counts as work of `bound` */
+#define OA_CONN_COUNTED  0x20u /* in the stats as opaque already */
+#define OA_CONN_BYTES_IN 0x40u /* the peer has spoken */
 
 struct oa_conn {
 	uint32_t pool_next;      /* the pool's */
 	uint32_t gen;
-	_Atomic uint32_t lock;
+	_Atomic uint16_t lock;
+	_Atomic uint16_t contended; /* two threads met in it: opaque from now on */
 	uint32_t fd;
 	uint8_t role, state, flags, proto; /* proto: index in oa_protos + 1 */
 	uint16_t local_port;
@@ -49,12 +52,14 @@ struct oa_conn {
 	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
 	_Atomic uint32_t out_seq;
 	uint32_t stash;          /* block + 1: our bytes a short write left over */
+	uint32_t stash_cls;
 	uint16_t stash_off, stash_len;
 	uint16_t stash_skip;     /* host bytes they replace */
 	uint16_t peer_path_len;
 	uint32_t peer_path;      /* block + 1: AF_UNIX path */
 	uint32_t dns_us, connect_us;
-	uint64_t connect_ns;     /* start of connect(); then, when closing, time of close() */
+	uint64_t connect_ns;     /* start of connect() */
+	uint64_t closed_ns;      /* time of close(), while the slot is closing */
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
 
@@ -65,18 +70,21 @@ struct oa_conn {
 #define OA_EX_HEAD      0x10u
 #define OA_EX_CONNECT   0x20u
 #define OA_EX_UPGRADE   0x40u /* asked for an upgrade */
+#define OA_EX_ACTIVE    0x100u /* counted in the active gauge */
+#define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
 struct oa_exchange {
 	uint32_t pool_next;
 	_Atomic uint32_t gen;       /* even: free */
 	uint32_t next;              /* in the connection's queue, index + 1 */
-	uint32_t conn;
 	_Atomic uint32_t flags;     /* OA_EX_* */
 	uint32_t block;             /* its record: block index of class `cls` */
 	uint8_t cls;
 	uint8_t active_method;      /* what the active gauge was counted under */
 	uint8_t trace_flags;        /* W3C flags that travel on */
 	uint8_t pad;
+	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */
+	uint16_t home;              /* generation of the process that counts it */
 	uint32_t baggage;           /* block + 1 of class 2, 0 none */
 	uint32_t baggage_len;
 	struct oa_ref owner;        /* server: context state of the thread that read it */
@@ -126,14 +134,19 @@ int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what
 struct oa_span *oa_exchange_span(struct oa_exchange *ex);
 /* Sets a text of the record, growing the block; cut and flagged when there is no room left. */
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text);
+/* Counts it in http.*.active_requests until it ends; its method is set. */
+void oa_exchange_count_active(struct oa_exchange *ex);
 /* Finishes: record to the ring, context released, object freed. It must be unlinked or first in its queue.
  * error: OA_ERR_NONE when all is well */
 void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum oa_error error);
 /* Frees without a record: a prepared request the kernel did not take. */
 void oa_exchange_discard(struct oa_conn *c, uint32_t index);
-void oa_exchange_reset(void);
 
-static inline uint32_t oa_exchange_index(struct oa_conn *c)
+/* Counts forks (both sides) and child generations, see struct oa_exchange. */
+extern uint16_t oa_exchange_fork_gen, oa_exchange_home;
+
+/* The process forked after it was opened: another process may be the one that answers. */
+static inline bool oa_exchange_shared(const struct oa_exchange *ex)
 {
-	return c->first - 1;
+	return ex->fork_gen != oa_exchange_fork_gen;
 }

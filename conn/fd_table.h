@@ -18,11 +18,21 @@ enum oa_fd_kind {
 
 #define OA_FD_CLOSING 0x1u /* close() was seen; final once the number is reused or the side thread looked */
 
+/* Eight bytes, so that a whole slot is taken over by one exchange. */
 struct oa_fd {
 	_Atomic uint8_t kind;   /* enum oa_fd_kind */
 	_Atomic uint8_t flags;  /* OA_FD_* */
 	uint16_t aux;
-	_Atomic uint32_t conn;  /* index in the connection pool */
+	_Atomic uint32_t conn;  /* CONN: index in the connection pool; EPOLL: the thread that waits on it */
+} __attribute__((aligned(8)));
+
+union oa_fd_word {
+	struct {
+		uint8_t kind, flags;
+		uint16_t aux;
+		uint32_t conn;
+	};
+	uint64_t word;
 };
 
 extern struct oa_fd *_Atomic oa_fd_chunks[OA_FDS_MAX / OA_FD_CHUNK];

@@ -1,0 +1,612 @@
+/* Life of connections: which descriptor means which, from accept or connect to close. A close is final only once
+ * the number was reused or the side thread saw it gone, because a vfork child runs our hooks in its parent's
+ * memory: what it closes stays open here (docs/architecture.md). */
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+
+#include "conn/conn.h"
+#include "conn/context.h"
+#include "conn/fd_table.h"
+#include "conn/feed.h"
+#include "conn/internal.h"
+#include "conn/lookup.h"
+#include "conn/peer.h"
+#include "conn/span_build.h"
+#include "core/clock.h"
+#include "core/sys.h"
+#include "core/tree.h"
+
+#define CONNECT_TIMEOUT_NS 1000000000u /* a connect given up after this long counts as timed out */
+
+struct oa_pool oa_conn_pool = OA_POOL(sizeof(struct oa_conn), 9, OA_CONNS_MAX);
+static _Atomic uint32_t conn_closing; /* descriptors whose close is not final yet */
+
+static void conn_no_side_thread(void)
+{
+}
+
+void (*oa_conn_want_side_thread)(void) = conn_no_side_thread;
+
+int oa_conn_init(void)
+{
+	int err;
+
+	_Static_assert(sizeof(struct oa_conn) <= 248, "memory per idle connection");
+	for (unsigned i = 0; oa_protos[i]; i++)
+		if (oa_protos[i]->state_bytes > OA_PROTO_STATE_BYTES)
+			return -E2BIG;
+	err = oa_ctx_init();
+	return err ? err : (oa_fd_get(0) ? 0 : -ENOMEM);
+}
+
+/* -- slots -- */
+
+static enum oa_fd_kind slot_kind(struct oa_fd *slot)
+{
+	return slot ? atomic_load_explicit(&slot->kind, memory_order_acquire) : OA_FD_NONE;
+}
+
+static void conn_free(struct oa_conn *c, uint32_t index)
+{
+	if (c->flags & OA_CONN_WORKING)
+		oa_ctx_end_work(c->bound);
+	for (int dir = 0; dir < 2; dir++)
+		if (c->carry[dir])
+			oa_block_give((c->carry[dir] - 1) & 3, (c->carry[dir] - 1) >> 2);
+	if (c->stash)
+		oa_block_give(c->stash_cls, c->stash - 1);
+	if (c->peer_path)
+		oa_block_give(0, c->peer_path - 1);
+	c->gen++;
+	oa_pool_give(&oa_conn_pool, index);
+}
+
+/* What a connection that was closed by the host leaves behind. */
+static enum oa_error conn_close_error(const struct oa_conn *c)
+{
+	return c->flags & OA_CONN_EOF_IN ? OA_ERR_CONNECTION_CLOSED : OA_ERR_ABANDONED;
+}
+
+static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
+{
+	if (c->state == OA_CONN_CONNECTING) {
+		if (closed_ns - c->connect_ns >= CONNECT_TIMEOUT_NS)
+			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT);
+		else
+			oa_stat_inc(OA_STAT_connect_abandoned);
+		return;
+	}
+	/* Our close ends what we were sending: complete when it was delimited by the close. */
+	if (c->role == OA_ROLE_SERVER)
+		oa_feed_end(c, false);
+	oa_conn_end_exchanges(c, closed_ns, conn_close_error(c));
+}
+
+/* What a slot meant is over; the last descriptor of a connection ends it. */
+static void slot_ended(union oa_fd_word was)
+{
+	struct oa_conn *c;
+
+	if (was.flags & OA_FD_CLOSING)
+		atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
+	if (was.kind != OA_FD_CONN)
+		return;
+	c = oa_conn_at(was.conn);
+	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (!oa_conn_lock(c))
+		return; /* somebody is stuck in it: it leaks rather than break */
+	conn_finish_closed(c, was.flags & OA_FD_CLOSING && c->closed_ns ? c->closed_ns : oa_now_ns());
+	oa_conn_unlock(c);
+	conn_free(c, was.conn);
+}
+
+static _Atomic uint64_t *slot_word(struct oa_fd *slot)
+{
+	return (_Atomic uint64_t *)(void *)slot;
+}
+
+static void slot_clear(struct oa_fd *slot)
+{
+	union oa_fd_word was = { .word = atomic_exchange_explicit(slot_word(slot), 0, memory_order_acq_rel) };
+
+	slot_ended(was);
+}
+
+/* The slot of a number the kernel just handed out: whatever it meant before is over. */
+static struct oa_fd *slot_fresh(int fd)
+{
+	struct oa_fd *slot = oa_fd_get(fd);
+
+	if (!slot) {
+		oa_stat_inc((unsigned)fd >= OA_FDS_MAX ? OA_STAT_untracked_fd : OA_STAT_untracked_pool);
+		return NULL;
+	}
+	if (slot_kind(slot) != OA_FD_NONE)
+		slot_clear(slot);
+	return slot;
+}
+
+static void slot_set(struct oa_fd *slot, enum oa_fd_kind kind)
+{
+	atomic_store_explicit(&slot->kind, kind, memory_order_release);
+}
+
+static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, enum oa_conn_state state)
+{
+	int64_t index = oa_pool_take(&oa_conn_pool);
+	struct oa_conn *c;
+	uint32_t gen;
+
+	if (index < 0) {
+		oa_stat_inc(OA_STAT_untracked_pool);
+		return NULL;
+	}
+	if (!oa_self && oa_tree_claim() == -ENOMEM) {
+		oa_pool_give(&oa_conn_pool, (uint32_t)index);
+		return NULL;
+	}
+	c = oa_conn_at((uint32_t)index);
+	gen = c->gen;
+	memset(c, 0, sizeof(*c));
+	c->gen = gen + 1;
+	c->fd = (uint32_t)fd;
+	c->role = (uint8_t)role;
+	c->state = (uint8_t)state;
+	atomic_store_explicit(&c->refs, 1, memory_order_relaxed);
+	atomic_store_explicit(&slot->conn, (uint32_t)index, memory_order_relaxed);
+	slot_set(slot, OA_FD_CONN);
+	if (role == OA_ROLE_SERVER)
+		oa_stat_inc(OA_STAT_conns_server);
+	else if (role == OA_ROLE_CLIENT)
+		oa_stat_inc(OA_STAT_conns_client);
+	return c;
+}
+
+/* -- closing descriptors seen again -- */
+
+/* A descriptor we saw closed is used all the same: by a parent whose vfork child closed its own copy, or because the
+ * number means something else now. One system call tells, and only then. */
+static bool slot_resurrect(struct oa_fd *slot, int fd)
+{
+	struct oa_conn *c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct oa_addr now;
+
+	if (slot_kind(slot) == OA_FD_CONN && !(c->flags & OA_CONN_UNIX) &&
+	    oa_sys3(SYS_getpeername, fd, &ss, &len) == 0) {
+		now = oa_peer_from((struct sockaddr *)&ss, len);
+		if (oa_peer_eq(&now, &c->peer)) {
+			if (atomic_fetch_and(&slot->flags, (uint8_t)~OA_FD_CLOSING) & OA_FD_CLOSING)
+				atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
+			return true;
+		}
+	}
+	slot_clear(slot);
+	return false;
+}
+
+struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
+	uint32_t index;
+
+	*ret_slot = slot;
+	if (slot_kind(slot) != OA_FD_CONN)
+		return NULL;
+	if (__builtin_expect(atomic_load_explicit(&slot->flags, memory_order_relaxed) & OA_FD_CLOSING, 0) &&
+	    !slot_resurrect(slot, fd))
+		return NULL;
+	index = atomic_load_explicit(&slot->conn, memory_order_relaxed);
+	c = oa_conn_at(index);
+	if (c->state == OA_CONN_OPAQUE && !c->stash)
+		return NULL;
+	if (__builtin_expect(!oa_conn_lock(c), 0))
+		return NULL;
+	if (slot_kind(slot) != OA_FD_CONN || atomic_load_explicit(&slot->conn, memory_order_relaxed) != index) {
+		oa_conn_unlock(c);
+		return NULL;
+	}
+	if (__builtin_expect(atomic_load_explicit(&c->contended, memory_order_relaxed), 0) && c->state != OA_CONN_OPAQUE)
+		oa_conn_make_opaque(c, atomic_load(&c->contended) == 2 ? OA_STAT_opaque_pool : OA_STAT_opaque_contention);
+	return c;
+}
+
+/* -- descriptors come and go -- */
+
+void oa_conn_on_socket(int fd, int domain, int type)
+{
+	struct oa_fd *slot;
+	int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	slot = slot_fresh(fd);
+	if (!slot)
+		return;
+	if (kind != SOCK_STREAM || (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)) {
+		slot_set(slot, OA_FD_WAKE);
+		return;
+	}
+	slot->aux = type & SOCK_NONBLOCK ? OA_CONN_NONBLOCK : 0;
+	slot_set(slot, OA_FD_STREAM);
+}
+
+void oa_conn_on_wake_fd(int fd)
+{
+	struct oa_fd *slot = slot_fresh(fd);
+
+	if (slot)
+		slot_set(slot, OA_FD_WAKE);
+}
+
+void oa_conn_on_epoll_fd(int fd)
+{
+	struct oa_fd *slot = slot_fresh(fd);
+
+	if (slot)
+		slot_set(slot, OA_FD_EPOLL);
+}
+
+void oa_conn_on_listen(int fd)
+{
+	struct oa_fd *slot = oa_fd_get(fd);
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct oa_addr a = { 0 };
+
+	if (!slot)
+		return;
+	if (slot_kind(slot) == OA_FD_CONN)
+		slot_clear(slot);
+	if (oa_sys3(SYS_getsockname, fd, &ss, &len) == 0)
+		a = oa_peer_from((struct sockaddr *)&ss, len);
+	slot->aux = a.port;
+	slot_set(slot, OA_FD_LISTENER);
+}
+
+void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, socklen_t len, bool nonblock)
+{
+	struct oa_fd *slot = slot_fresh(fd), *from = oa_fd_peek(listener);
+	struct oa_conn *c;
+
+	if (!slot)
+		return;
+	c = conn_new(slot, fd, OA_ROLE_SERVER, OA_CONN_NEW);
+	if (!c)
+		return;
+	c->peer = oa_peer_from(addr, len);
+	c->local_port = slot_kind(from) == OA_FD_LISTENER ? from->aux : 0;
+	c->flags = (uint8_t)((nonblock ? OA_CONN_NONBLOCK : 0) | (c->peer.family == 1 ? OA_CONN_UNIX : 0));
+	oa_conn_want_side_thread();
+}
+
+void oa_conn_on_fd_received(int fd)
+{
+	struct oa_fd *slot = slot_fresh(fd);
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int type = 0;
+	socklen_t type_len = sizeof(type);
+	struct oa_conn *c;
+
+	/* Two system calls, once per passed descriptor: most are sockets, some are files. */
+	if (!slot || oa_sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &type_len) || type != SOCK_STREAM)
+		return;
+	if (oa_sys3(SYS_getpeername, fd, &ss, &len))
+		return;
+	c = conn_new(slot, fd, OA_ROLE_UNKNOWN, OA_CONN_NEW);
+	if (!c)
+		return;
+	c->peer = oa_peer_from((struct sockaddr *)&ss, len);
+	c->flags = c->peer.family == 1 ? OA_CONN_UNIX : 0;
+	oa_conn_want_side_thread();
+}
+
+void oa_conn_on_nonblock(int fd, bool nonblock)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	enum oa_fd_kind kind = slot_kind(slot);
+	struct oa_conn *c;
+
+	if (kind == OA_FD_STREAM)
+		slot->aux = nonblock ? OA_CONN_NONBLOCK : 0;
+	if (kind != OA_FD_CONN)
+		return;
+	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	if (nonblock)
+		__atomic_fetch_or(&c->flags, OA_CONN_NONBLOCK, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&c->flags, (uint8_t)~OA_CONN_NONBLOCK, __ATOMIC_RELAXED);
+}
+
+void oa_conn_before_close(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
+
+	if (slot_kind(slot) != OA_FD_CONN) {
+		/* Reads of a number that stopped being a wake source only end a turn early; listeners are looked up by
+		 * number, so a vfork child's close must not forget them: the number's next use does. */
+		return;
+	}
+	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	c->closed_ns = oa_now_ns();
+	if (!(atomic_fetch_or_explicit(&slot->flags, OA_FD_CLOSING, memory_order_release) & OA_FD_CLOSING))
+		atomic_fetch_add_explicit(&conn_closing, 1, memory_order_relaxed);
+}
+
+void oa_conn_before_close_range(unsigned first, unsigned last)
+{
+	int end = last > INT32_MAX ? INT32_MAX : (int)last;
+
+	if (first > INT32_MAX)
+		return;
+	for (int fd = oa_fd_next((int)first, end); fd >= 0 && fd <= end; fd = oa_fd_next(fd + 1, end))
+		oa_conn_before_close(fd);
+}
+
+void oa_conn_on_dup(int oldfd, int newfd)
+{
+	struct oa_fd *from = oa_fd_peek(oldfd), *to;
+	enum oa_fd_kind kind = slot_kind(from);
+
+	if (oldfd == newfd)
+		return;
+	to = kind == OA_FD_NONE ? oa_fd_peek(newfd) : oa_fd_get(newfd);
+	if (!to)
+		return;
+	if (slot_kind(to) != OA_FD_NONE)
+		slot_clear(to);
+	if (kind == OA_FD_NONE)
+		return;
+	to->aux = from->aux;
+	atomic_store_explicit(&to->conn, atomic_load_explicit(&from->conn, memory_order_relaxed), memory_order_relaxed);
+	if (kind == OA_FD_CONN)
+		atomic_fetch_add_explicit(&oa_conn_at(from->conn)->refs, 1, memory_order_acq_rel);
+	slot_set(to, kind);
+}
+
+void oa_conn_on_shutdown(int fd, int how)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+
+	if (!c)
+		return;
+	if (how == SHUT_WR || how == SHUT_RDWR)
+		oa_feed_end(c, false);
+	oa_conn_unlock(c);
+}
+
+/* -- connecting -- */
+
+void oa_conn_connected(struct oa_conn *c)
+{
+	uint64_t took;
+
+	if (c->state != OA_CONN_CONNECTING)
+		return;
+	c->state = OA_CONN_NEW;
+	took = (oa_now_ns() - c->connect_ns) / 1000;
+	c->connect_us = took ? (took < UINT32_MAX ? (uint32_t)took : UINT32_MAX) : 1;
+}
+
+/* A stream socket we may follow? A number made before activation is asked once. */
+static bool connect_is_stream(struct oa_fd *slot, int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	switch (slot_kind(slot)) {
+	case OA_FD_STREAM:
+	case OA_FD_CONN:
+		return true;
+	case OA_FD_NONE:
+		return oa_sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+	default:
+		return false;
+	}
+}
+
+static void connect_keep_path(struct oa_conn *c, const struct sockaddr *addr, socklen_t len)
+{
+	struct oa_bytes path = oa_peer_path(addr, len);
+	int64_t block = path.len ? oa_block_take(0) : -1;
+	uint8_t *to;
+
+	if (block < 0)
+		return;
+	to = oa_block_at(0, (uint32_t)block);
+	path = oa_bytes_cut(path, 108);
+	memcpy(to, path.ptr, path.len);
+	if (!to[0])
+		to[0] = '@';
+	c->peer_path = (uint32_t)block + 1;
+	c->peer_path_len = (uint16_t)path.len;
+}
+
+static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sockaddr *addr, socklen_t len,
+				   uint64_t start_ns)
+{
+	uint16_t nonblock = slot_kind(slot) == OA_FD_STREAM ? slot->aux : 0;
+	struct oa_pick pick;
+	struct oa_conn *c;
+
+	if (slot_kind(slot) == OA_FD_CONN)
+		slot_clear(slot);
+	c = conn_new(slot, fd, OA_ROLE_CLIENT, OA_CONN_CONNECTING);
+	if (!c)
+		return NULL;
+	c->peer = oa_peer_from(addr, len);
+	c->flags = (uint8_t)(nonblock & OA_CONN_NONBLOCK);
+	if (c->peer.family == 1) {
+		c->flags |= OA_CONN_UNIX;
+		connect_keep_path(c, addr, len);
+	}
+	c->connect_ns = start_ns;
+	c->dns_us = oa_lookup_take(&c->peer, start_ns);
+	oa_ctx_pick(c, NULL, &pick);
+	if (pick.parent.gen) {
+		c->bound = pick.parent;
+		c->flags |= OA_CONN_WORKING;
+		oa_ctx_begin_work(pick.parent);
+	}
+	return c;
+}
+
+/* The socket may be used for another attempt: connect() starts over with a fresh connection. */
+void oa_conn_connect_failed(struct oa_conn *c, int err)
+{
+	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err));
+	c->state = OA_CONN_OPAQUE;
+	c->flags |= OA_CONN_COUNTED;
+}
+
+/* The same socket asked again: the second connect() of a non-blocking one reports how the first went. */
+static bool connect_again(int fd, const struct sockaddr *addr, socklen_t len, int result, int err)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+	struct oa_addr to = oa_peer_from(addr, len);
+	bool same;
+
+	if (!c)
+		return false;
+	same = c->state == OA_CONN_CONNECTING && oa_peer_eq(&to, &c->peer);
+	if (same && (result == 0 || err == EISCONN))
+		oa_conn_connected(c);
+	else if (same && err != EALREADY && err != EINPROGRESS && err != EINTR)
+		oa_conn_connect_failed(c, err);
+	oa_conn_unlock(c);
+	return same || err == EISCONN;
+}
+
+void oa_conn_on_connect(int fd, const struct sockaddr *addr, socklen_t len, int result, int err, uint64_t start_ns)
+{
+	struct oa_fd *slot = oa_fd_get(fd);
+	bool under_way = result < 0 && (err == EINPROGRESS || err == EINTR);
+	struct oa_conn *c;
+
+	if (!slot || !addr || len < sizeof(addr->sa_family) || !connect_is_stream(slot, fd))
+		return;
+	if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6 && addr->sa_family != AF_UNIX)
+		return;
+	if (connect_again(fd, addr, len, result, err))
+		return;
+	/* Local programs probe for Unix sockets all the time; only an attempt over the network is worth a span. */
+	if (result < 0 && !under_way && (addr->sa_family == AF_UNIX || err == EAGAIN || err == EBADF || err == EFAULT ||
+					 err == EINVAL || err == EISCONN || err == EAFNOSUPPORT || err == ENOTSOCK))
+		return;
+	c = connect_new(slot, fd, addr, len, start_ns ? start_ns : oa_now_ns());
+	if (!c || !oa_conn_lock(c))
+		return;
+	if (result == 0)
+		oa_conn_connected(c);
+	else if (!under_way)
+		oa_conn_connect_failed(c, err);
+	oa_conn_unlock(c);
+	oa_conn_want_side_thread();
+}
+
+void oa_conn_on_so_error(int fd, int so_error)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+
+	if (!c)
+		return;
+	if (c->state == OA_CONN_CONNECTING) {
+		if (so_error)
+			oa_conn_connect_failed(c, so_error);
+		else
+			oa_conn_connected(c);
+	}
+	oa_conn_unlock(c);
+}
+
+/* -- waiting -- */
+
+void oa_conn_before_wait(enum oa_wait kind, int ident, int timeout_ms, bool listens)
+{
+	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
+
+	if (listens || (slot_kind(slot) == OA_FD_EPOLL && slot->aux))
+		oa_conn_want_side_thread();
+	oa_ctx_before_wait(kind == OA_WAIT_LOOP, ident, timeout_ms);
+}
+
+void oa_conn_after_wait(enum oa_wait kind, int ident, int timeout_ms, int n)
+{
+	oa_ctx_after_wait(kind == OA_WAIT_LOOP, ident, timeout_ms, n);
+}
+
+void oa_conn_on_epoll_ctl(int epfd, int op, int fd)
+{
+	struct oa_fd *ep, *slot = oa_fd_peek(fd);
+
+	if (op == EPOLL_CTL_DEL || slot_kind(slot) != OA_FD_LISTENER)
+		return;
+	ep = oa_fd_get(epfd);
+	if (!ep)
+		return;
+	if (slot_kind(ep) == OA_FD_NONE)
+		slot_set(ep, OA_FD_EPOLL);
+	if (slot_kind(ep) == OA_FD_EPOLL)
+		ep->aux = 1;
+}
+
+void oa_conn_before_accept(int listener)
+{
+	(void)listener;
+	oa_conn_want_side_thread();
+}
+
+/* -- life -- */
+
+static bool reap_gone(int fd, const struct oa_conn *c)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct oa_addr now;
+
+	if (oa_sys3(SYS_getpeername, fd, &ss, &len))
+		return true; /* closed, not a socket, or not connected any more */
+	now = oa_peer_from((struct sockaddr *)&ss, len);
+	return !oa_peer_eq(&now, &c->peer);
+}
+
+/* The host may hand the number out again at this moment; whoever empties the slot ends the connection. */
+static void reap_slot(int fd, struct oa_fd *slot, bool all)
+{
+	union oa_fd_word was = { .word = atomic_load_explicit(slot_word(slot), memory_order_acquire) };
+
+	if (!(was.flags & OA_FD_CLOSING))
+		return;
+	if (!all && was.kind == OA_FD_CONN && !reap_gone(fd, oa_conn_at(was.conn)))
+		return;
+	if (atomic_compare_exchange_strong(slot_word(slot), &was.word, 0))
+		slot_ended(was);
+}
+
+void oa_conn_reap(bool all)
+{
+	if (!atomic_load_explicit(&conn_closing, memory_order_relaxed))
+		return;
+	for (int fd = oa_fd_next(0, -1); fd >= 0; fd = oa_fd_next(fd + 1, -1))
+		reap_slot(fd, oa_fd_peek(fd), all);
+}
+
+void oa_conn_after_fork_child(void)
+{
+	oa_exchange_fork_gen++;
+	oa_exchange_home++;
+	oa_ctx_after_fork_child();
+}
+
+void oa_conn_after_fork_parent(void)
+{
+	oa_exchange_fork_gen++;
+}

@@ -1,0 +1,595 @@
+/* Evidence about causality, kept per thread: what the thread read last (`current`), whether it visibly acted on it
+ * since, how many server exchanges it has open and how many of those wait for something we can see ("quiet").
+ * docs/context.md explains the rules and what each cannot know. */
+#include <pthread.h>
+
+#include "conn/context.h"
+#include "conn/fd_table.h"
+#include "core/clock.h"
+#include "core/stats.h"
+#include "core/thread.h"
+
+#define CTX_RECENT 8
+#define CTX_TIMER_MARGIN_NS 2000000u /* event loops round their timers to milliseconds */
+#define CTX_PROXY_MIN 8              /* certain pairs seen before "same target" counts as evidence */
+
+#define CTX_LOOP       0x01u /* waits for several descriptors at once */
+#define CTX_SHARED     0x02u /* its epoll descriptor is waited on by other threads too */
+#define CTX_BACKGROUND 0x04u /* makes calls while it serves nothing */
+#define CTX_SERVED     0x08u /* has served before */
+#define CTX_RESUMED    0x10u /* current came from a response, not from a request */
+#define CTX_SETTLED    0x20u /* current has visibly acted since it was touched */
+#define CTX_MIXED      0x40u /* this turn carried work of several exchanges, or of something unseen */
+#define CTX_NONBLOCK   0x80u /* current was read from a non-blocking socket */
+#define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
+
+struct ctx_thread {
+	uint32_t pool_next;
+	uint32_t gen;
+	uint32_t flags;
+	uint32_t waits;               /* turns so far */
+	_Atomic uint32_t open, quiet; /* server exchanges of this thread; those of them that are quiet */
+	struct oa_ref current;
+	struct oa_ref recent[CTX_RECENT]; /* exchanges read last */
+	uint32_t recent_pos;
+	uint32_t wait_ident;
+	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
+};
+
+static struct oa_pool ctx_pool = OA_POOL(sizeof(struct ctx_thread), 6, OA_THREADS_MAX);
+static pthread_key_t ctx_key;
+static bool ctx_key_ok;
+
+/* Process-wide sums of the per-thread counts, and what background threads give away. */
+static _Atomic uint32_t ctx_open, ctx_quiet;
+static _Atomic uint32_t ctx_same_target, ctx_other_target;
+static _Atomic bool ctx_served;
+
+/* -- threads -- */
+
+static void ctx_thread_exit(void *arg)
+{
+	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
+	struct ctx_thread *t = oa_pool_at(&ctx_pool, index);
+
+	oa_tls.thread_idx = 0;
+	t->gen += 2;
+	oa_pool_give(&ctx_pool, index);
+}
+
+static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
+{
+	int64_t index = oa_pool_take(&ctx_pool);
+	struct ctx_thread *t;
+
+	if (index < 0) {
+		oa_stat_inc(OA_STAT_thread_states_full);
+		return NULL;
+	}
+	t = oa_pool_at(&ctx_pool, (uint32_t)index);
+	memset((uint8_t *)t + offsetof(struct ctx_thread, flags), 0,
+	       sizeof(*t) - offsetof(struct ctx_thread, flags));
+	t->gen |= 1;
+	oa_tls.thread_idx = (uint32_t)index + 1;
+	if (ctx_key_ok)
+		pthread_setspecific(ctx_key, (void *)(uintptr_t)(index + 1));
+	return t;
+}
+
+static struct ctx_thread *ctx_thread_peek(void)
+{
+	return oa_tls.thread_idx ? oa_pool_at(&ctx_pool, oa_tls.thread_idx - 1) : NULL;
+}
+
+static struct ctx_thread *ctx_thread_self(void)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	return t ? t : ctx_thread_new();
+}
+
+static struct ctx_thread *ctx_thread_get(struct oa_ref ref)
+{
+	struct ctx_thread *t;
+
+	if (!ref.gen)
+		return NULL;
+	t = oa_pool_at(&ctx_pool, ref.index);
+	return t->gen == ref.gen ? t : NULL;
+}
+
+int oa_ctx_init(void)
+{
+	ctx_key_ok = !pthread_key_create(&ctx_key, ctx_thread_exit);
+	return 0;
+}
+
+/* -- loose and quiet -- */
+
+static void ctx_set_loose(struct oa_exchange *ex, bool loose)
+{
+	uint32_t was = loose ? atomic_fetch_or(&ex->flags, OA_EX_LOOSE) : atomic_fetch_and(&ex->flags, ~OA_EX_LOOSE);
+	struct ctx_thread *owner;
+
+	if (!!(was & OA_EX_LOOSE) == loose)
+		return;
+	owner = ctx_thread_get(ex->owner);
+	if (owner)
+		atomic_fetch_add_explicit(&owner->quiet, loose ? -1u : 1u, memory_order_relaxed);
+	atomic_fetch_add_explicit(&ctx_quiet, loose ? -1u : 1u, memory_order_relaxed);
+}
+
+uint32_t oa_ctx_open_count(void)
+{
+	return atomic_load_explicit(&ctx_open, memory_order_relaxed);
+}
+
+static bool ref_eq(struct oa_ref a, struct oa_ref b)
+{
+	return a.index == b.index && a.gen == b.gen;
+}
+
+void oa_ctx_touch(struct oa_ref ref)
+{
+	struct ctx_thread *t = ctx_thread_self();
+	struct oa_exchange *ex = oa_exchange_get(ref);
+
+	if (!ex || !t)
+		return;
+	if (oa_exchange_get(t->current) && !ref_eq(t->current, ref) && !(t->flags & CTX_SETTLED))
+		t->flags |= CTX_MIXED;
+	t->current = ref;
+	t->flags = (t->flags & ~(CTX_SETTLED | CTX_NONBLOCK)) | CTX_RESUMED;
+	if (atomic_load_explicit(&ex->flags, memory_order_relaxed) & OA_EX_NONBLOCK)
+		t->flags |= CTX_NONBLOCK;
+	ex->touch_wait = t->waits;
+	ctx_set_loose(ex, true);
+}
+
+void oa_ctx_open(uint32_t index, bool nonblock)
+{
+	struct ctx_thread *t = ctx_thread_self();
+	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
+
+	if (!t)
+		return;
+	ex->owner = (struct oa_ref){ oa_tls.thread_idx - 1, t->gen };
+	atomic_fetch_or_explicit(&ex->flags, OA_EX_LOOSE | (nonblock ? OA_EX_NONBLOCK : 0), memory_order_relaxed);
+	atomic_fetch_add_explicit(&t->open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&ctx_open, 1, memory_order_relaxed);
+	t->recent[t->recent_pos++ % CTX_RECENT] = ref;
+	oa_ctx_touch(ref);
+	t->flags = (t->flags & ~CTX_RESUMED) | CTX_SERVED;
+	if (!atomic_load_explicit(&ctx_served, memory_order_relaxed))
+		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
+}
+
+static void ctx_close_server(uint32_t index, struct oa_exchange *ex)
+{
+	struct ctx_thread *owner = ctx_thread_get(ex->owner), *t = ctx_thread_peek();
+
+	if (ex->home == oa_exchange_home) {
+		ctx_set_loose(ex, true);
+		if (owner)
+			atomic_fetch_sub_explicit(&owner->open, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&ctx_open, 1, memory_order_relaxed);
+	}
+	ex->owner.gen = 0;
+	if (t && t->current.index == index)
+		t->current.gen = 0;
+}
+
+void oa_ctx_close(uint32_t index)
+{
+	struct oa_exchange *ex = oa_exchange_at(index);
+
+	if (ex->owner.gen)
+		ctx_close_server(index, ex);
+	if (ex->parent.gen) {
+		oa_ctx_end_work(ex->parent);
+		ex->parent.gen = 0;
+	}
+}
+
+void oa_ctx_settle(struct oa_exchange *ex)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	if (t && oa_exchange_get(t->current) == ex)
+		t->flags |= CTX_SETTLED;
+	ctx_set_loose(ex, false);
+}
+
+void oa_ctx_begin_work(struct oa_ref parent)
+{
+	struct oa_exchange *ex = oa_exchange_get(parent);
+
+	if (!ex)
+		return;
+	atomic_fetch_add_explicit(&ex->pending, 1, memory_order_relaxed);
+	oa_ctx_settle(ex);
+}
+
+void oa_ctx_end_work(struct oa_ref parent)
+{
+	struct oa_exchange *ex = oa_exchange_get(parent);
+
+	if (ex && atomic_load_explicit(&ex->pending, memory_order_relaxed))
+		atomic_fetch_sub_explicit(&ex->pending, 1, memory_order_relaxed);
+}
+
+/* -- turns -- */
+
+void oa_ctx_wake(void)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	if (t && (t->flags & CTX_LOOP))
+		t->flags |= CTX_MIXED;
+}
+
+/* Which thread waits on an epoll descriptor; a second one makes it shared for good. */
+static void ctx_note_loop(struct ctx_thread *t, int ident)
+{
+	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
+	uint32_t self = oa_tls.thread_idx, was = 0;
+
+	t->flags |= CTX_LOOP;
+	if (!slot || atomic_load_explicit(&slot->kind, memory_order_relaxed) != OA_FD_EPOLL)
+		return;
+	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self)
+		atomic_store_explicit(&slot->conn, UINT32_MAX, memory_order_relaxed);
+	if (atomic_load_explicit(&slot->conn, memory_order_relaxed) != self)
+		t->flags |= CTX_SHARED;
+	else
+		t->flags &= ~CTX_SHARED;
+}
+
+void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	if (!t)
+		return;
+	if (!loop) {
+		t->flags |= CTX_WAITED_OWN;
+		return;
+	}
+	ctx_note_loop(t, ident);
+	/* Timers that exist now are due at the earliest when this wait would time out. A zero timeout says nothing
+	 * about them (asyncio polls so while it has work), the last real wait's answer stays. */
+	if (timeout_ms < 0)
+		t->timer_ns = UINT64_MAX;
+	else if (timeout_ms > 0)
+		t->timer_ns = atomic_load_explicit(&t->open, memory_order_relaxed) ?
+				      oa_now_ns() + (uint64_t)timeout_ms * 1000000u : 0;
+}
+
+void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	(void)ident;
+	if (!t || !loop)
+		return;
+	if (n == 0 && timeout_ms == 0)
+		return; /* delivered nothing and waited for nothing: the turn goes on */
+	t->waits++;
+	t->current.gen = 0;
+	t->flags &= ~(CTX_MIXED | CTX_SETTLED);
+}
+
+/* -- recognising requests -- */
+
+#define FP_SLOTS 2048 /* power of two */
+
+struct fp_slot {
+	_Atomic uint64_t key;
+	_Atomic uint64_t ref; /* index << 32 | gen; UINT64_MAX: two exchanges had the key */
+};
+static struct fp_slot fp_table[FP_SLOTS];
+
+static uint64_t fp_pack(struct oa_ref r)
+{
+	return (uint64_t)r.index << 32 | r.gen;
+}
+
+static struct oa_ref fp_unpack(uint64_t v)
+{
+	return (struct oa_ref){ (uint32_t)(v >> 32), (uint32_t)v };
+}
+
+static void fp_insert(uint64_t key, struct oa_ref ref)
+{
+	struct fp_slot *slot = &fp_table[key & (FP_SLOTS - 1)];
+	uint64_t old = atomic_load_explicit(&slot->ref, memory_order_relaxed);
+
+	if (atomic_load_explicit(&slot->key, memory_order_relaxed) == key &&
+	    (old == UINT64_MAX ? oa_ctx_open_count() > 1 : !!oa_exchange_get(fp_unpack(old)))) {
+		atomic_store_explicit(&slot->ref, UINT64_MAX, memory_order_release);
+		return;
+	}
+	atomic_store_explicit(&slot->ref, 0, memory_order_release);
+	atomic_store_explicit(&slot->key, key, memory_order_release);
+	atomic_store_explicit(&slot->ref, fp_pack(ref), memory_order_release);
+}
+
+static struct oa_ref fp_find(uint64_t key)
+{
+	struct fp_slot *slot = &fp_table[key & (FP_SLOTS - 1)];
+	uint64_t v = atomic_load_explicit(&slot->ref, memory_order_acquire);
+	struct oa_ref none = { 0, 0 };
+
+	if (!v || v == UINT64_MAX || atomic_load_explicit(&slot->key, memory_order_acquire) != key ||
+	    atomic_load_explicit(&slot->ref, memory_order_acquire) != v)
+		return none;
+	return oa_exchange_get(fp_unpack(v)) ? fp_unpack(v) : none;
+}
+
+static uint64_t fp_of(unsigned what, struct oa_bytes text)
+{
+	return oa_hash(0x9ae16a3b2f90404full + what, text.ptr, text.len) | 1;
+}
+
+static uint64_t fp_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
+{
+	return oa_hash(oa_hash(0, trace_id, 16), parent_id, 8) | 1;
+}
+
+static uint64_t fp_target(const struct oa_http_head *head)
+{
+	return oa_hash(head->method + 1u, head->block.ptr + head->target.off, head->target.len) | 1;
+}
+
+/* Fields that name one request, or one user, and that programs hand on. */
+static const enum oa_http_field fp_fields[] = { OA_FIELD_request_id, OA_FIELD_correlation_id, OA_FIELD_authorization,
+						OA_FIELD_cookie };
+#define FP_FIELDS (sizeof(fp_fields) / sizeof(*fp_fields))
+
+void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
+		  const uint8_t parent_id[8])
+{
+	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
+
+	if (remote)
+		fp_insert(fp_remote(trace_id, parent_id), ref);
+	for (unsigned i = 0; i < FP_FIELDS; i++)
+		if (head->field[fp_fields[i]].len)
+			fp_insert(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])), ref);
+	ex->fp_target = fp_target(head);
+	if (atomic_load_explicit(&ctx_open, memory_order_relaxed) > 1)
+		fp_insert(ex->fp_target, ref);
+}
+
+struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
+{
+	return fp_find(fp_remote(trace_id, parent_id));
+}
+
+/* A process that has only ever handed targets on unchanged is a proxy: equal targets belong together. */
+static bool ctx_is_proxy(void)
+{
+	return atomic_load_explicit(&ctx_same_target, memory_order_relaxed) >= CTX_PROXY_MIN &&
+	       !atomic_load_explicit(&ctx_other_target, memory_order_relaxed);
+}
+
+static struct oa_ref ctx_fingerprint(const struct oa_http_head *head)
+{
+	struct oa_ref found = { 0, 0 };
+
+	for (unsigned i = 0; i < FP_FIELDS && !found.gen; i++)
+		if (head->field[fp_fields[i]].len)
+			found = fp_find(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])));
+	if (!found.gen && ctx_is_proxy())
+		found = fp_find(fp_target(head));
+	return found;
+}
+
+static void ctx_learn_proxy(struct oa_ref parent, const struct oa_http_head *head)
+{
+	struct oa_exchange *ex = oa_exchange_get(parent);
+
+	if (ex && ex->fp_target == fp_target(head))
+		atomic_fetch_add_explicit(&ctx_same_target, 1, memory_order_relaxed);
+	else if (ex)
+		atomic_fetch_add_explicit(&ctx_other_target, 1, memory_order_relaxed);
+}
+
+/* -- the decision -- */
+
+static void pick_set(struct oa_pick *p, struct oa_ref parent, enum oa_evidence evidence)
+{
+	p->parent = parent;
+	p->evidence = evidence;
+}
+
+/* Server exchanges besides `current` that may act now for reasons we cannot see. */
+static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, const struct oa_exchange *current)
+{
+	uint32_t open, quiet, loose;
+	bool own = ctx_thread_get(current->owner) == t;
+
+	if (process_wide) {
+		open = atomic_load_explicit(&ctx_open, memory_order_relaxed);
+		quiet = atomic_load_explicit(&ctx_quiet, memory_order_relaxed);
+		own = true;
+	} else {
+		open = atomic_load_explicit(&t->open, memory_order_relaxed);
+		quiet = atomic_load_explicit(&t->quiet, memory_order_relaxed);
+	}
+	loose = open > quiet ? open - quiet : 0;
+	if (own && (atomic_load_explicit(&current->flags, memory_order_relaxed) & OA_EX_LOOSE) && loose)
+		loose--;
+	return loose;
+}
+
+/* May another exchange of this loop act because a timer fired? Only timers set before this turn count. */
+static bool ctx_timer_due(const struct ctx_thread *t)
+{
+	return t->timer_ns != UINT64_MAX && oa_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
+}
+
+/* Is what this thread read last certainly what it works for now? */
+static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exchange *current)
+{
+	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
+	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
+	bool process_wide = !sync && !own_loop;
+	uint32_t open = process_wide ? atomic_load_explicit(&ctx_open, memory_order_relaxed) :
+				       atomic_load_explicit(&t->open, memory_order_relaxed);
+
+	if (ctx_others_loose(t, process_wide, current))
+		return false;
+	if (open <= 1)
+		return true;
+	return !(t->flags & CTX_MIXED) && (sync || !ctx_timer_due(t));
+}
+
+/* The single open exchange of the thread, when there is one. */
+static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
+{
+	for (unsigned i = 0; i < CTX_RECENT; i++) {
+		struct oa_ref ref = t->recent[(t->recent_pos - 1 - i) % CTX_RECENT];
+
+		if (oa_exchange_get(ref))
+			return ref;
+	}
+	return (struct oa_ref){ 0, 0 };
+}
+
+/* Exactly one exchange is open in the process, and the thread that read it went on to wait for other work: somebody
+ * else, this thread for one, handles it. */
+static struct oa_ref ctx_only_parked(void)
+{
+	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < fresh && i < OA_THREADS_MAX; i++) {
+		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+		struct oa_ref ref;
+		struct oa_exchange *ex;
+
+		if (!atomic_load_explicit(&t->open, memory_order_relaxed))
+			continue;
+		ref = ctx_only_recent(t);
+		ex = oa_exchange_get(ref);
+		if (ex && (t->flags & CTX_LOOP) && ex->touch_wait != t->waits)
+			return ref;
+	}
+	return (struct oa_ref){ 0, 0 };
+}
+
+static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
+{
+	for (unsigned i = 0; t && i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
+		struct oa_ref ref = t->recent[(t->recent_pos - 1 - i) % CTX_RECENT];
+
+		if (oa_exchange_get(ref))
+			ret->link[ret->links++] = ref;
+	}
+}
+
+/* Rules 2 to 4: certain without looking at the message. */
+static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, struct oa_pick *ret)
+{
+	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
+	uint32_t open = atomic_load_explicit(&t->open, memory_order_relaxed);
+
+	if (bound && (c->flags & OA_CONN_USED))
+		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
+	if (current && ctx_current_certain(t, current)) {
+		if (bound && bound != current)
+			return false;
+		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
+		return true;
+	}
+	if (bound && !current) {
+		pick_set(ret, c->bound, OA_EV_BOUND);
+		return true;
+	}
+	if (open == 1 && !current && (t->flags & (CTX_LOOP | CTX_BACKGROUND)) != (CTX_LOOP | CTX_BACKGROUND)) {
+		struct oa_ref only = ctx_only_recent(t);
+
+		if (only.gen) {
+			pick_set(ret, only, OA_EV_ONLY);
+			return true;
+		}
+	}
+	if (open == 0 && !(t->flags & CTX_BACKGROUND) && oa_ctx_open_count() == 1) {
+		struct oa_ref only = ctx_only_parked();
+
+		if (only.gen) {
+			pick_set(ret, only, OA_EV_ONLY);
+			return true;
+		}
+	}
+	return false;
+}
+
+void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret)
+{
+	struct ctx_thread *t = ctx_thread_self();
+
+	memset(ret, 0, sizeof(*ret));
+	if (!oa_ctx_open_count()) {
+		/* Calls made while nothing is served, by a process that has served: a background thread's. */
+		if (t && atomic_load_explicit(&ctx_served, memory_order_relaxed))
+			t->flags |= CTX_BACKGROUND;
+		ret->evidence = OA_EV_ROOT;
+		return;
+	}
+	if (!t) {
+		ret->evidence = OA_EV_AMBIGUOUS;
+		return;
+	}
+	if (ctx_pick_by_flow(t, c, ret)) {
+		if (head && ret->evidence != OA_EV_ONLY)
+			ctx_learn_proxy(ret->parent, head);
+		return;
+	}
+	if (head) {
+		ret->parent = ctx_fingerprint(head);
+		if (ret->parent.gen) {
+			ret->evidence = OA_EV_FINGERPRINT;
+			return;
+		}
+	}
+	if ((t->flags & CTX_BACKGROUND) && !atomic_load_explicit(&t->open, memory_order_relaxed)) {
+		ret->evidence = OA_EV_ROOT;
+		return;
+	}
+	ret->evidence = OA_EV_AMBIGUOUS;
+	ctx_links(t, ret);
+}
+
+/* Only the forking thread lives on. What it was working on stays its work: a child may answer the request. */
+void oa_ctx_after_fork_child(void)
+{
+	struct ctx_thread *self = ctx_thread_peek();
+	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < fresh && i < OA_THREADS_MAX; i++) {
+		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+
+		if (t != self)
+			t->gen += 2;
+	}
+	for (unsigned i = 0; self && i < CTX_RECENT; i++) {
+		struct oa_exchange *ex = oa_exchange_get(self->recent[i]);
+
+		if (!ex || ctx_thread_get(ex->owner) != self || ex->home == oa_exchange_home)
+			continue;
+		ex->home = oa_exchange_home;
+		atomic_fetch_and(&ex->flags, ~OA_EX_ACTIVE); /* the parent counts it */
+		atomic_fetch_or(&ex->flags, OA_EX_LOOSE);
+		open++;
+	}
+	if (self) {
+		atomic_store(&self->open, open);
+		atomic_store(&self->quiet, 0);
+	}
+	atomic_store(&ctx_open, open);
+	atomic_store(&ctx_quiet, 0);
+}

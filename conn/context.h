@@ -1,0 +1,48 @@
+#pragma once
+/* Who caused what: which server exchange an outgoing request belongs to. The rules, in order, and the evidence each
+ * needs are in docs/context.md; this file keeps that evidence. Right or none, never a guess.
+ *
+ * all: runs on host thread; signal-safe: yes; locks: none; heap: no; blocks: no */
+#include "conn/exchange.h"
+#include "proto/http1.h"
+
+/* A server exchange was read by this thread. nonblock: its socket is in non-blocking mode. */
+void oa_ctx_open(uint32_t index, bool nonblock);
+/* An exchange of either side ends: releases what it holds. Idempotent. */
+void oa_ctx_close(uint32_t index);
+
+/* This thread just read bytes that carry exchange `ref` (server side) on: it is what the thread works for now. */
+void oa_ctx_touch(struct oa_ref ref);
+/* It did something we can see because of that: wrote response bytes, or sent a request. */
+void oa_ctx_settle(struct oa_exchange *ex);
+
+/* Outgoing work for a server exchange began / ended: a request, or a connection being opened. */
+void oa_ctx_begin_work(struct oa_ref parent);
+void oa_ctx_end_work(struct oa_ref parent);
+
+/* Something unrelated to any connection we know woke this thread. */
+void oa_ctx_wake(void);
+void oa_ctx_before_wait(bool loop, int ident, int timeout_ms);
+void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n);
+
+struct oa_pick {
+	struct oa_ref parent;      /* gen 0: none */
+	enum oa_evidence evidence;
+	unsigned links;
+	struct oa_ref link[OA_LINKS_MAX];
+};
+
+/* Decides for an outgoing request. head: the request about to be sent, NULL when only a connection is opened. */
+void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret);
+
+/* The open server exchange whose peer sent exactly this context, when there is exactly one. */
+struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]);
+/* Remembers what an arriving request can be recognised by. remote: it carried a context. */
+void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
+		  const uint8_t parent_id[8]);
+
+/* Open server exchanges of this process. */
+uint32_t oa_ctx_open_count(void);
+
+int oa_ctx_init(void);
+void oa_ctx_after_fork_child(void);

@@ -1,0 +1,197 @@
+/* Life of an exchange and its record block. */
+#include "conn/context.h"
+#include "conn/exchange.h"
+#include "core/clock.h"
+#include "core/tree.h"
+
+struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), 8, OA_EXCHANGES_MAX);
+
+const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384 };
+
+static struct oa_pool block_pools[OA_BLOCK_CLASSES] = {
+	OA_POOL(512, 8, OA_EXCHANGES_MAX),
+	OA_POOL(2048, 6, 1 << 14),
+	OA_POOL(16384, 3, 1 << 11),
+};
+
+int64_t oa_block_take(unsigned cls)
+{
+	int64_t index = oa_pool_take(&block_pools[cls]);
+
+	if (index < 0)
+		oa_stat_inc(OA_STAT_drop_text_pool);
+	return index;
+}
+
+void oa_block_give(unsigned cls, uint32_t index)
+{
+	oa_pool_give(&block_pools[cls], index);
+}
+
+uint8_t *oa_block_at(unsigned cls, uint32_t index)
+{
+	return oa_pool_at(&block_pools[cls], index);
+}
+
+uint16_t oa_exchange_fork_gen, oa_exchange_home;
+
+struct oa_span *oa_exchange_span(struct oa_exchange *ex)
+{
+	return (struct oa_span *)(void *)oa_block_at(ex->cls, ex->block);
+}
+
+static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enum oa_kind kind, enum oa_what what,
+				 uint64_t now_ns)
+{
+	memset(s, 0, sizeof(*s));
+	s->bytes = sizeof(*s);
+	s->kind = (uint8_t)kind;
+	s->what = (uint8_t)what;
+	s->start_ns = now_ns;
+	s->peer = c->peer;
+	s->local_port = c->local_port;
+	if (c->flags & OA_CONN_UNIX)
+		s->flags |= OA_SPAN_UNIX;
+	if (c->flags & OA_CONN_USED)
+		s->flags |= OA_SPAN_REUSED;
+}
+
+int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
+{
+	int64_t index = oa_pool_take(&oa_exchange_pool), block;
+	struct oa_exchange *ex;
+
+	if (index < 0) {
+		oa_stat_inc(OA_STAT_drop_exchange_pool);
+		return -1;
+	}
+	block = oa_block_take(0);
+	if (block < 0) {
+		oa_pool_give(&oa_exchange_pool, (uint32_t)index);
+		return -1;
+	}
+	ex = oa_exchange_at((uint32_t)index);
+	memset((uint8_t *)ex + offsetof(struct oa_exchange, next), 0,
+	       sizeof(*ex) - offsetof(struct oa_exchange, next));
+	ex->block = (uint32_t)block;
+	ex->fork_gen = oa_exchange_fork_gen;
+	ex->home = oa_exchange_home;
+	exchange_record_init(oa_exchange_span(ex), c, kind, what, now_ns);
+	atomic_fetch_add_explicit(&ex->gen, 1, memory_order_release);
+	if (c->last)
+		oa_exchange_at(c->last - 1)->next = (uint32_t)index + 1;
+	else
+		c->first = (uint32_t)index + 1;
+	c->last = (uint32_t)index + 1;
+	c->open++;
+	return index;
+}
+
+/* Moves the record to a block of at least `bytes`. */
+static bool exchange_grow(struct oa_exchange *ex, size_t bytes)
+{
+	struct oa_span *from = oa_exchange_span(ex);
+
+	for (unsigned cls = ex->cls + 1u; cls < OA_BLOCK_CLASSES; cls++) {
+		int64_t block;
+
+		if (oa_block_bytes[cls] < bytes)
+			continue;
+		block = oa_block_take(cls);
+		if (block < 0)
+			return false;
+		memcpy(oa_block_at(cls, (uint32_t)block), from, from->bytes);
+		oa_block_give(ex->cls, ex->block);
+		ex->cls = (uint8_t)cls;
+		ex->block = (uint32_t)block;
+		return true;
+	}
+	return false;
+}
+
+void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+
+	if (!text.len)
+		return;
+	if (s->bytes + text.len > oa_block_bytes[ex->cls]) {
+		exchange_grow(ex, s->bytes + text.len);
+		s = oa_exchange_span(ex);
+	}
+	oa_span_set_str(s, oa_block_bytes[ex->cls], which, text);
+}
+
+/* Takes an exchange out of its connection's queue, wherever it stands. */
+static void exchange_unlink(struct oa_conn *c, uint32_t index)
+{
+	uint32_t *link = &c->first, prev = 0;
+
+	while (*link && *link != index + 1) {
+		prev = *link;
+		link = &oa_exchange_at(*link - 1)->next;
+	}
+	if (!*link)
+		return;
+	*link = oa_exchange_at(index)->next;
+	if (c->last == index + 1)
+		c->last = prev;
+	c->open--;
+}
+
+/* Cell of the active gauge an exchange counts in. */
+static _Atomic int64_t *exchange_gauge(const struct oa_exchange *ex, const struct oa_span *s)
+{
+	bool https = s->flags & OA_SPAN_HTTPS;
+
+	return s->kind == OA_KIND_SERVER ? &oa_self->active_server[ex->active_method][https] :
+					   &oa_self->active_client[ex->active_method][https];
+}
+
+void oa_exchange_count_active(struct oa_exchange *ex)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+
+	if (!oa_self)
+		return;
+	ex->active_method = s->method;
+	atomic_fetch_or_explicit(&ex->flags, OA_EX_ACTIVE, memory_order_relaxed);
+	atomic_fetch_add_explicit(exchange_gauge(ex, s), 1, memory_order_relaxed);
+}
+
+static void exchange_free(struct oa_conn *c, uint32_t index)
+{
+	struct oa_exchange *ex = oa_exchange_at(index);
+
+	if ((ex->flags & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
+		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
+	exchange_unlink(c, index);
+	oa_ctx_close(index);
+	atomic_fetch_add_explicit(&ex->gen, 1, memory_order_release);
+	oa_block_give(ex->cls, ex->block);
+	if (ex->baggage)
+		oa_block_give(2, ex->baggage - 1);
+	oa_pool_give(&oa_exchange_pool, index);
+}
+
+void oa_exchange_discard(struct oa_conn *c, uint32_t index)
+{
+	exchange_free(c, index);
+}
+
+void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum oa_error error)
+{
+	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_span *s = oa_exchange_span(ex);
+
+	s->duration_ns = now_ns > s->start_ns ? now_ns - s->start_ns : 0;
+	s->error = (uint8_t)error;
+	if (error != OA_ERR_NONE && (s->flags & OA_SPAN_HAS_STATUS))
+		s->flags |= OA_SPAN_INCOMPLETE;
+	s->pid = oa_self ? oa_self->id.pid : 0;
+	oa_tree_push(s);
+	if (c->served < UINT16_MAX)
+		c->served++;
+	c->flags |= OA_CONN_USED;
+	exchange_free(c, index);
+}

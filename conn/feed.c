@@ -1,0 +1,356 @@
+/* Detection, carry-over of what a parser could not take yet, and the end of streams. */
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "conn/context.h"
+#include "conn/feed.h"
+#include "conn/span_build.h"
+#include "core/clock.h"
+#include "core/limits.h"
+
+#define LOCK_SPINS 2000
+
+bool oa_conn_lock(struct oa_conn *c)
+{
+	for (unsigned i = 0; i < LOCK_SPINS; i++) {
+		uint16_t free_ = 0;
+
+		if (atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+		if (atomic_load_explicit(&c->contended, memory_order_relaxed))
+			return false;
+		__builtin_ia32_pause();
+	}
+	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
+	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);
+	return false;
+}
+
+void oa_conn_unlock(struct oa_conn *c)
+{
+	atomic_store_explicit(&c->lock, 0, memory_order_release);
+}
+
+/* -- what the parser has not taken -- */
+
+/* Class of the block a carry of `len` bytes needs. */
+static int carry_class(size_t len)
+{
+	for (int cls = 1; cls < OA_BLOCK_CLASSES; cls++)
+		if (len <= oa_block_bytes[cls] - 8)
+			return cls;
+	return -1;
+}
+
+struct carry {
+	uint32_t len;
+	uint32_t cls;
+	uint8_t bytes[];
+};
+
+/* Carry blocks are named (index * 4 + class) + 1. */
+static struct carry *carry_at(uint32_t name)
+{
+	return (struct carry *)(void *)oa_block_at((name - 1) & 3, (name - 1) >> 2);
+}
+
+static void carry_drop(struct oa_conn *c, enum oa_dir dir)
+{
+	if (c->carry[dir])
+		oa_block_give((c->carry[dir] - 1) & 3, (c->carry[dir] - 1) >> 2);
+	c->carry[dir] = 0;
+}
+
+/* Room for `len` bytes in all, what is there kept. */
+static struct carry *carry_reserve(struct oa_conn *c, enum oa_dir dir, size_t len)
+{
+	struct carry *old = c->carry[dir] ? carry_at(c->carry[dir]) : NULL, *fresh;
+	int cls = carry_class(len);
+	int64_t block;
+
+	if (old && (int)old->cls >= cls && cls >= 0)
+		return old;
+	if (cls < 0)
+		return NULL;
+	block = oa_block_take((unsigned)cls);
+	if (block < 0)
+		return NULL;
+	fresh = (struct carry *)(void *)oa_block_at((unsigned)cls, (uint32_t)block);
+	fresh->cls = (uint32_t)cls;
+	fresh->len = old ? old->len : 0;
+	if (old)
+		memcpy(fresh->bytes, old->bytes, old->len);
+	carry_drop(c, dir);
+	c->carry[dir] = (uint32_t)block * 4 + (uint32_t)cls + 1;
+	return fresh;
+}
+
+/* -- opaque -- */
+
+void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
+{
+	if (!(c->flags & OA_CONN_COUNTED))
+		oa_stat_inc(reason);
+	c->flags |= OA_CONN_COUNTED;
+	c->state = OA_CONN_OPAQUE;
+	carry_drop(c, OA_DIR_REQUEST);
+	carry_drop(c, OA_DIR_RESPONSE);
+	while (c->first)
+		oa_exchange_discard(c, c->first - 1); /* what became of them cannot be known: counted above, not guessed */
+}
+
+static bool feed_looks_like_tls(struct oa_bytes b)
+{
+	return b.len >= 2 && b.ptr[0] == 0x16 && b.ptr[1] == 3;
+}
+
+/* -- feeding -- */
+
+/* Which protocol, and when unknown which role. MORE leaves the connection as it is. */
+static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes bytes)
+{
+	enum oa_detect best = OA_DETECT_NO;
+
+	for (unsigned i = 0; oa_protos[i]; i++) {
+		enum oa_detect d = oa_protos[i]->detect(OA_DIR_REQUEST, bytes);
+
+		if (d == OA_DETECT_YES) {
+			c->proto = (uint8_t)(i + 1);
+			c->state = OA_CONN_HTTP;
+			if (c->role == OA_ROLE_UNKNOWN)
+				c->role = in ? OA_ROLE_SERVER : OA_ROLE_CLIENT;
+			return d;
+		}
+		if (d == OA_DETECT_MORE)
+			best = d;
+	}
+	return best;
+}
+
+static void feed_tunnel(struct oa_conn *c, bool in, uint64_t n)
+{
+	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
+
+	if (!ex || oa_exchange_span(ex)->what != OA_WHAT_TUNNEL)
+		return;
+	if (oa_conn_dir(c, in) == OA_DIR_REQUEST)
+		oa_exchange_span(ex)->req_body += n;
+	else
+		oa_exchange_span(ex)->resp_body += n;
+}
+
+/* Runs the parser over contiguous bytes. returns bytes taken or negative */
+static long feed_parse(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes, bool *ret_upgraded)
+{
+	struct oa_feed f = { .c = c, .dir = dir };
+	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+	const struct oa_proto *p = oa_protos[c->proto - 1];
+	long taken = 0;
+
+	while ((size_t)taken < bytes.len && !f.upgraded) {
+		long n = p->feed(c->pstate[dir], dir, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken), &sink);
+
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		taken += n;
+	}
+	*ret_upgraded = f.upgraded;
+	return taken;
+}
+
+static void feed_upgraded(struct oa_conn *c)
+{
+	struct oa_exchange *ex;
+
+	c->state = OA_CONN_TUNNEL;
+	carry_drop(c, OA_DIR_REQUEST);
+	carry_drop(c, OA_DIR_RESPONSE);
+	/* The HTTP exchange ended with its END event; one whose request parser never said so ends here. */
+	while (c->first && (ex = oa_exchange_at(c->first - 1), oa_exchange_span(ex)->what != OA_WHAT_TUNNEL))
+		oa_exchange_finish(c, c->first - 1, oa_now_ns(), OA_ERR_NONE);
+	oa_stat_inc(OA_STAT_opaque_tunnel);
+}
+
+static void feed_failed(struct oa_conn *c, enum oa_dir dir, long err)
+{
+	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO)
+		oa_conn_end_exchanges(c, oa_now_ns(), OA_ERR_MALFORMED);
+	oa_conn_make_opaque(c, err == -E2BIG ? OA_STAT_opaque_too_big : OA_STAT_opaque_parse);
+}
+
+/* Keeps the part of `bytes` behind `taken` for the next call. */
+static void feed_keep(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes)
+{
+	struct carry *k = carry_reserve(c, dir, bytes.len);
+
+	if (!k) {
+		oa_conn_make_opaque(c, carry_class(bytes.len) < 0 ? OA_STAT_opaque_too_big : OA_STAT_opaque_pool);
+		return;
+	}
+	memcpy(k->bytes, bytes.ptr, bytes.len);
+	k->len = (uint32_t)bytes.len;
+}
+
+/* Appends to what is carried and parses that. */
+static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_bytes bytes)
+{
+	while (bytes.len && c->state <= OA_CONN_HTTP) {
+		struct carry *k = carry_at(c->carry[dir]);
+		size_t room, step;
+		bool upgraded = false;
+		long taken;
+
+		k = carry_reserve(c, dir, k->len + bytes.len <= oa_block_bytes[2] - 8 ? k->len + bytes.len : k->len + 1);
+		if (!k) {
+			oa_conn_make_opaque(c, OA_STAT_opaque_too_big);
+			return;
+		}
+		room = oa_block_bytes[k->cls] - 8 - k->len;
+		step = bytes.len < room ? bytes.len : room;
+		memcpy(k->bytes + k->len, bytes.ptr, step);
+		k->len += (uint32_t)step;
+		bytes = oa_bytes(bytes.ptr + step, bytes.len - step);
+		if (!c->proto) {
+			enum oa_detect d = feed_detect(c, in, oa_bytes(k->bytes, k->len));
+
+			if (d == OA_DETECT_NO)
+				oa_conn_make_opaque(c, OA_STAT_opaque_not_http);
+			if (d != OA_DETECT_YES)
+				continue;
+		}
+		taken = feed_parse(c, dir, oa_bytes(k->bytes, k->len), &upgraded);
+		if (taken < 0) {
+			feed_failed(c, dir, taken);
+			return;
+		}
+		if (c->state == OA_CONN_OPAQUE)
+			return;
+		if (upgraded) {
+			feed_tunnel(c, in, k->len - (size_t)taken + bytes.len);
+			feed_upgraded(c);
+			return;
+		}
+		k->len -= (uint32_t)taken;
+		memmove(k->bytes, k->bytes + taken, k->len);
+		if (!k->len) {
+			carry_drop(c, dir);
+			oa_feed_bytes(c, in, bytes);
+			return;
+		}
+	}
+}
+
+void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
+{
+	enum oa_dir dir;
+	bool upgraded = false;
+	long taken;
+
+	if (!bytes.len || c->state == OA_CONN_OPAQUE)
+		return;
+	if (c->state == OA_CONN_TUNNEL) {
+		feed_tunnel(c, in, bytes.len);
+		return;
+	}
+	dir = oa_conn_dir(c, in);
+	if (c->state == OA_CONN_NEW && !c->carry[dir]) {
+		/* Whoever speaks first must speak HTTP: a server that greets, or a client that is greeted, is something else. */
+		enum oa_detect d = c->role != OA_ROLE_UNKNOWN && dir == OA_DIR_RESPONSE ? OA_DETECT_NO :
+											  feed_detect(c, in, bytes);
+
+		if (d == OA_DETECT_NO) {
+			oa_conn_make_opaque(c, feed_looks_like_tls(bytes) ? OA_STAT_opaque_tls :
+					       c->role == OA_ROLE_UNKNOWN ? OA_STAT_opaque_midway : OA_STAT_opaque_not_http);
+			return;
+		}
+		if (d == OA_DETECT_MORE) {
+			if (c->role == OA_ROLE_UNKNOWN)
+				c->role = in ? OA_ROLE_SERVER : OA_ROLE_CLIENT;
+			feed_keep(c, OA_DIR_REQUEST, bytes);
+			return;
+		}
+		dir = oa_conn_dir(c, in);
+	}
+	if (c->carry[dir]) {
+		feed_carried(c, dir, in, bytes);
+		return;
+	}
+	taken = feed_parse(c, dir, bytes, &upgraded);
+	if (taken < 0) {
+		feed_failed(c, dir, taken);
+		return;
+	}
+	if (atomic_load_explicit(&c->contended, memory_order_relaxed)) {
+		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
+		return;
+	}
+	if (upgraded) {
+		feed_tunnel(c, in, bytes.len - (size_t)taken);
+		feed_upgraded(c);
+	} else if ((size_t)taken < bytes.len && c->state == OA_CONN_HTTP) {
+		feed_keep(c, dir, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken));
+	}
+}
+
+void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n)
+{
+	for (int i = 0; i < iovcnt && n; i++) {
+		size_t len = iov[i].iov_len < n ? iov[i].iov_len : n;
+
+		oa_feed_bytes(c, in, oa_bytes(iov[i].iov_base, len));
+		n -= len;
+	}
+}
+
+void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
+{
+	enum oa_dir dir = oa_conn_dir(c, in);
+	struct oa_feed f = { .c = c, .dir = dir };
+	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+
+	if (c->state == OA_CONN_TUNNEL) {
+		feed_tunnel(c, in, n);
+		return;
+	}
+	if (c->state == OA_CONN_OPAQUE || !n)
+		return;
+	if (!c->proto || c->carry[dir] || oa_http1_skip(c->pstate[dir], dir, n, &sink) < 0)
+		oa_conn_make_opaque(c, c->proto ? OA_STAT_opaque_parse : OA_STAT_opaque_not_http);
+}
+
+void oa_feed_end(struct oa_conn *c, bool in)
+{
+	enum oa_dir dir = oa_conn_dir(c, in);
+	struct oa_feed f = { .c = c, .dir = dir };
+	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+
+	if (c->state == OA_CONN_HTTP && c->proto && !c->carry[dir])
+		oa_protos[c->proto - 1]->close(c->pstate[dir], dir, &sink);
+}
+
+void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)
+{
+	while (c->first) {
+		struct oa_exchange *ex = oa_exchange_at(c->first - 1);
+		struct oa_span *s = oa_exchange_span(ex);
+		uint32_t flags = atomic_load_explicit(&ex->flags, memory_order_relaxed);
+		enum oa_error e = error;
+
+		/* What the kernel never took was never asked; what another process may still answer is its business. */
+		if ((flags & OA_EX_PREPARED && error == OA_ERR_NONE) ||
+		    (oa_exchange_shared(ex) && !(flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)) {
+			oa_exchange_discard(c, c->first - 1);
+			oa_stat_inc(OA_STAT_opaque_shared);
+			continue;
+		}
+		/* A client may stop reading an answer it has got: no error, but not complete either. */
+		if (s->what == OA_WHAT_TUNNEL && (error == OA_ERR_ABANDONED || error == OA_ERR_CONNECTION_CLOSED))
+			e = OA_ERR_NONE;
+		else if (s->kind == OA_KIND_CLIENT && (flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)
+			e = OA_ERR_NONE, s->flags |= OA_SPAN_INCOMPLETE;
+		oa_exchange_finish(c, c->first - 1, now_ns, e);
+	}
+}

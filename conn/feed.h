@@ -1,0 +1,34 @@
+#pragma once
+/* Bytes of a connection -> its parser. Internal to conn/.
+ *
+ * all: runs on host thread (or the side thread's reaper) with the connection's lock held; signal-safe: yes */
+#include <sys/uio.h>
+
+#include "conn/exchange.h"
+#include "core/stats.h"
+
+/* Locks a connection against other threads: a short spin, then never again for this connection. */
+bool oa_conn_lock(struct oa_conn *c);
+void oa_conn_unlock(struct oa_conn *c);
+
+/* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */
+void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason);
+
+/* in: bytes received (true) or sent. */
+void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes);
+void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n);
+/* n bytes passed that nobody could look at. */
+void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n);
+/* The stream ended in one direction: close-delimited bodies are complete now. */
+void oa_feed_end(struct oa_conn *c, bool in);
+/* Ends every open exchange. error is for those that are not complete; now_ns their end. */
+void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error);
+/* The direction (request/response) of bytes received or sent on a connection of known role. */
+static inline enum oa_dir oa_conn_dir(const struct oa_conn *c, bool in)
+{
+	return (c->role == OA_ROLE_SERVER) == in ? OA_DIR_REQUEST : OA_DIR_RESPONSE;
+}
+/* Sees to it that a CONNECTING connection counts as connected. */
+void oa_conn_connected(struct oa_conn *c);
+/* Its attempt failed: a span says so. */
+void oa_conn_connect_failed(struct oa_conn *c, int err);

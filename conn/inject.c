@@ -1,0 +1,519 @@
+/* Composes the sending call that carries our headers. */
+#include <errno.h>
+#include <limits.h>
+
+#include "conn/context.h"
+#include "conn/feed.h"
+#include "conn/inject.h"
+#include "conn/propagate.h"
+#include "conn/span_build.h"
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/id.h"
+#include "core/inject_result.h"
+#include "core/sys.h"
+
+#ifndef MSG_ZEROCOPY
+#define MSG_ZEROCOPY 0x4000000
+#endif
+
+#define PROPAGATORS_NONE 0x80000000u
+#define GATHER_MAX 16384 /* request header spread over several iovecs: as much as one block holds */
+
+/* -- what goes in -- */
+
+static bool inject_text_reserve(struct oa_send *s, unsigned cls)
+{
+	int64_t block;
+
+	if (s->text)
+		return s->text_cls >= cls;
+	block = oa_block_take(cls);
+	if (block < 0)
+		return false;
+	s->text = (uint32_t)block + 1;
+	s->text_cls = (uint8_t)cls;
+	return true;
+}
+
+/* Free part of the text block, behind the texts of earlier points. */
+static struct oa_buf inject_text_room(const struct oa_send *s)
+{
+	uint8_t *start = oa_block_at(s->text_cls, s->text - 1);
+	uint8_t *end = start + oa_block_bytes[s->text_cls];
+	uint8_t *from = start;
+
+	if (s->points)
+		from = (uint8_t *)(uintptr_t)s->point[s->points - 1].text + s->point[s->points - 1].len;
+	return oa_buf(from, (size_t)(end - from));
+}
+
+static void inject_context_of(struct oa_exchange *ex, struct oa_context *ret)
+{
+	struct oa_span *span = oa_exchange_span(ex);
+
+	memcpy(ret->trace_id, span->trace_id, 16);
+	memcpy(ret->span_id, span->span_id, 8);
+	ret->sampled = span->flags & OA_SPAN_SAMPLED;
+	ret->flags = span->flags & OA_SPAN_RANDOM ? 2 : 0;
+	ret->tracestate = ret->baggage = (struct oa_bytes){ 0 };
+}
+
+/* tracestate and baggage travel from the server exchange to every call made for it. They are copied before the parent is
+ * asked once more whether it is still the same. */
+static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, uint8_t *copy)
+{
+	struct oa_exchange *parent = oa_exchange_get(ex->parent);
+	struct oa_bytes state, baggage;
+
+	if (!parent)
+		return;
+	state = oa_span_str(oa_exchange_span(parent), OA_STR_TRACESTATE);
+	baggage = parent->baggage ? oa_bytes(oa_block_at(2, parent->baggage - 1), parent->baggage_len) :
+				    (struct oa_bytes){ 0 };
+	if (state.len > OA_TRACESTATE_MAX || baggage.len > OA_BAGGAGE_MAX)
+		return;
+	memcpy(copy, state.ptr, state.len);
+	memcpy(copy + state.len, baggage.ptr, baggage.len);
+	atomic_thread_fence(memory_order_acquire);
+	if (oa_exchange_get(ex->parent) != parent)
+		return;
+	ctx->tracestate = oa_bytes(copy, state.len);
+	ctx->baggage = oa_bytes(copy + state.len, baggage.len);
+}
+
+static bool inject_parent_has_lists(const struct oa_exchange *ex)
+{
+	struct oa_exchange *parent = oa_exchange_get(ex->parent);
+
+	return parent && (parent->baggage || oa_span_str(oa_exchange_span(parent), OA_STR_TRACESTATE).len);
+}
+
+/* Adds a point whose text is in the block already. */
+static void inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, bool replace)
+{
+	s->point[s->points++] = (struct oa_point){ .off = (uint32_t)off, .len = (uint32_t)text->len, .text = text->ptr,
+						   .replace = replace };
+}
+
+static enum oa_inject_result inject_headers(struct oa_send *s, struct oa_exchange *ex, size_t off)
+{
+	bool lists = inject_parent_has_lists(ex);
+	struct oa_context ctx;
+	struct oa_buf out;
+	int64_t copy = -1;
+
+	if (!inject_text_reserve(s, lists ? 2 : 0) && (!s->text || lists))
+		return OA_INJECT_POOL;
+	inject_context_of(ex, &ctx);
+	if (lists) {
+		copy = oa_block_take(2);
+		if (copy >= 0)
+			inject_parent_lists(ex, &ctx, oa_block_at(2, (uint32_t)copy));
+	}
+	out = inject_text_room(s);
+	oa_propagate_inject(&ctx, &out);
+	if (copy >= 0)
+		oa_block_give(2, (uint32_t)copy);
+	if (out.full || !out.len)
+		return OA_INJECT_POOL;
+	inject_point(s, off, &out, false);
+	return OA_INJECT_DONE;
+}
+
+/* The parent id of a traceparent handed on: ours instead, and the flags behind it. */
+static enum oa_inject_result inject_rewrite(struct oa_send *s, struct oa_exchange *ex, size_t off, bool w3c)
+{
+	struct oa_context ctx;
+	struct oa_buf out;
+	uint8_t flags;
+	char text[19];
+
+	if (!inject_text_reserve(s, 0) && !s->text)
+		return OA_INJECT_POOL;
+	inject_context_of(ex, &ctx);
+	out = inject_text_room(s);
+	flags = (uint8_t)(ctx.flags | ctx.sampled);
+	oa_hex(text, ctx.span_id, 8);
+	text[16] = '-';
+	oa_hex(text + 17, &flags, 1);
+	if (!oa_buf_put(&out, oa_bytes(text, w3c ? 19 : 16)))
+		return OA_INJECT_POOL;
+	inject_point(s, off, &out, true);
+	return OA_INJECT_REWRITTEN;
+}
+
+/* -- whether -- */
+
+static bool inject_host_excluded(struct oa_bytes host)
+{
+	char name[256];
+
+	if (!oa_config.exclude_hosts || !*oa_config.exclude_hosts || host.len >= sizeof(name))
+		return false;
+	memcpy(name, host.ptr, host.len);
+	name[host.len] = 0;
+	return oa_glob_list_match(oa_config.exclude_hosts, name);
+}
+
+static enum oa_inject_result inject_allowed(const struct oa_http_head *h, const struct oa_send *s)
+{
+	if (oa_config.propagators & PROPAGATORS_NONE || !(oa_config.propagators & ~2u))
+		return OA_INJECT_OFF;
+	if (h->method == OA_METHOD_CONNECT)
+		return OA_INJECT_CONNECT;
+	if (s->flags & MSG_ZEROCOPY)
+		return OA_INJECT_ZEROCOPY;
+	if (s->points >= OA_INJECT_POINTS_MAX)
+		return OA_INJECT_PIPELINED;
+	if (s->host_iovcnt + 2 * (s->points + 1) > IOV_MAX)
+		return OA_INJECT_IOV;
+	if (inject_host_excluded(oa_http_field(h, OA_FIELD_host)))
+		return OA_INJECT_EXCLUDED;
+	return OA_INJECT_NONE; /* go on */
+}
+
+/* One whole request header at `off` of the host's bytes. returns false to stop looking */
+static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct oa_send *s, const struct oa_http_head *h, size_t off)
+{
+	struct oa_remote remote;
+	uint8_t given = OA_INJECT_NONE;
+	int64_t index = oa_span_open_client(c, h, oa_now_ns(), &remote, &given);
+	enum oa_inject_result result;
+	struct oa_exchange *ex;
+
+	if (index < 0)
+		return false;
+	s->requests++;
+	ex = oa_exchange_at((uint32_t)index);
+	result = inject_allowed(h, s);
+	if (given == OA_INJECT_FOREIGN)
+		result = OA_INJECT_FOREIGN;
+	else if (result == OA_INJECT_NONE && given == OA_INJECT_REWRITTEN)
+		result = inject_rewrite(s, ex, off + remote.span_at.off, remote.w3c);
+	else if (result == OA_INJECT_NONE)
+		result = inject_headers(s, ex, off + h->blank_off);
+	oa_exchange_span(ex)->inject = (uint8_t)result;
+	if (result == OA_INJECT_DONE)
+		oa_exchange_span(ex)->flags |= OA_SPAN_INJECTED;
+	return true;
+}
+
+/* -- finding requests in the host's bytes -- */
+
+/* The host's bytes up to a limit in one piece: the first iovec when a whole header is in it, else a copy.
+ * ret_block    block + 1 of class 2 to give back, 0 none */
+static __attribute__((noinline)) struct oa_bytes inject_view(const struct oa_send *s, uint32_t *ret_block)
+{
+	struct oa_bytes first = { 0 };
+	struct oa_http_head head;
+	struct oa_buf all;
+	int64_t block;
+
+	*ret_block = 0;
+	first = oa_bytes(s->host_iov[0].iov_base, s->host_iov[0].iov_len);
+	if (s->host_iovcnt == 1 || (first.len && oa_http1_parse_head(first, OA_DIR_REQUEST, &head) != 0))
+		return first;
+	block = oa_block_take(2);
+	if (block < 0)
+		return first;
+	*ret_block = (uint32_t)block + 1;
+	all = oa_buf(oa_block_at(2, (uint32_t)block), GATHER_MAX);
+	for (int i = 0; i < s->host_iovcnt && !all.full; i++)
+		if (!oa_buf_put(&all, oa_bytes(s->host_iov[i].iov_base, s->host_iov[i].iov_len)))
+			oa_buf_put(&all, oa_bytes(s->host_iov[i].iov_base, all.cap - all.len));
+	return oa_buf_bytes(&all);
+}
+
+static bool inject_at_boundary(const struct oa_conn *c)
+{
+	if (c->carry[OA_DIR_REQUEST])
+		return false;
+	if (c->state == OA_CONN_HTTP)
+		return oa_http1_at_boundary(c->pstate[OA_DIR_REQUEST]);
+	return c->state <= OA_CONN_NEW;
+}
+
+/* Length of a request's body when it is known from the header, -1 when only the body itself tells. */
+static int64_t inject_body_len(const struct oa_http_head *h)
+{
+	if (h->flags & (OA_HTTP_CHUNKED | OA_HTTP_UPGRADE) || h->method == OA_METHOD_CONNECT)
+		return -1;
+	return h->flags & OA_HTTP_HAS_LENGTH ? (int64_t)h->length : 0;
+}
+
+static void inject_scan(struct oa_conn *c, struct oa_send *s)
+{
+	uint32_t block;
+	struct oa_bytes view = inject_view(s, &block);
+	struct oa_http_head head;
+	size_t off = 0;
+
+	while (off < view.len) {
+		struct oa_bytes rest = oa_bytes(view.ptr + off, view.len - off);
+		int64_t body;
+		long len;
+
+		if (c->state <= OA_CONN_NEW && oa_proto_http1.detect(OA_DIR_REQUEST, rest) != OA_DETECT_YES)
+			break;
+		len = oa_http1_parse_head(rest, OA_DIR_REQUEST, &head);
+		if (len <= 0 || !inject_request(c, s, &head, off))
+			break;
+		body = inject_body_len(&head);
+		if (body < 0 || (uint64_t)body >= rest.len - (size_t)len)
+			break;
+		off += (size_t)len + (size_t)body;
+	}
+	if (block)
+		oa_block_give(2, block - 1);
+}
+
+/* -- composing -- */
+
+struct compose {
+	struct iovec *iov;
+	int count, cap;
+};
+
+static void compose_add(struct compose *k, const void *ptr, size_t len)
+{
+	if (!len)
+		return;
+	if (k->count < k->cap)
+		k->iov[k->count] = (struct iovec){ (void *)(uintptr_t)ptr, len };
+	k->count++;
+}
+
+static struct oa_bytes inject_stash(const struct oa_conn *c)
+{
+	return oa_bytes(oa_block_at(c->stash_cls, c->stash - 1) + c->stash_off, c->stash_len);
+}
+
+/* [remainder of last time] then the host's bytes with the points in place. */
+static void compose_all(const struct oa_conn *c, const struct oa_send *s, struct compose *k)
+{
+	size_t pos = 0, skip = c->stash ? c->stash_skip : 0;
+	unsigned p = 0;
+
+	if (c->stash)
+		compose_add(k, inject_stash(c).ptr, c->stash_len);
+	for (int i = 0; i < s->host_iovcnt; i++) {
+		const uint8_t *at = s->host_iov[i].iov_base;
+		size_t left = s->host_iov[i].iov_len;
+
+		while (left) {
+			size_t step = left;
+
+			if (skip) {
+				step = skip < left ? skip : left;
+				skip -= step;
+			} else {
+				if (p < s->points && pos == s->point[p].off) {
+					compose_add(k, s->point[p].text, s->point[p].len);
+					skip = s->point[p].replace ? s->point[p].len : 0;
+					p++;
+					continue;
+				}
+				if (p < s->points && s->point[p].off - pos < step)
+					step = s->point[p].off - pos;
+				compose_add(k, at, step);
+			}
+			at += step;
+			left -= step;
+			pos += step;
+		}
+	}
+}
+
+static bool inject_compose(const struct oa_conn *c, struct oa_send *s)
+{
+	struct compose k = { .iov = s->small, .cap = OA_SEND_IOV };
+	int64_t block;
+
+	compose_all(c, s, &k);
+	if (k.count > k.cap) {
+		block = k.count <= IOV_MAX ? oa_block_take(2) : -1;
+		if (block < 0)
+			return false;
+		s->scratch = (uint32_t)block + 1;
+		k = (struct compose){ .iov = (void *)oa_block_at(2, (uint32_t)block),
+				      .cap = (int)(oa_block_bytes[2] / sizeof(struct iovec)) };
+		compose_all(c, s, &k);
+		if (k.count > k.cap)
+			return false;
+	}
+	s->iov = k.iov;
+	s->iovcnt = k.count;
+	s->rewrite = true;
+	return true;
+}
+
+/* The composed call cannot be made: the requests go out as they are. */
+static void inject_give_up(struct oa_conn *c, struct oa_send *s)
+{
+	uint32_t n = s->requests;
+
+	for (uint32_t i = c->first; i && n; i = oa_exchange_at(i - 1)->next) {
+		struct oa_span *span = oa_exchange_span(oa_exchange_at(i - 1));
+
+		if (span->inject == OA_INJECT_DONE || span->inject == OA_INJECT_REWRITTEN) {
+			span->inject = OA_INJECT_IOV;
+			span->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
+		}
+	}
+	s->points = 0;
+}
+
+void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
+{
+	if (c->state != OA_CONN_OPAQUE && c->role != OA_ROLE_SERVER && !c->stash && inject_at_boundary(c)) {
+		if (c->state == OA_CONN_CONNECTING || c->state == OA_CONN_NEW || c->state == OA_CONN_HTTP)
+			inject_scan(c, s);
+	}
+	if (!s->points && !c->stash)
+		return;
+	if (!inject_compose(c, s))
+		inject_give_up(c, s);
+}
+
+/* -- accounting -- */
+
+/* Keeps the unsent part of one of our texts. `skip`: host bytes it replaces. */
+static void inject_keep(struct oa_conn *c, struct oa_send *s, const uint8_t *rest, size_t len, size_t skip)
+{
+	if (!c)
+		return;
+	c->stash = s->text;
+	c->stash_cls = s->text_cls;
+	c->stash_off = (uint16_t)(rest - oa_block_at(s->text_cls, s->text - 1));
+	c->stash_len = (uint16_t)len;
+	c->stash_skip = (uint16_t)skip;
+	s->text = 0;
+}
+
+/* Takes what the kernel took off the remainder of last time. returns kernel bytes left for this call's bytes */
+static size_t account_stash(struct oa_conn *c, size_t n, size_t *ret_host)
+{
+	size_t took = n < c->stash_len ? n : c->stash_len;
+
+	c->stash_off = (uint16_t)(c->stash_off + took);
+	c->stash_len = (uint16_t)(c->stash_len - took);
+	if (c->stash_skip) {
+		*ret_host += took;
+		c->stash_skip = (uint16_t)(c->stash_skip - took);
+	}
+	if (!c->stash_len) {
+		oa_block_give(c->stash_cls, c->stash - 1);
+		c->stash = 0;
+	}
+	return n - took;
+}
+
+/* Walks the points: n kernel bytes of [host][ours][host]… -> host bytes. */
+static size_t account_points(struct oa_conn *c, struct oa_send *s, size_t n, size_t host)
+{
+	for (unsigned i = 0; i < s->points; i++) {
+		const struct oa_point *p = &s->point[i];
+		size_t before = p->off - host;
+
+		if (n <= before)
+			return host + n;
+		n -= before;
+		host = p->off;
+		if (n < p->len) { /* cut inside ours */
+			inject_keep(c, s, p->text + n, p->len - n, p->replace ? p->len - n : 0);
+			return p->replace ? host + n : host;
+		}
+		n -= p->len;
+		if (p->replace)
+			host += p->len;
+	}
+	return host + n;
+}
+
+/* The kernel took only a part of the remainder: nothing of the host's. A count of 0 would be a lie, so it is asked once
+ * more, for real, until a host byte goes out or the kernel says no. */
+static ssize_t account_retry(struct oa_conn *c, struct oa_send *s)
+{
+	for (;;) {
+		struct compose k = { .iov = s->small, .cap = OA_SEND_IOV };
+		struct msghdr m = { 0 };
+		size_t host = 0, left;
+		long n;
+
+		compose_all(c, s, &k);
+		m.msg_iov = s->small;
+		m.msg_iovlen = (size_t)(k.count < k.cap ? k.count : k.cap);
+		n = oa_sys3(SYS_sendmsg, s->fd, &m, s->flags);
+		if (n < 0) {
+			s->err = (int)-n;
+			return -1;
+		}
+		left = account_stash(c, (size_t)n, &host);
+		if (host + left)
+			return (ssize_t)(host + left);
+	}
+}
+
+ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
+{
+	size_t host = 0, left = (size_t)n;
+
+	if (n <= 0)
+		return n;
+	if (c && c->stash) {
+		left = account_stash(c, (size_t)n, &host);
+		if (!host && !left)
+			return account_retry(c, s);
+		return (ssize_t)(host + left); /* with a remainder there are no points */
+	}
+	return (ssize_t)account_points(c, s, left, 0);
+}
+
+/* A request none of whose injected bytes went out was sent short: its header goes on without ours. */
+void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
+{
+	(void)s;
+	for (uint32_t i = c->first; i; i = oa_exchange_at(i - 1)->next) {
+		struct oa_exchange *ex = oa_exchange_at(i - 1);
+		struct oa_span *span = oa_exchange_span(ex);
+
+		if (!(atomic_load_explicit(&ex->flags, memory_order_relaxed) & OA_EX_PREPARED) || c->stash)
+			continue;
+		if (span->inject == OA_INJECT_DONE || span->inject == OA_INJECT_REWRITTEN) {
+			span->inject = OA_INJECT_SHORT;
+			span->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
+		}
+	}
+}
+
+void oa_inject_cancel(struct oa_conn *c, struct oa_send *s)
+{
+	while (s->requests && c->last) {
+		oa_exchange_discard(c, c->last - 1);
+		s->requests--;
+	}
+}
+
+void oa_inject_release(struct oa_send *s)
+{
+	if (s->text)
+		oa_block_give(s->text_cls, s->text - 1);
+	if (s->scratch)
+		oa_block_give(2, s->scratch - 1);
+	s->text = s->scratch = 0;
+}
+
+int oa_inject_flush(struct oa_conn *c)
+{
+	while (c->stash) {
+		struct oa_bytes rest = inject_stash(c);
+		size_t host = 0;
+		long n = oa_sys6(SYS_sendto, (long)c->fd, (long)rest.ptr, (long)rest.len, MSG_NOSIGNAL, 0, 0);
+
+		if (n < 0)
+			return (int)n;
+		account_stash(c, (size_t)n, &host);
+	}
+	return 0;
+}

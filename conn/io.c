@@ -1,0 +1,204 @@
+/* What the hooks report of receiving and sending calls. */
+#include <errno.h>
+
+#include "conn/conn.h"
+#include "conn/context.h"
+#include "conn/feed.h"
+#include "conn/inject.h"
+#include "conn/internal.h"
+#include "core/clock.h"
+#include "core/sys.h"
+
+#define RECV_NOT_DATA (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
+
+static bool io_try_again(int err)
+{
+	return err == EAGAIN || err == EWOULDBLOCK || err == EINTR || err == EFAULT || err == EBADF || err == EINVAL ||
+	       err == ENOTSOCK || err == ENOTCONN || err == EMSGSIZE || err == ENOBUFS || err == ENOMEM;
+}
+
+/* A call failed for good: so did what was under way. */
+static void io_failed(struct oa_conn *c, int err)
+{
+	if (io_try_again(err))
+		return;
+	if (c->state == OA_CONN_CONNECTING) {
+		oa_conn_connect_failed(c, err);
+		return;
+	}
+	oa_conn_end_exchanges(c, oa_now_ns(), oa_error_from_errno(err));
+}
+
+/* The peer has said its last byte. */
+static void io_eof(struct oa_conn *c)
+{
+	c->flags |= OA_CONN_EOF_IN;
+	if (c->role != OA_ROLE_CLIENT)
+		return; /* a client may close its half and still wait for the answer */
+	oa_feed_end(c, true);
+	oa_conn_end_exchanges(c, oa_now_ns(), OA_ERR_CONNECTION_CLOSED);
+}
+
+/* Enters for a receiving call, or deals with what is no connection. */
+static struct oa_conn *recv_enter(int fd, ssize_t n, int flags)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c;
+
+	if (flags & RECV_NOT_DATA)
+		return NULL;
+	c = oa_conn_enter(fd, &slot);
+	if (c)
+		return c;
+	if (n > 0 && slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_WAKE)
+		oa_ctx_wake();
+	return NULL;
+}
+
+static bool recv_nothing(struct oa_conn *c, ssize_t n, int err)
+{
+	if (n > 0)
+		return false;
+	if (n < 0)
+		io_failed(c, err);
+	else
+		io_eof(c);
+	return true;
+}
+
+void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
+{
+	struct oa_conn *c;
+
+	if (n == 0 && len == 0)
+		return;
+	c = recv_enter(fd, n, flags);
+	if (!c)
+		return;
+	if (n >= 0)
+		oa_conn_connected(c);
+	if (!recv_nothing(c, n, err))
+		oa_feed_bytes(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));
+	oa_conn_unlock(c);
+}
+
+void oa_conn_on_received_iov(int fd, const struct iovec *iov, int iovcnt, ssize_t n, int err, int flags)
+{
+	struct oa_conn *c = recv_enter(fd, n, flags);
+
+	if (!c)
+		return;
+	if (n >= 0)
+		oa_conn_connected(c);
+	if (!recv_nothing(c, n, err))
+		oa_feed_iov(c, true, iov, iovcnt, (size_t)n);
+	oa_conn_unlock(c);
+}
+
+void oa_conn_on_received_blind(int fd, ssize_t n, int err)
+{
+	struct oa_conn *c = recv_enter(fd, n, 0);
+
+	if (!c)
+		return;
+	if (!recv_nothing(c, n, err))
+		oa_feed_blind(c, true, (uint64_t)n);
+	oa_conn_unlock(c);
+}
+
+/* -- sending -- */
+
+void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c;
+
+	s->watched = s->rewrite = false;
+	if (iovcnt <= 0 || !iov || flags & MSG_OOB)
+		return;
+	c = oa_conn_enter(fd, &slot);
+	if (!c)
+		return;
+	s->watched = true;
+	s->fd = fd;
+	s->flags = flags;
+	s->host_iov = iov;
+	s->host_iovcnt = iovcnt;
+	s->points = s->requests = 0;
+	s->scratch = s->text = 0;
+	s->conn_gen = c->gen;
+	s->out_seq = atomic_fetch_add_explicit(&c->out_seq, 1, memory_order_relaxed) + 1;
+	if (__builtin_expect(c->role != OA_ROLE_SERVER || c->stash, 0))
+		oa_inject_prepare(c, s);
+	oa_conn_unlock(c);
+}
+
+/* The host's share of a successful call, fed to the parser. */
+static void sent_feed(struct oa_conn *c, const struct oa_send *s, size_t host_bytes)
+{
+	if (c->state == OA_CONN_OPAQUE)
+		return;
+	oa_conn_connected(c);
+	if (atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq && c->state <= OA_CONN_HTTP) {
+		oa_conn_make_opaque(c, OA_STAT_opaque_contention); /* two threads sent at once: the order is unknown */
+		return;
+	}
+	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, host_bytes);
+}
+
+ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(s->fd, &slot);
+	ssize_t host = n;
+
+	s->err = err;
+	if (c && c->gen != s->conn_gen) {
+		oa_conn_unlock(c);
+		c = NULL;
+	}
+	if (s->rewrite)
+		host = oa_inject_account(c, s, n);
+	if (c) {
+		if (host < 0) {
+			if (io_try_again(s->err))
+				oa_inject_cancel(c, s);
+			io_failed(c, s->err);
+		} else {
+			sent_feed(c, s, (size_t)host);
+			if (s->requests)
+				oa_inject_settle(c, s);
+		}
+		oa_conn_unlock(c);
+	}
+	oa_inject_release(s);
+	return host;
+}
+
+int oa_conn_before_send_blind(int fd)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+	int err = 0;
+
+	if (!c)
+		return 0;
+	if (c->stash)
+		err = oa_inject_flush(c);
+	oa_conn_unlock(c);
+	return err;
+}
+
+void oa_conn_after_send_blind(int fd, ssize_t n, int err)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+
+	if (!c)
+		return;
+	if (n < 0)
+		io_failed(c, err);
+	else if (n > 0)
+		oa_feed_blind(c, false, (uint64_t)n);
+	oa_conn_unlock(c);
+}

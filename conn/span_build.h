@@ -1,0 +1,38 @@
+#pragma once
+/* Protocol events of one connection -> exchanges and their records.
+ *
+ * all: runs on host thread with the connection's lock held; signal-safe: yes; heap: no; blocks: no */
+#include "conn/exchange.h"
+#include "proto/http1.h"
+
+struct oa_feed {
+	struct oa_conn *c;
+	enum oa_dir dir;
+	uint64_t now_ns; /* 0: not read yet, see oa_feed_now() */
+	bool upgraded;   /* set when the rest is no longer the protocol */
+};
+
+uint64_t oa_feed_now(struct oa_feed *f);
+
+/* struct oa_sink's functions; ctx is a struct oa_feed. */
+void oa_span_on_event(void *ctx, const struct oa_event *ev);
+struct oa_request_note oa_span_request_note(void *ctx);
+
+/* A request this process is about to send: opens its exchange, decides its parent, sampling and injection.
+ * ret_result   enum oa_inject_result so far: NONE means "headers may be added", REWRITTEN "replace the id at
+ *              remote->span_at"
+ * returns exchange index or -1 */
+struct oa_remote;
+int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *head, uint64_t now_ns,
+			    struct oa_remote *remote, uint8_t *ret_result);
+
+/* A connection attempt that failed. */
+void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error);
+
+/* Copies ids of a server exchange that may end at any moment on another thread. */
+struct oa_parent_ids {
+	uint8_t trace_id[16], span_id[8];
+	uint8_t flags;
+	bool sampled;
+};
+bool oa_span_parent_ids(struct oa_ref ref, struct oa_parent_ids *ret);
