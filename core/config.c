@@ -199,13 +199,19 @@ static void config_note_other(const char *entry, size_t name_len)
 		config_warn_add(OA_TROUBLE_NO_SETTING, 0, name);
 }
 
+/* Cheap first look: whether the name can be in the table. */
+static bool config_may_be_ours(const char *entry)
+{
+	return !strncmp(entry, "OTEL", 4) || !strncmp(entry, "POD_", 4) || !strncmp(entry, "NODE_NAME=", 10);
+}
+
 static void config_collect(char *const envp[], const char *values[])
 {
 	for (; *envp; envp++) {
 		const char *equals;
 		size_t i;
 
-		if (strncmp(*envp, "OTEL", 4) != 0)
+		if (!config_may_be_ours(*envp))
 			continue;
 		equals = strchr(*envp, '=');
 		if (!equals)

@@ -50,7 +50,7 @@ static bool log_same_file(int fd)
 /* Moves fd out of the way of programs that count on low numbers. */
 static int log_raise_fd(int fd)
 {
-	static const int floors[] = { 1000, 200, 64 };
+	static const int floors[] = { 900, 256, 64 };
 
 	for (size_t i = 0; i < sizeof(floors) / sizeof(floors[0]); i++) {
 		long high = oa_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floors[i]);

@@ -78,11 +78,12 @@ static void note_call(void *arg, const char *name, bool defined)
 				texts_add(&report->calls[calls[i].family], "%s", name);
 }
 
-/* The C library's own calls reach nobody's preload and say nothing about the program. */
-static bool is_of_libc(const char *soname)
+/* Libraries whose calls say nothing about the program: the C library's own reach nobody's preload, and
+ * libcrypto can do everything but is rarely asked to. */
+static bool is_no_evidence(const char *soname)
 {
 	static const char *const starts[] = { "libc.so", "libpthread.so", "libdl.so", "librt.so", "libm.so",
-					      "libresolv.so", "libanl.so", "ld-linux", "libnss_" };
+					      "libresolv.so", "libanl.so", "ld-linux", "libcrypto.so" };
 
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 		if (!strncmp(soname, starts[i], strlen(starts[i])))
@@ -102,7 +103,7 @@ static void inspect_objects(struct report *report, const struct objects *objects
 	for (size_t i = 0; i < objects->count; i++) {
 		const struct object *object = &objects->list[i];
 
-		if (is_of_libc(object->name))
+		if (is_no_evidence(object->name))
 			continue;
 		note_library(report, object->name);
 		elf_each_symbol(&object->elf, note_call, report);
@@ -180,7 +181,8 @@ static void inspect_settings(struct report *report)
 		report->excluded_by = "OTELAUTO_INCLUDE does not name it";
 		break;
 	case OA_PROGRAM_BUILT_IN:
-		report->excluded_by = "it is on the built-in list of programs that are not observed";
+		report->excluded_by = "it is on the built-in list of programs that are not observed "
+				      "(OTELAUTO_EXCLUDE=!name takes one off)";
 		break;
 	default:
 		break;

@@ -72,8 +72,7 @@ static void judge_rights(struct report *report)
 	if (report->switched_off)
 		texts_add(&report->blockers, "OTELAUTO_DISABLED or OTEL_SDK_DISABLED is set");
 	if (report->excluded_by)
-		texts_add(&report->blockers, "%s; OTELAUTO_INCLUDE=%s observes it", report->excluded_by,
-			  base_name(report->program.path));
+		texts_add(&report->blockers, "%s", report->excluded_by);
 }
 
 static void judge_traffic(struct report *report)
@@ -83,11 +82,11 @@ static void judge_traffic(struct report *report)
 	bool modules = report->calls[CALLS_MODULES].count;
 
 	if (serves)
-		texts_add(&report->seen, "HTTP/1 requests it answers in plain text: server spans, request "
+		texts_add(&report->seen, "HTTP/1 requests answered in plain text: server spans, request "
 			  "metrics, the caller's trace context");
 	if (calls)
-		texts_add(&report->seen, "HTTP/1 requests it makes in plain text: client spans, request "
-			  "metrics, trace context added to the request");
+		texts_add(&report->seen, "HTTP/1 requests made in plain text: client spans, request metrics, "
+			  "trace context added to the request");
 	if (!serves && !calls && modules)
 		unseen(report, "what it does by itself with connections: nothing",
 		       "it imports no socket calls; modules it loads at run time may, and are seen then");
@@ -95,20 +94,22 @@ static void judge_traffic(struct report *report)
 		texts_add(&report->blockers, "it opens no connections: neither it nor its libraries import "
 			  "accept or connect");
 	else if (modules)
-		texts_add(&report->notes, "it can load modules at run time: these are not looked at here, but "
-			  "observed all the same");
+		texts_add(&report->notes, "it can load modules at run time: their connections are observed too, "
+			  "but TLS and databases in them are not named here");
 }
 
 static void judge_libraries(struct report *report, enum library_kind kind, const char *what,
 			    const char *why)
 {
 	const struct texts *found = &report->libraries[kind];
-	char text[256];
+	char text[512];
+	size_t len = 0;
 
-	for (size_t i = 0; i < found->count; i++) {
-		snprintf(text, sizeof(text), "%s%s", what, found->items[i]);
+	for (size_t i = 0; i < found->count && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? ", " : what,
+					found->items[i]);
+	if (found->count)
 		unseen(report, text, why);
-	}
 }
 
 #define WHY_TLS "this version reads plain text only; such connections are counted as opaque (reason \"tls\")"
@@ -187,6 +188,9 @@ void report_judge(struct report *report)
 	judge_notes(report);
 	report->verdict = report->blockers.count ? VERDICT_NOTHING :
 			  report->unseen.count   ? VERDICT_PARTLY : VERDICT_FINE;
-	if (report->blockers.count)
+	if (report->blockers.count) {
 		texts_free(&report->seen);
+		texts_free(&report->unseen);
+		texts_free(&report->why);
+	}
 }

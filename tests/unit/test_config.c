@@ -272,6 +272,15 @@ START_TEST(texts_outlive_the_environment_they_came_from)
 }
 END_TEST
 
+START_TEST(names_that_are_not_opentelemetrys_are_read_too)
+{
+	READ("POD_NAME=shop-7d9", "NODE_NAME=node-3", "POD_OTHER=x", "NODE_NAMES=x",);
+	ck_assert_str_eq(said, "");
+	ck_assert_str_eq(oa_config.pod_name, "shop-7d9");
+	ck_assert_str_eq(oa_config.node_name, "node-3");
+}
+END_TEST
+
 START_TEST(a_text_that_does_not_fit_gives_the_default_and_stays_unsaid)
 {
 	static char entry[40000] = "OTEL_EXPORTER_OTLP_HEADERS=authorization=hunter2";
@@ -368,6 +377,7 @@ int main(void)
 	tcase_add_test(tc, a_name_that_does_not_exist_is_said_with_the_nearest_one);
 	tcase_add_test(tc, a_configuration_file_is_refused_aloud);
 	tcase_add_test(tc, texts_outlive_the_environment_they_came_from);
+	tcase_add_test(tc, names_that_are_not_opentelemetrys_are_read_too);
 	tcase_add_test(tc, a_text_that_does_not_fit_gives_the_default_and_stays_unsaid);
 	tcase_add_test(tc, a_quoted_value_is_one_short_line);
 	tcase_add_test(tc, more_wrong_settings_than_are_kept_are_counted);
