@@ -176,11 +176,10 @@ static void put_events(struct console_text *t, const struct oa_span *s)
 static void put_span(struct console_text *t, const struct oa_span *s, const struct oa_proc_id *who)
 {
 	static const char *const kinds[] = { "", "internal", "server", "client" };
-	char name[OA_SPAN_NAME_MAX];
 
 	put_str(t, s->kind < 4 ? kinds[s->kind] : "");
 	put_str(t, " span \"");
-	put_wire(t, oa_span_name(s, name));
+	put_wire(t, oa_span_name(s));
 	put_str(t, "\" ");
 	put_num(t, s->duration_ns / 1000000);
 	put_str(t, ".");

@@ -250,7 +250,6 @@ static uint32_t pb_span_flags(const struct oa_span *s)
 uint8_t *oa_otlp_pb_span(uint8_t *out, const struct oa_span *s)
 {
 	uint8_t *body = pb_begin(out, PB_TAG(2, PB_BYTES));
-	char name[OA_SPAN_NAME_MAX];
 
 	out = pb_short(body, SPAN_TRACE_ID, s->trace_id, 16);
 	out = pb_short(out, SPAN_SPAN_ID, s->span_id, 8);
@@ -259,7 +258,7 @@ uint8_t *oa_otlp_pb_span(uint8_t *out, const struct oa_span *s)
 	if (oa_span_has_parent(s))
 		out = pb_short(out, SPAN_PARENT_ID, s->parent_id, 8);
 	out = pb_flags(out, SPAN_FLAGS_TAG, 2, pb_span_flags(s));
-	out = pb_text(out, SPAN_NAME, oa_span_name(s, name));
+	out = pb_text(out, SPAN_NAME, oa_span_name(s));
 	*out++ = SPAN_KIND;
 	*out++ = s->kind;
 	out = pb_fixed64(out, SPAN_START, s->start_unix_ns);

@@ -154,14 +154,17 @@ static void attrs_url_put(struct attrs_url *u, struct oa_bytes part)
 	u->len += part.len;
 }
 
-/* The socket's other end, for a request that does not say whom it asks (HTTP/1.0). */
-static bool attrs_url_put_peer(struct attrs_url *u, const struct oa_span *s)
+/* The socket's other end, for a request that does not say whom it asks (HTTP/1.0). Nothing when that is unknown too:
+ * the conventions want a URL in any case. */
+static void attrs_url_put_peer(struct attrs_url *u, const struct oa_span *s)
 {
 	char buf[OA_ADDR_TEXT_MAX], *end = buf;
 	size_t len = oa_addr_text(buf, &s->peer);
 
+	if (s->flags & OA_SPAN_UNIX)
+		attrs_url_put(u, OA_LIT("localhost"));
 	if (!len)
-		return false;
+		return;
 	if (s->peer.family == 6)
 		attrs_url_put(u, OA_LIT("["));
 	attrs_url_put(u, oa_bytes(buf, len));
@@ -170,7 +173,6 @@ static bool attrs_url_put_peer(struct attrs_url *u, const struct oa_span *s)
 	*end++ = ':';
 	end = oa_decimal(end, s->peer.port);
 	attrs_url_put(u, oa_bytes(buf, (size_t)(end - buf)));
-	return true;
 }
 
 static void attrs_full(struct attrs *a)
@@ -188,8 +190,8 @@ static void attrs_full(struct attrs *a)
 	attrs_url_put(&u, OA_LIT("://"));
 	if (host.len)
 		attrs_url_put(&u, host);
-	else if (!attrs_url_put_peer(&u, a->s))
-		return;
+	else
+		attrs_url_put_peer(&u, a->s);
 	if (path.len && path.ptr[0] == '/') /* not the "*" of OPTIONS */
 		attrs_url_put(&u, path);
 	if (query.len) {
@@ -355,41 +357,15 @@ unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events
 	return n;
 }
 
-/* -- name -- */
-
-static struct oa_bytes name_join(char buf[OA_SPAN_NAME_MAX], struct oa_bytes a, struct oa_bytes b)
+struct oa_bytes oa_span_name(const struct oa_span *s)
 {
-	a = oa_bytes_cut(a, OA_SPAN_NAME_MAX);
-	memmove(buf, a.ptr, a.len); /* may be where it is already */
-	b = oa_bytes_cut(b, OA_SPAN_NAME_MAX - a.len);
-	memcpy(buf + a.len, b.ptr, b.len);
-	return oa_bytes(buf, a.len + b.len);
-}
-
-static struct oa_bytes name_http(const struct oa_span *s, char buf[OA_SPAN_NAME_MAX])
-{
-	struct oa_bytes method = oa_bytes_str(oa_method_name((enum oa_method)s->method));
-	struct oa_bytes route = oa_span_str(s, OA_STR_ROUTE);
-
-	if (s->method == OA_METHOD_OTHER)
-		method = OA_LIT("HTTP");
-	if (s->kind != OA_KIND_SERVER || !route.len)
-		return method;
-	method = name_join(buf, method, OA_LIT(" "));
-	return name_join(buf, method, route);
-}
-
-struct oa_bytes oa_span_name(const struct oa_span *s, char buf[OA_SPAN_NAME_MAX])
-{
-	struct oa_bytes name = oa_span_str(s, OA_STR_NAME), upgrade = oa_span_str(s, OA_STR_UPGRADE);
+	struct oa_bytes name = oa_span_str(s, OA_STR_NAME);
 
 	if (name.len)
 		return name;
-	if (s->what == OA_WHAT_HTTP)
-		return name_http(s, buf);
 	if (s->what == OA_WHAT_CONNECT)
 		return OA_LIT("connect");
-	if (!upgrade.len || oa_bytes_ieq(upgrade, OA_LIT("connect")))
-		return OA_LIT("CONNECT tunnel");
-	return upgrade;
+	if (s->what == OA_WHAT_TUNNEL)
+		return OA_LIT("tunnel");
+	return s->method == OA_METHOD_OTHER ? OA_LIT("HTTP") : oa_bytes_str(oa_method_name((enum oa_method)s->method));
 }

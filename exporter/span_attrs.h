@@ -52,9 +52,8 @@ struct oa_span_event {
 #define OA_EVENTS_MAX 2
 unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX]);
 
-/* OA_STR_NAME, or made from the rest when the pipeline set none. buf: room for what is composed. */
-#define OA_SPAN_NAME_MAX 320
-struct oa_bytes oa_span_name(const struct oa_span *s, char buf[OA_SPAN_NAME_MAX]);
+/* OA_STR_NAME; a name without route when the pipeline set none. */
+struct oa_bytes oa_span_name(const struct oa_span *s);
 
 /* error.type, the same for the span and the metric; empty when nothing went wrong. */
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8]);
