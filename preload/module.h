@@ -7,3 +7,6 @@ struct oa_module {
 	void (*fork_parent)(void);
 	void (*fork_child)(void);  /* forget what belongs to the parent */
 };
+
+extern const struct oa_module oa_modules[];
+extern const unsigned oa_modules_count;

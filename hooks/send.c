@@ -1,0 +1,205 @@
+/* Bytes out: write writev send sendto sendmsg sendmmsg and the positioned writers that take "here". conn/ may add a
+ * header to an outgoing request: then the same one kernel call is made with more buffers, and the host gets the
+ * count of its own bytes. A thread cancelled while it waits in the real call never reaches send_end(): conn/
+ * notices when the connection is used or closed next. */
+#include "hooks/hook.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "core/clock.h"
+
+static inline void send_begin(struct oa_send *s, int fd, const struct iovec *iov, size_t count, int flags)
+{
+	s->watched = s->rewrite = false;
+	if (!oa_hook_plausible_iov(iov, count))
+		return;
+	OA_OBSERVE_ALWAYS()
+		oa_conn_before_send(fd, iov, (int)count, flags, s);
+}
+
+/* Once conn/ watches a call it must hear the end of it, whatever the guard says: the count is at stake. */
+static inline ssize_t send_end(struct oa_send *s, ssize_t n)
+{
+	uintptr_t outer = oa_tls.guard_sp;
+	int err = errno;
+
+	if (!s->watched)
+		return n;
+	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
+	n = oa_conn_after_send(s, n, err);
+	s->watched = false;
+	oa_tls.guard_sp = outer;
+	errno = n < 0 ? s->err : err;
+	return n;
+}
+
+/* sendmsg() with the host's message but conn/'s buffers. */
+OA_SLOW ssize_t send_rewritten(const struct oa_send *s, int fd, const struct msghdr *host, int flags)
+{
+	struct msghdr msg = *host;
+
+	msg.msg_iov = (struct iovec *)s->iov;
+	msg.msg_iovlen = (size_t)s->iovcnt;
+	return OA_REAL(sendmsg)(fd, &msg, flags);
+}
+
+OA_SLOW ssize_t write_tracked(int fd, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)buf, len };
+	struct oa_send s;
+	ssize_t n;
+
+	send_begin(&s, fd, &iov, 1, 0);
+	n = s.rewrite ? OA_REAL(writev)(fd, s.iov, s.iovcnt) : OA_REAL(write)(fd, buf, len);
+	return send_end(&s, n);
+}
+
+OA_EXPORT OA_HOT ssize_t write(int fd, const void *buf, size_t len)
+{
+	return oa_fd_tracked(fd) ? write_tracked(fd, buf, len) : OA_REAL(write)(fd, buf, len);
+}
+
+OA_SLOW ssize_t writev_tracked(int fd, const struct iovec *iov, int count)
+{
+	struct oa_send s;
+	ssize_t n;
+
+	send_begin(&s, fd, iov, count < 0 ? 0 : (size_t)count, 0);
+	n = s.rewrite ? OA_REAL(writev)(fd, s.iov, s.iovcnt) : OA_REAL(writev)(fd, iov, count);
+	return send_end(&s, n);
+}
+
+OA_EXPORT OA_HOT ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	return oa_fd_tracked(fd) ? writev_tracked(fd, iov, count) : OA_REAL(writev)(fd, iov, count);
+}
+
+OA_SLOW ssize_t pwritev2_here(int fd, const struct iovec *iov, int count, int flags)
+{
+	struct oa_send s;
+	ssize_t n;
+
+	send_begin(&s, fd, iov, count < 0 ? 0 : (size_t)count, 0);
+	n = s.rewrite ? OA_REAL(pwritev2)(fd, s.iov, s.iovcnt, -1, flags) :
+			OA_REAL(pwritev2)(fd, iov, count, -1, flags);
+	return send_end(&s, n);
+}
+
+OA_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	if (offset == -1 && oa_fd_tracked(fd))
+		return pwritev2_here(fd, iov, count, flags);
+	return OA_REAL(pwritev2)(fd, iov, count, offset, flags);
+}
+
+OA_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
+{
+	if (offset == -1 && oa_fd_tracked(fd))
+		return pwritev2_here(fd, iov, count, flags);
+	return OA_REAL(pwritev64v2)(fd, iov, count, offset, flags);
+}
+
+OA_SLOW ssize_t send_tracked(int fd, const void *buf, size_t len, int flags)
+{
+	struct iovec iov = { (void *)buf, len };
+	struct msghdr none = { 0 };
+	struct oa_send s;
+	ssize_t n;
+
+	send_begin(&s, fd, &iov, 1, flags);
+	n = s.rewrite ? send_rewritten(&s, fd, &none, flags) : OA_REAL(send)(fd, buf, len, flags);
+	return send_end(&s, n);
+}
+
+OA_EXPORT OA_HOT ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	return oa_fd_tracked(fd) ? send_tracked(fd, buf, len, flags) : OA_REAL(send)(fd, buf, len, flags);
+}
+
+/* TCP Fast Open: connects and sends in one. The connection is known from here on; what went with it is not. */
+OA_SLOW ssize_t send_fast_open(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+			      socklen_t addr_len)
+{
+	uint64_t start_ns = oa_now_ns();
+	ssize_t n = OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+
+	if (oa_hook_plausible(addr, addr_len))
+		OA_OBSERVE()
+			oa_conn_on_connect(fd, addr, addr_len, n < 0 ? -1 : 0, n < 0 ? errno : 0, start_ns);
+	return n;
+}
+
+OA_SLOW ssize_t sendto_tracked(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+			       socklen_t addr_len)
+{
+	struct iovec iov = { (void *)buf, len };
+	struct msghdr to = { .msg_name = (void *)addr, .msg_namelen = addr ? addr_len : 0 };
+	struct oa_send s;
+	ssize_t n;
+
+	if (addr && (flags & MSG_FASTOPEN) && oa_hook_kind(fd) == OA_FD_STREAM)
+		return send_fast_open(fd, buf, len, flags, addr, addr_len);
+	send_begin(&s, fd, &iov, 1, flags);
+	n = s.rewrite ? send_rewritten(&s, fd, &to, flags) : OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+	return send_end(&s, n);
+}
+
+OA_EXPORT OA_HOT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+				socklen_t addr_len)
+{
+	return oa_fd_tracked(fd) ? sendto_tracked(fd, buf, len, flags, addr, addr_len) :
+				   OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+}
+
+OA_SLOW ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int flags)
+{
+	struct oa_send s;
+	ssize_t n;
+
+	s.watched = s.rewrite = false;
+	if (oa_hook_plausible(msg, sizeof(*msg)))
+		send_begin(&s, fd, msg->msg_iov, msg->msg_iovlen, flags);
+	n = s.rewrite ? send_rewritten(&s, fd, msg, flags) : OA_REAL(sendmsg)(fd, msg, flags);
+	return send_end(&s, n);
+}
+
+OA_EXPORT OA_HOT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return oa_fd_tracked(fd) ? sendmsg_tracked(fd, msg, flags) : OA_REAL(sendmsg)(fd, msg, flags);
+}
+
+static size_t send_iov_bytes(const struct msghdr *msg)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		total += msg->msg_iov[i].iov_len;
+	return total;
+}
+
+/* What the kernel does with an array of messages, one by one: stops at an error or a short one, and tells the
+ * error only when nothing was sent. */
+static int send_each(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < count && i < IOV_MAX; i++) {
+		ssize_t n = sendmsg_tracked(fd, &msgs[i].msg_hdr, flags);
+
+		if (n < 0)
+			return i ? (int)i : -1;
+		msgs[i].msg_len = (unsigned int)n;
+		if ((size_t)n < send_iov_bytes(&msgs[i].msg_hdr))
+			return (int)i + 1;
+	}
+	return (int)i;
+}
+
+/* More than one message on a stream is next to unheard of; datagrams are never taken apart. */
+OA_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
+{
+	if (count && oa_hook_kind(fd) == OA_FD_CONN && oa_hook_plausible(msgs, count * sizeof(*msgs)))
+		return send_each(fd, msgs, count, flags);
+	return OA_REAL(sendmmsg)(fd, msgs, count, flags);
+}
