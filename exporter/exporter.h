@@ -53,6 +53,9 @@ extern const struct oa_exporter *const oa_exporters[];
  * host wants it, writes the service-discovery file. */
 void oa_scrape_tick(void);
 void oa_scrape_forget(void);
+/* At the end of the process: service-discovery file removed, leadership and port given up at once. Does nothing in a
+ * child that has not forgotten. runs on any thread; signal-safe: yes; locks: none; heap: no; blocks: no */
+void oa_scrape_bye(void);
 /* Host is about to bind `port`: if our listener holds it, it is closed before this returns.
  * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: at most 50 ms when another process
  *           of the tree holds it */

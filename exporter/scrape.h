@@ -44,9 +44,9 @@ struct oa_scrape_format oa_scrape_negotiate(struct oa_bytes accept);
 
 /* Serves the listening descriptor. returns 0 or -errno (then the descriptor is the caller's still) */
 int oa_scrape_http_start(int listen_fd);
-/* Stops: resets the open connection and unhooks the listener, which stays open. */
+/* Stops: resets the open connection and unhooks the listener, whose descriptor is not touched. */
 void oa_scrape_http_stop(void);
-/* The listener's descriptor is not ours any more: like stop. */
+/* Child after fork. */
 void oa_scrape_http_forget(void);
 
 /* -- scrape_sd.c: Prometheus' file_sd -- */
@@ -60,7 +60,6 @@ void oa_scrape_sd_forget(void);
 /* -- scrape.c -- */
 /* Called by scrape_http.c when a connection comes in: a process of the tree may only have wanted our ear. */
 void oa_scrape_look_at_yield(void);
+/* accept() failed: the listener is closed, the next tick opens one. */
+void oa_scrape_on_listener_error(void);
 bool oa_scrape_leading(void);
-/* At the end of the process: file removed, leadership and port given up at once. Not in forked children.
- * runs on any thread; signal-safe: yes */
-void oa_scrape_bye(void);
