@@ -209,6 +209,45 @@ static void app_take(struct app_conn *c, size_t n)
 	memmove(c->buf, c->buf + n, c->len + 1);
 }
 
+/* Takes one line off the buffer. returns its length without the end, -1 trouble */
+static long app_take_line(struct app_conn *c, char *line, size_t cap)
+{
+	char *end;
+	size_t len;
+
+	while (!(end = memmem(c->buf, c->len, "\r\n", 2)))
+		if (app_fill(c) <= 0)
+			return -1;
+	len = (size_t)(end - c->buf);
+	snprintf(line, cap, "%.*s", (int)len, c->buf);
+	app_take(c, len + 2);
+	return (long)len;
+}
+
+static long app_read_chunks(struct app_conn *c, char *body, size_t cap)
+{
+	char line[128];
+	long have = 0, size;
+
+	while (app_take_line(c, line, sizeof(line)) > 0 && (size = strtol(line, NULL, 16)) > 0) {
+		for (long left = size, n; left; left -= n, have += n) {
+			if (!c->len && app_fill(c) <= 0)
+				return -1;
+			n = c->len < (size_t)left ? (long)c->len : left;
+			if ((size_t)(have + n) + 1 < cap) {
+				memcpy(body + have, c->buf, (size_t)n);
+				body[have + n] = 0;
+			}
+			app_take(c, (size_t)n);
+		}
+		if (app_take_line(c, line, sizeof(line)) != 0)
+			return -1;
+	}
+	while ((size = app_take_line(c, line, sizeof(line))) > 0)
+		;
+	return size < 0 ? -1 : have;
+}
+
 long app_read_body(struct app_conn *c, const struct app_head *head, char *body, size_t cap)
 {
 	long want = head->content_length, have = 0;
@@ -217,6 +256,8 @@ long app_read_body(struct app_conn *c, const struct app_head *head, char *body, 
 	app_take(c, head->bytes);
 	if (cap)
 		body[0] = 0;
+	if (head->chunked && (!head->status || head->status == 200))
+		return app_read_chunks(c, body, cap);
 	if (none)
 		return 0;
 	while (want < 0 || have < want) {

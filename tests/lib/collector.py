@@ -317,8 +317,12 @@ class Handler(BaseHTTPRequestHandler):
 class Collector(Store):
     """`with Collector() as c:` … c.endpoint, c.spans, c.wait_for(…)."""
 
+    def __init__(self, port=0):
+        super().__init__()
+        self._wanted_port = port
+
     def __enter__(self):
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._wanted_port), Handler)
         self._server.daemon_threads = True
         self._server.store = self
         self._server.encodings = self.encodings = []

@@ -1,0 +1,273 @@
+"""Counts are exact: N requests are N in the histograms and N server spans, whatever the server does."""
+import os
+import signal
+import threading
+
+import pytest
+
+from lib.collector import Collector, find
+from lib.leaf import Leaf
+from lib.loadgen import Connection, Load
+from lib.metrics import get, listening_ports, scrape
+from lib.preload import Program, app, free_port, run, wait_until
+
+COUNT = "http_server_request_duration_seconds_count"
+CLIENT_COUNT = "http_client_request_duration_seconds_count"
+BIG_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "65536"}
+
+
+def children(pid):
+    """Live descendants of a process, itself included."""
+    found, todo = [], [pid]
+    while todo:
+        parent = todo.pop()
+        found.append(parent)
+        try:
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{task}/children") as f:
+                    todo.extend(int(p) for p in f.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def metrics_port(program):
+    """The port of the endpoint of a program's tree; others that it listens on answer something else."""
+    def look():
+        for port in listening_ports(children(program.pid)) - {program.port}:
+            try:
+                if get(port, "/healthz")[0] == 200:
+                    return port
+            except OSError:
+                pass
+        return None
+    return wait_until(look, what="a metrics endpoint")
+
+
+def wait_sum(program, name, count, **labels):
+    """Waits until the metric has the value; fails at once if it overshoots. returns the scrape"""
+    last = None
+
+    def look():
+        nonlocal last
+        last = scrape(metrics_port(program))
+        have = last.sum(name, **labels)
+        assert have <= count, f"{name} is {have}, more than {count}"
+        return last if have == count else None
+    try:
+        return wait_until(look, what=f"{name} = {count}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {last and last.sum(name, **labels)}") from None
+
+
+def no_drops(metrics):
+    drops = {k: v for k, v in metrics.series("otelauto_drops_total").items() if v}
+    assert not drops, drops
+
+
+SERVERS = ["thread_server", "pool_server", "epoll_proxy", "epoll_defer", "coro_server", "offload_server", "fd_pass"]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
+def test_n_requests_are_n_spans_and_n_counts(collector, name, keep_alive):
+    requests = 400
+    # fd_pass serves two connections at a time.
+    connections = 2 if name == "fd_pass" else 16
+    with Leaf() as leaf, Program([app(name), leaf.port], endpoint=collector.endpoint, settings=BIG_QUEUE) as program:
+        load = Load(program.port, requests, connections, keep_alive=keep_alive).run()
+        assert load.statuses() == {200: requests}
+        metrics = wait_sum(program, COUNT, requests)
+        collector.wait_count(requests, kind="SERVER")
+        collector.wait_count(requests, kind="CLIENT")
+        assert metrics.sum(CLIENT_COUNT) == len(leaf.requests) == requests
+        no_drops(metrics)
+    assert len(find(collector.spans, kind="SERVER")) == requests
+    assert len(find(collector.spans, kind="CLIENT")) == requests
+    assert {s.path.rsplit("/", 1)[1] for s in find(collector.spans, kind="SERVER")} == set(load.ids)
+
+
+def test_pipelined_load(collector):
+    with Program([app("thread_server")], endpoint=collector.endpoint, settings=BIG_QUEUE) as program:
+        Load(program.port, 600, 4, pipeline=15).run()
+        no_drops(wait_sum(program, COUNT, 600))
+    assert len(collector.wait_count(600, kind="SERVER")) == 600
+
+
+def test_short_lived_client_loses_nothing(collector, leaf):
+    for i in range(10):
+        run([app("http_get"), leaf.port, f"/short/{i}"], endpoint=collector.endpoint)
+    spans = collector.wait_count(10, kind="CLIENT")
+    assert sorted(s.path for s in spans) == [f"/short/{i}" for i in range(10)]
+    assert len({s.resource["service.instance.id"] for s in spans}) == 10
+
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_one_scrape_answers_for_all_workers(collector, workers):
+    with Leaf() as leaf, Program([app("prefork_server"), leaf.port, workers], endpoint=collector.endpoint,
+                                 settings=BIG_QUEUE) as program:
+        Load(program.port, 300, 16, keep_alive=False).run()
+        no_drops(wait_sum(program, COUNT, 300))
+    spans = collector.wait_count(300, kind="SERVER")
+    assert len(spans) == 300
+    assert len({s.resource["service.instance.id"] for s in spans}) > 1, "each worker is an instance of its own"
+    assert len({s.resource["service.name"] for s in spans}) == 1
+
+
+def test_workers_killed_and_restarted_under_load(collector):
+    """SIGKILL leaves no time for anything: what is counted and what was sent must still agree with what clients got,
+    but for the requests that were in the worker's hands."""
+    workers, stop, killed = 4, threading.Event(), []
+
+    def kill_some(program):
+        while not stop.wait(0.15) and len(killed) < 12:
+            victims = [p for p in children(program.pid) if p != program.pid]
+            if victims:
+                victim = victims[len(killed) % len(victims)]
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                    killed.append(victim)
+                except ProcessLookupError:
+                    pass
+
+    with Leaf(delay=0.001) as leaf, Program([app("prefork_server"), leaf.port, workers], endpoint=collector.endpoint,
+                                            settings=BIG_QUEUE) as program:
+        port = program.port
+        killer = threading.Thread(target=kill_some, args=(program,), daemon=True)
+        killer.start()
+        load = Load(port, 3000, 8, keep_alive=False, tolerant=True).run()
+        stop.set()
+        killer.join()
+        answered = load.statuses()[200]
+        assert killed and answered > 2000, (len(killed), answered)
+        assert answered + load.broken >= 3000
+        # The clients of these were answered: each must be there. The others may be.
+        last = wait_until(lambda: (m := scrape(metrics_port(program))).sum(COUNT) >= answered and m,
+                          what=f"{answered} counted requests")
+        assert last.sum(COUNT) <= answered + load.broken
+        ids = collector.wait_for(lambda spans: (i := {s.path.rsplit("/", 1)[1] for s in find(spans, kind="SERVER")})
+                                 >= set(load.answers) and i, what="a span for every answer")
+    spans = find(collector.spans, kind="SERVER")
+    assert len(spans) == len(ids), "a request has two spans"
+
+
+def test_counters_never_go_backwards_while_workers_die(collector):
+    with Program([app("prefork_server"), "0", "3"], endpoint=collector.endpoint) as program:
+        seen, done = [], 0
+        for turn in range(6):
+            Load(program.port, 40, 4, keep_alive=False).run()
+            done += 40
+            seen.append(wait_sum(program, COUNT, done).sum(COUNT))
+            victims = [p for p in children(program.pid) if p != program.pid]
+            for victim in victims[: 1 + turn % 3]:
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda v=victim: v not in children(program.pid), what="the worker to be replaced")
+            seen.append(scrape(metrics_port(program)).sum(COUNT))
+    assert seen == sorted(seen), seen
+
+
+def test_the_port_is_taken_over_when_its_holder_dies(collector):
+    with Program([app("prefork_server"), "0", "4"], endpoint=collector.endpoint) as program:
+        done = 0
+        for _ in range(4):
+            Load(program.port, 40, 8, keep_alive=False).run()
+            done += 40
+            wait_sum(program, COUNT, done)
+            port = metrics_port(program)
+            holder = next((p for p in children(program.pid) if port in listening_ports([p])), None)
+            if holder == program.pid:
+                pytest.skip("the parent holds the port; it cannot die in this test")
+            os.kill(holder, signal.SIGKILL)
+            assert wait_until(lambda: holder not in children(program.pid))
+        wait_sum(program, COUNT, done)
+
+
+def test_unsampled_requests_are_counted_all_the_same(collector):
+    settings = {"OTEL_TRACES_SAMPLER": "always_off"}
+    with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=collector.endpoint,
+                                 settings=settings) as program:
+        Load(program.port, 200, 8).run()
+        metrics = wait_sum(program, COUNT, 200)
+        assert metrics.sum(CLIENT_COUNT) == 200
+        assert all(r.get("traceparent").endswith("-00") for r in leaf.requests)
+    assert not collector.spans
+
+
+def test_half_sampled_is_half_the_spans_and_all_the_counts(collector):
+    settings = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5", **BIG_QUEUE}
+    with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=collector.endpoint,
+                                 settings=settings) as program:
+        Load(program.port, 600, 8).run()
+        metrics = wait_sum(program, COUNT, 600)
+        assert metrics.sum(CLIENT_COUNT) == 600
+        sampled = {r.get("traceparent").split("-")[1] for r in leaf.requests if r.get("traceparent").endswith("01")}
+        assert 200 < len(sampled) < 400
+        collector.wait_for(lambda spans: len(find(spans, kind="SERVER")) >= len(sampled))
+    assert {s.trace_id for s in collector.spans} == sampled, "whole traces, and those that the wire promised"
+    assert len(collector.spans) == 2 * len(sampled)
+
+
+def test_metrics_only(library):
+    with Program([app("thread_server")]) as program:
+        Load(program.port, 50, 4).run()
+        wait_sum(program, COUNT, 50)
+
+
+def test_no_endpoint_when_switched_off(collector):
+    settings = {"OTEL_METRICS_EXPORTER": "none"}
+    with Program([app("thread_server")], endpoint=collector.endpoint, settings=settings) as program:
+        Load(program.port, 20, 4).run()
+        collector.wait_count(20, kind="SERVER")
+        assert listening_ports([program.pid]) == {program.port}
+
+
+def test_bodies_are_measured(collector):
+    with Program([app("thread_server")], endpoint=collector.endpoint) as program:
+        with Connection(program.port) as c:
+            for size in (0, 10, 1000):
+                c.request("/body", "POST", body=b"b" * size)
+        m = wait_sum(program, COUNT, 3)
+        assert m.sum("http_server_request_body_size_bytes_sum") == 1010
+        assert m.sum("http_server_response_body_size_bytes_sum") == 3 * len("hello")
+
+
+def test_sendfile_bodies_are_measured(collector, tmp_path):
+    (tmp_path / "file").write_bytes(b"f" * 200000)
+    with Program([app("sendfile_server"), tmp_path / "file"], endpoint=collector.endpoint) as program:
+        with Connection(program.port) as c:
+            assert len(c.request("/file")[2]) == 200000
+            assert len(c.request("/splice")[2]) == 200000
+        m = wait_sum(program, COUNT, 2)
+        assert m.sum("http_server_response_body_size_bytes_sum") == 400000
+
+
+def test_our_own_counters_agree(collector):
+    with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=collector.endpoint) as program:
+        Load(program.port, 100, 4).run()
+        collector.wait_count(200)
+        m = wait_sum(program, COUNT, 100)
+        assert m.sum("otelauto_injections_total", result="injected") == 100
+        assert m.sum("otelauto_spans_total", decision="sampled") == 200
+        wait_until(lambda: scrape(metrics_port(program)).sum("otelauto_exported_spans_total", result="success") == 200)
+        assert m.sum("otelauto_connections_total", role="server") == 4
+        assert m.sum("otelauto_connections_total", role="client") == 100
+
+
+def test_exports_carry_on_when_the_collector_starts_late(library):
+    """Spans wait in the queue; nothing is lost while there is room."""
+    port = free_port()
+    with Program([app("thread_server")], endpoint=f"http://127.0.0.1:{port}") as program:
+        Load(program.port, 100, 4).run()
+        with Collector(port) as c:
+            c.wait_count(100, kind="SERVER", deadline=60)
+
+
+def test_bytes_of_a_dead_connection_are_no_request(collector):
+    with Program([app("thread_server")], endpoint=collector.endpoint) as program:
+        for _ in range(20):
+            with Connection(program.port):
+                pass
+        with Connection(program.port) as c:
+            c.request("/one")
+        wait_sum(program, COUNT, 1)
+    assert len(collector.wait_count(1)) == 1

@@ -1,0 +1,160 @@
+"""Who caused what, under concurrency: 64 parallel requests to each kind of server. A wrong parent is a defect
+everywhere; where causality can be seen, right parents are demanded too. The table is printed at the end of the run."""
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lib.preload import Program, app, free_port, wait_for_port
+from lib.truth import SETTINGS, drive
+
+HOSTS = Path(__file__).parent / "hosts"
+
+
+def settings(**more):
+    return {**SETTINGS, **more}
+
+
+def c_server(collector, name, *arguments):
+    @contextmanager
+    def start(leaf_port):
+        with Program([app(name), leaf_port, *arguments], endpoint=collector.endpoint, service=name,
+                     settings=settings()) as program:
+            yield program.port
+    return start
+
+
+def host_server(collector, argv, service, env=None):
+    """argv: words with {port} and {leaf}."""
+    @contextmanager
+    def start(leaf_port):
+        port = free_port()
+        words = [w.format(port=port, leaf=leaf_port) for w in argv]
+        more = {k: v.format(port=port, leaf=leaf_port) for k, v in (env or {}).items()}
+        with Program(words, endpoint=collector.endpoint, service=service, settings=settings(**more),
+                     cwd=str(HOSTS)) as program:
+            wait_for_port(port)
+            yield port
+            assert program.process.poll() is None, program.stderr
+    return start
+
+
+# (program, arguments, share of right parents that the way it works allows to see)
+CERTAIN, SOME = 1.0, 0.0
+C_SERVERS = [
+    ("thread_server", (), CERTAIN), ("prefork_server", ("64",), CERTAIN), ("pool_server", ("64",), CERTAIN),
+    ("epoll_proxy", (), CERTAIN), ("coro_server", (), CERTAIN), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
+]
+IDS = [name for name, _, _ in C_SERVERS]
+
+
+def demand(verdict, share, total):
+    assert verdict["wrong"] == 0
+    assert verdict["right"] >= share * total, f"{verdict} of {total}"
+
+
+@pytest.mark.parametrize("name,arguments,share", C_SERVERS, ids=IDS)
+def test_parallel_requests_in_c_servers(collector, name, arguments, share):
+    verdict = drive(name, collector, c_server(collector, name, *arguments))
+    demand(verdict, share, 256)
+
+
+@pytest.mark.parametrize("name,arguments,share", C_SERVERS, ids=IDS)
+def test_same_path_for_all_so_that_only_causality_tells(collector, name, arguments, share):
+    verdict = drive(f"{name}, same path", collector, c_server(collector, name, *arguments), same_path=True)
+    demand(verdict, share, 256)
+
+
+@pytest.mark.parametrize("name,arguments,share", C_SERVERS, ids=IDS)
+def test_callers_context_is_never_given_to_another(collector, name, arguments, share):
+    verdict = drive(f"{name}, remote parents", collector, c_server(collector, name, *arguments), remote=True)
+    demand(verdict, share, 256)
+
+
+@pytest.mark.parametrize("name,arguments,share", C_SERVERS, ids=IDS)
+def test_a_connection_for_each_request(collector, name, arguments, share):
+    verdict = drive(f"{name}, new connections", collector, c_server(collector, name, *arguments), keep_alive=False,
+                    same_path=True)
+    demand(verdict, share, 256)
+
+
+@pytest.mark.parametrize("name,arguments,share", [c for c in C_SERVERS if c[0] != "prefork_server"],
+                         ids=[i for i in IDS if i != "prefork_server"])
+def test_one_request_at_a_time_is_always_right(collector, name, arguments, share):
+    verdict = drive(f"{name}, one at a time", collector, c_server(collector, name, *arguments), parallel=1, rounds=30,
+                    delay=0)
+    demand(verdict, CERTAIN, 30)
+
+
+def test_deferred_work_that_overlaps_just_a_little(collector):
+    """Two at a time: the place where guessing is most tempting."""
+    drive("epoll_defer, two at a time", collector, c_server(collector, "epoll_defer", "2"), parallel=2, rounds=100)
+    drive("offload_server, two at a time", collector, c_server(collector, "offload_server", "2"), parallel=2, rounds=100)
+
+
+def python_with(*modules):
+    """The interpreter that runs the tests, when it has the modules."""
+    check = subprocess.run([sys.executable, "-c", "".join(f"import {m};" for m in modules)], capture_output=True)
+    if check.returncode:
+        pytest.skip(f"no Python with {', '.join(modules)}")
+    return sys.executable
+
+
+def need(command):
+    path = shutil.which(command)
+    if not path:
+        pytest.skip(f"no {command}")
+    return path
+
+
+def hosts(collector):
+    yield "python asyncio", lambda: host_server(collector, [python_with("asyncio"), "asyncio_server.py", "{port}", "{leaf}"],
+                                                "asyncio"), SOME
+    yield "python threads", lambda: host_server(collector, [python_with("http.server"), "threads_server.py", "{port}", "{leaf}"],
+                                                "threads"), CERTAIN
+    yield "aiohttp", lambda: host_server(collector, [python_with("aiohttp"), "aiohttp_server.py", "{port}", "{leaf}"],
+                                         "aiohttp"), SOME
+    yield "uvicorn", lambda: host_server(
+        collector, [python_with("uvicorn"), "-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "asgi:app"],
+        "uvicorn", {"LEAF": "{leaf}"}), SOME
+    yield "gunicorn sync", lambda: host_server(
+        collector, [python_with("gunicorn"), "-m", "gunicorn", "-b", "127.0.0.1:{port}", "-w", "4", "--log-level", "error",
+                    "wsgi:app"], "gunicorn", {"LEAF": "{leaf}"}), CERTAIN
+    yield "gunicorn threads", lambda: host_server(
+        collector, [python_with("gunicorn"), "-m", "gunicorn", "-b", "127.0.0.1:{port}", "-w", "2", "--threads", "16",
+                    "--log-level", "error", "wsgi:app"], "gunicorn", {"LEAF": "{leaf}"}), CERTAIN
+    yield "node", lambda: host_server(collector, [need("node"), "node_server.js", "{port}", "{leaf}"], "node"), SOME
+    yield "nginx", lambda: nginx_server(collector), CERTAIN
+
+
+def nginx_server(collector):
+    binary = need("nginx")
+
+    @contextmanager
+    def start(leaf_port):
+        port = free_port()
+        with tempfile.TemporaryDirectory(prefix="otelauto-test-") as folder:
+            text = (HOSTS / "nginx.conf").read_text().replace("@PORT@", str(port)).replace("@LEAF@", str(leaf_port))
+            Path(folder, "nginx.conf").write_text(text)
+            argv = [binary, "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g", "daemon off;"]
+            with Program(argv, endpoint=collector.endpoint, service="nginx", settings=settings()) as program:
+                wait_for_port(port)
+                yield port
+                assert program.process.poll() is None, program.stderr
+    return start
+
+
+HOST_NAMES = [name for name, _, _ in hosts(None)]
+
+
+@pytest.mark.parametrize("index", range(len(HOST_NAMES)), ids=HOST_NAMES)
+@pytest.mark.parametrize("same_path", [False, True], ids=["own-path", "same-path"])
+def test_parallel_requests_in_real_runtimes(collector, index, same_path):
+    name, make, share = list(hosts(collector))[index]
+    verdict = drive(name + (", same path" if same_path else ""), collector, make(), same_path=same_path, rounds=2,
+                    keep_alive=not name.startswith("gunicorn"))
+    demand(verdict, share, 128)
