@@ -31,10 +31,7 @@ void app_start(void)
 	alarm(60);
 }
 
-static int app_by_number(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
+static int app_by_number(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 int app_finish(int status)
 {
@@ -86,10 +83,7 @@ int app_listen(void)
 	return fd;
 }
 
-int app_nonblock(int fd)
-{
-	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
+int app_nonblock(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 int app_connect(int port)
 {
@@ -251,7 +245,8 @@ static long app_read_chunks(struct app_conn *c, char *body, size_t cap)
 long app_read_body(struct app_conn *c, const struct app_head *head, char *body, size_t cap)
 {
 	long want = head->content_length, have = 0;
-	bool none = head->status ? head->status < 200 || head->status == 204 || head->status == 304 : want < 0;
+	bool none = head->status ? head->status < 200 || head->status == 204 || head->status == 304
+				 : want < 0;
 
 	app_take(c, head->bytes);
 	if (cap)
@@ -284,7 +279,8 @@ long app_read_body(struct app_conn *c, const struct app_head *head, char *body, 
 	return have;
 }
 
-int app_call(int port, const char *method, const char *path, const char *extra, char *body, size_t cap)
+int app_call(int port, const char *method, const char *path, const char *extra, char *body,
+	     size_t cap)
 {
 	struct app_conn *c = malloc(sizeof(*c));
 	struct app_head head;
@@ -297,8 +293,9 @@ int app_call(int port, const char *method, const char *path, const char *extra, 
 		free(c);
 		return -1;
 	}
-	n = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%sConnection: close\r\n\r\n",
-		     method, path, port, extra);
+	n = snprintf(text, sizeof(text),
+		     "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%sConnection: close\r\n\r\n", method,
+		     path, port, extra);
 	if (app_write_all(c->fd, text, (size_t)n) == 0 && app_read_head(c, &head) == 1) {
 		if (!strcmp(method, "HEAD"))
 			head.content_length = 0;
@@ -313,7 +310,8 @@ int app_call(int port, const char *method, const char *path, const char *extra, 
 int app_upstream_text(const struct app_head *request, char *text, size_t cap)
 {
 	const char *last = strrchr(request->target, '/');
-	int n = snprintf(text, cap, "GET /leaf/%.200s HTTP/1.1\r\nHost: leaf\r\n", last ? last + 1 : "");
+	int n = snprintf(text, cap, "GET /leaf/%.200s HTTP/1.1\r\nHost: leaf\r\n",
+			 last ? last + 1 : "");
 
 	if (request->truth[0])
 		n += snprintf(text + n, cap - (size_t)n, "X-Truth: %s\r\n", request->truth);
@@ -337,8 +335,11 @@ int app_upstream(int port, const struct app_head *request, char *body, size_t ca
 
 int app_reply_text(char *out, size_t cap, int status, const char *body, bool close)
 {
-	return snprintf(out, cap, "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n%s", status,
-			status < 400 ? "OK" : "Error", strlen(body), close ? "Connection: close\r\n" : "", body);
+	return snprintf(
+		out, cap,
+		"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n%s",
+		status, status < 400 ? "OK" : "Error", strlen(body),
+		close ? "Connection: close\r\n" : "", body);
 }
 
 int app_reply(int fd, int status, const char *body, bool close)

@@ -10,8 +10,8 @@
 
 extern volatile sig_atomic_t app_stopped; /* SIGTERM or SIGINT came */
 
-/* Line-buffered output, SIGPIPE ignored, SIGTERM sets app_stopped and interrupts calls, SIGALRM after a
- * minute so that nothing hangs for ever. */
+/* Line-buffered output, SIGPIPE ignored, SIGTERM sets app_stopped and interrupts calls, SIGALRM
+ * after a minute so that nothing hangs for ever. */
 void app_start(void);
 
 /* Writes the numbers of the open descriptors to the file that $APP_FDS names; returns status. */
@@ -42,25 +42,27 @@ struct app_head {
 	int status;          /* responses only */
 	long content_length; /* -1: none */
 	bool chunked, close, upgrade;
-	size_t bytes;        /* of the head, in front of app_conn.buf */
+	size_t bytes; /* of the head, in front of app_conn.buf */
 };
 
 /* Looks for a whole head in the first len bytes. returns its size, 0 not yet, -1 nonsense */
 long app_parse(const char *buf, size_t len, struct app_head *head);
 
-/* Reads until a whole head is in the buffer. returns 1, 0 end of stream before its first byte, -1 trouble */
+/* Reads until a whole head is in the buffer. returns 1, 0 end of stream before its first byte, -1
+ * trouble */
 int app_read_head(struct app_conn *c, struct app_head *head);
 
-/* Takes the head and its body off the buffer; up to cap-1 bytes of the body go to `body`, ended by NUL.
- * returns the body's length or -1 */
+/* Takes the head and its body off the buffer; up to cap-1 bytes of the body go to `body`, ended by
+ * NUL. returns the body's length or -1 */
 long app_read_body(struct app_conn *c, const struct app_head *head, char *body, size_t cap);
 
-/* One blocking call on a connection of its own; extra: more header lines or "". The body goes to `body`.
- * returns the status code or -1 */
-int app_call(int port, const char *method, const char *path, const char *extra, char *body, size_t cap);
+/* One blocking call on a connection of its own; extra: more header lines or "". The body goes to
+ * `body`. returns the status code or -1 */
+int app_call(int port, const char *method, const char *path, const char *extra, char *body,
+	     size_t cap);
 
-/* The call that a server makes for a request: GET /leaf/<last part of the target>, with the same X-Truth.
- * Without an upstream (port 0) the body is "hello". */
+/* The call that a server makes for a request: GET /leaf/<last part of the target>, with the same
+ * X-Truth. Without an upstream (port 0) the body is "hello". */
 int app_upstream(int port, const struct app_head *request, char *body, size_t cap);
 /* Its request text. returns its length */
 int app_upstream_text(const struct app_head *request, char *text, size_t cap);

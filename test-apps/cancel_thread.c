@@ -1,5 +1,5 @@
-/* cancel_thread PORT: a thread is cancelled while it waits in read, recv, recvmsg, accept, poll, epoll_wait and
- * write; each time another thread must be able to make a request afterwards. */
+/* cancel_thread PORT: a thread is cancelled while it waits in read, recv, recvmsg, accept, poll,
+ * epoll_wait and write; each time another thread must be able to make a request afterwards. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -59,7 +59,8 @@ static void *request(void *arg)
 
 int main(int argc, char **argv)
 {
-	static char *const places[] = { "read", "recv", "recvmsg", "accept", "poll", "epoll_wait", "write" };
+	static char *const places[] = { "read", "recv",       "recvmsg", "accept",
+					"poll", "epoll_wait", "write" };
 	int bad = 0;
 
 	app_start();
@@ -83,7 +84,8 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof(path), "/after/%s", places[i]);
 		pthread_create(&thread, NULL, request, path);
 		pthread_join(thread, &status);
-		printf("%s: %s, then %d\n", places[i], result == PTHREAD_CANCELED ? "cancelled" : "returned",
+		printf("%s: %s, then %d\n", places[i],
+		       result == PTHREAD_CANCELED ? "cancelled" : "returned",
 		       (int)(intptr_t)status);
 		bad += result != PTHREAD_CANCELED || (intptr_t)status != 200;
 		close(pair[0]);

@@ -1,5 +1,5 @@
-/* coro_server UPSTREAM: one thread, a coroutine on its own 16 KiB stack for each connection. Code reads as if it
- * blocked; every wait switches to another coroutine. */
+/* coro_server UPSTREAM: one thread, a coroutine on its own 16 KiB stack for each connection. Code
+ * reads as if it blocked; every wait switches to another coroutine. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -78,7 +78,8 @@ static int call_upstream(struct coro *co)
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) && errno == EINPROGRESS)
 		wait_for(fd, EPOLLOUT);
-	if (write_text(fd, co->text, app_upstream_text(&co->request, co->text, sizeof(co->text))) == 0 &&
+	if (write_text(fd, co->text, app_upstream_text(&co->request, co->text, sizeof(co->text))) ==
+		    0 &&
 	    read_head(&co->call, &co->response) == 1)
 		ok = 0;
 	while (ok == 0 && co->call.len < co->response.bytes + (size_t)co->response.content_length) {
@@ -103,7 +104,8 @@ static void serve(void)
 
 	while (read_head(&co->client, &co->request) == 1) {
 		int ok = call_upstream(co);
-		int n = app_reply_text(co->text, sizeof(co->text), ok ? 502 : 200, ok ? "no upstream" : co->body, false);
+		int n = app_reply_text(co->text, sizeof(co->text), ok ? 502 : 200,
+				       ok ? "no upstream" : co->body, false);
 
 		co->client.len = 0;
 		if (write_text(co->client.fd, co->text, n))
@@ -154,7 +156,8 @@ int main(int argc, char **argv)
 			if (events[i].data.ptr)
 				resume(events[i].data.ptr);
 			else
-				while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+				while ((fd = accept4(listener, NULL, NULL,
+						     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 					spawn(fd);
 		}
 	}

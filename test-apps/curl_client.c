@@ -1,5 +1,5 @@
-/* curl_client PORT: libcurl's easy interface (GET, HEAD, POST, a 404, a refused connection), then eight GETs at once
- * with the multi interface. Prints the result of each in a fixed order. */
+/* curl_client PORT: libcurl's easy interface (GET, HEAD, POST, a 404, a refused connection), then
+ * eight GETs at once with the multi interface. Prints the result of each in a fixed order. */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static void report(const char *what, CURL *h, CURLcode code, size_t bytes)
 	long status = 0;
 
 	curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
-	printf("%s: %s, status %ld, %zu bytes\n", what, code ? curl_easy_strerror(code) : "ok", status, bytes);
+	printf("%s: %s, status %ld, %zu bytes\n", what, code ? curl_easy_strerror(code) : "ok",
+	       status, bytes);
 }
 
 static void easy(const char *port)

@@ -1,4 +1,5 @@
-/* dlopen_client PLUGIN PORT: loads the plugin, lets it make a request, unloads it, and does that again. */
+/* dlopen_client PLUGIN PORT: loads the plugin, lets it make a request, unloads it, and does that
+ * again. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

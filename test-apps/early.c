@@ -1,5 +1,5 @@
-/* A library whose constructor runs before that of a preload and uses everything: files, pipes, sockets, a whole HTTP
- * request to the port in $EARLY_PORT. */
+/* A library whose constructor runs before that of a preload and uses everything: files, pipes,
+ * sockets, a whole HTTP request to the port in $EARLY_PORT. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -45,7 +45,8 @@ static void early_files(void)
 static void early_request(const char *port)
 {
 	static const char text[] = "GET /early HTTP/1.1\r\nHost: leaf\r\nConnection: close\r\n\r\n";
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)atoi(port)) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	char buf[1024];

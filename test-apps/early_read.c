@@ -1,4 +1,5 @@
-/* early_read PORT: linked with a library that does I/O in its constructor (early.c); afterwards a request of its own. */
+/* early_read PORT: linked with a library that does I/O in its constructor (early.c); afterwards a
+ * request of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ int main(int argc, char **argv)
 	app_start();
 	fputs(early_story, stdout);
 	if (argc > 1)
-		printf("%d %s\n", app_call(atoi(argv[1]), "GET", "/main", "", body, sizeof(body)), body);
+		printf("%d %s\n", app_call(atoi(argv[1]), "GET", "/main", "", body, sizeof(body)),
+		       body);
 	return app_finish(0);
 }

@@ -1,7 +1,7 @@
-/* epoll_defer UPSTREAM [DELAY_MS]: one thread that hides cause from effect as well as it can. It reads every
- * ready request before it handles any, handles them later from its own timer queue in another order, calls
- * upstream without blocking, and puts the answers through the same queue. Only a payload tells what
- * belongs to what. */
+/* epoll_defer UPSTREAM [DELAY_MS]: one thread that hides cause from effect as well as it can. It
+ * reads every ready request before it handles any, handles them later from its own timer queue in
+ * another order, calls upstream without blocking, and puts the answers through the same queue. Only
+ * a payload tells what belongs to what. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -116,7 +116,8 @@ static void on_call(struct call *call)
 			if (app_parse(call->c.buf, call->c.len, &head) <= 0 ||
 			    call->c.len < head.bytes + (size_t)head.content_length)
 				return;
-			snprintf(call->client->body, sizeof(call->client->body), "%.1000s", call->c.buf + head.bytes);
+			snprintf(call->client->body, sizeof(call->client->body), "%.1000s",
+				 call->c.buf + head.bytes);
 		}
 	}
 	later(call->client, ANSWER);
@@ -166,7 +167,8 @@ static void on_accept(void)
 		struct client *client = calloc(1, sizeof(*client));
 
 		client->c.fd = fd;
-		epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = client });
+		epoll_ctl(epfd, EPOLL_CTL_ADD, fd,
+			  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = client });
 	}
 }
 
@@ -181,7 +183,8 @@ int main(int argc, char **argv)
 	listener = app_listen();
 	app_nonblock(listener);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &listener });
+	epoll_ctl(epfd, EPOLL_CTL_ADD, listener,
+		  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &listener });
 	while (!app_stopped) {
 		long wait = queue ? queue->due_ms - now_ms() : -1;
 		int n = epoll_wait(epfd, events, 256, queue && wait < 0 ? 0 : (int)wait);

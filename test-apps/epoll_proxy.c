@@ -1,6 +1,6 @@
-/* epoll_proxy UPSTREAM: one thread, each event handled to its end: a request is read, passed on at once over an
- * idle upstream connection or a new non-blocking one, and the answer is relayed. Headers are passed on as
- * they came. One request at a time on a client connection. */
+/* epoll_proxy UPSTREAM: one thread, each event handled to its end: a request is read, passed on at
+ * once over an idle upstream connection or a new non-blocking one, and the answer is relayed.
+ * Headers are passed on as they came. One request at a time on a client connection. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,7 +14,8 @@
 
 struct side {
 	bool is_upstream, connecting;
-	struct side *other; /* the connection at the other side of the exchange, or NULL when idle */
+	struct side
+		*other; /* the connection at the other side of the exchange, or NULL when idle */
 	struct side *next_idle;
 	struct app_conn c;
 };

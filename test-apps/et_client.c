@@ -1,6 +1,6 @@
-/* et_client PORT BYTES REQUESTS: an edge-triggered client. The send buffer is as small as it gets and the server
- * reads slowly, so the POST goes out in short writes; the next one waits for the edge that only a real EAGAIN
- * brings. */
+/* et_client PORT BYTES REQUESTS: an edge-triggered client. The send buffer is as small as it gets
+ * and the server reads slowly, so the POST goes out in short writes; the next one waits for the
+ * edge that only a real EAGAIN brings. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -85,13 +85,18 @@ int main(int argc, char **argv)
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev);
-	if (connect(c->fd, (struct sockaddr *)&addr, sizeof(addr)) && errno == EINPROGRESS && wait_edge(EPOLLOUT))
+	if (connect(c->fd, (struct sockaddr *)&addr, sizeof(addr)) && errno == EINPROGRESS &&
+	    wait_edge(EPOLLOUT))
 		return 3;
 	for (int i = 0; i < atoi(argv[3]) && !bad; i++) {
-		n = (size_t)snprintf(text, 256, "POST /slow/%d HTTP/1.1\r\nHost: leaf\r\nContent-Length: %zu\r\n\r\n", i, size);
+		n = (size_t)snprintf(
+			text, 256,
+			"POST /slow/%d HTTP/1.1\r\nHost: leaf\r\nContent-Length: %zu\r\n\r\n", i,
+			size);
 		memset(text + n, 'b', size);
 		c->len = 0;
-		bad = send_edge(c->fd, text, n + size, &short_writes) || read_edge(c, &head) || head.status != 200;
+		bad = send_edge(c->fd, text, n + size, &short_writes) || read_edge(c, &head) ||
+		      head.status != 200;
 		printf("request %d: %s\n", i, bad ? "failed" : "200");
 	}
 	printf("short writes: %s\n", short_writes ? "yes" : "no");

@@ -1,4 +1,5 @@
-/* exec_server: listens, executes itself with the listener inherited (as socket activation does), and serves on it. */
+/* exec_server: listens, executes itself with the listener inherited (as socket activation does),
+ * and serves on it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

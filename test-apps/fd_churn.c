@@ -1,5 +1,6 @@
-/* fd_churn PORT: the same descriptor numbers come and go by every call that can do it: dup, dup2, dup3, F_DUPFD,
- * close_range, closefrom, and reuse of a number for a file. Each step makes a request or must leave a file alone. */
+/* fd_churn PORT: the same descriptor numbers come and go by every call that can do it: dup, dup2,
+ * dup3, F_DUPFD, close_range, closefrom, and reuse of a number for a file. Each step makes a
+ * request or must leave a file alone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* fortify_get PORT: built with _FORTIFY_SOURCE=2 and buffers whose size the compiler knows, so that the checked
- * names of read, recv, recvfrom and poll are called. */
+/* fortify_get PORT: built with _FORTIFY_SOURCE=2 and buffers whose size the compiler knows, so that
+ * the checked names of read, recv, recvfrom and poll are called. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ static ssize_t take(int fd, int how, size_t len)
 
 int main(int argc, char **argv)
 {
-	static const char text[] = "GET /fortify HTTP/1.1\r\nHost: leaf\r\nConnection: close\r\n\r\n";
+	static const char text[] =
+		"GET /fortify HTTP/1.1\r\nHost: leaf\r\nConnection: close\r\n\r\n";
 	int bad = 0;
 
 	app_start();
@@ -39,7 +40,8 @@ int main(int argc, char **argv)
 		char rest[256];
 		bool ok;
 
-		ok = app_write_all(fd, text, sizeof(text) - 1) == 0 && take(fd, how, (size_t)argc * 200) > 0;
+		ok = app_write_all(fd, text, sizeof(text) - 1) == 0 &&
+		     take(fd, how, (size_t)argc * 200) > 0;
 		printf("%d: %s\n", how, ok ? "ok" : "failed");
 		bad += !ok;
 		while (read(fd, rest, sizeof(rest)) > 0)

@@ -12,7 +12,8 @@ int main(int argc, char **argv)
 	app_start();
 	if (argc < 3)
 		return 2;
-	status = app_call(atoi(argv[1]), argc > 3 ? argv[3] : "GET", argv[2], "", body, sizeof(body));
+	status = app_call(atoi(argv[1]), argc > 3 ? argv[3] : "GET", argv[2], "", body,
+			  sizeof(body));
 	printf("%d %s\n", status, body);
 	return app_finish(status < 0);
 }

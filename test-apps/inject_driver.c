@@ -1,13 +1,13 @@
-/* inject_driver SCRIPT STREAM: sends the bytes of the file STREAM as SCRIPT says, one call after another, and checks what any
- * program may rely on: results are the program's own bytes, EAGAIN is real, memory is left alone. STREAM is
- * mapped read-only. Operations, one a line; sending ones go on from where the last one ended and are made
- * again until all their bytes are taken:
- *   connect PORT | unix PATH | pair FD          write N | send N [FLAG…] | sendto N [FLAG…] | read-write N
- *   sndbuf N | nonblock | nodelay | cork 0|1    writev N,N,… | sendmsg N,N,… [FLAG…] | sendmmsg N,N;N,… [FLAG…]
- *   copy N (write from a buffer that is wiped afterwards)      sendfile N | splice N | printf N (stdio)
- *   recv N (N bytes, or to the end when 0)      answer (one whole response)   shutdown   close   say TEXT
- *   each N (N-byte writes to the end of STREAM)
- * Prints what it received, "stuck" the first time the kernel says EAGAIN, and "done N" at the end. */
+/* inject_driver SCRIPT STREAM: sends the bytes of the file STREAM as SCRIPT says, one call after
+ * another, and checks what any program may rely on: results are the program's own bytes, EAGAIN is
+ * real, memory is left alone. STREAM is mapped read-only. Operations, one a line; sending ones go
+ * on from where the last one ended and are made again until all their bytes are taken: connect PORT
+ * | unix PATH | pair FD          write N | send N [FLAG…] | sendto N [FLAG…] | read-write N sndbuf
+ * N | nonblock | nodelay | cork 0|1    writev N,N,… | sendmsg N,N,… [FLAG…] | sendmmsg N,N;N,…
+ * [FLAG…] copy N (write from a buffer that is wiped afterwards)      sendfile N | splice N | printf
+ * N (stdio) recv N (N bytes, or to the end when 0)      answer (one whole response)   shutdown
+ * close   say TEXT each N (N-byte writes to the end of STREAM) Prints what it received, "stuck" the
+ * first time the kernel says EAGAIN, and "done N" at the end. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 
 #include "app.h"
 
-#define IOVS 2048
+#define IOVS     2048
 #define MESSAGES 32
 
 static const char *stream;
@@ -189,7 +189,8 @@ static void vector(const char *op, char *lengths, int flags)
 
 		memcpy(before, p, sizeof(*p) * (size_t)count);
 		n = !strcmp(op, "writev") ? writev(fd, p, count) : sendmsg(fd, &msg, flags);
-		if (memcmp(before, p, sizeof(*p) * (size_t)count) || memcmp(&msg, &msg_before, sizeof(msg)))
+		if (memcmp(before, p, sizeof(*p) * (size_t)count) ||
+		    memcmp(&msg, &msg_before, sizeof(msg)))
 			fail("the iovec array was changed");
 		took = progress(n, iov_bytes(p, count));
 		for (; count && took >= p->iov_len; p++, count--)
@@ -209,7 +210,8 @@ static void messages(char *lists, int flags)
 	int count = 0, n;
 	char *save;
 
-	for (char *w = strtok_r(lists, ";", &save); w && count < MESSAGES; w = strtok_r(NULL, ";", &save), count++) {
+	for (char *w = strtok_r(lists, ";", &save); w && count < MESSAGES;
+	     w = strtok_r(NULL, ";", &save), count++) {
 		m[count].msg_hdr.msg_iov = iov[count];
 		m[count].msg_hdr.msg_iovlen = (size_t)iov_of(w, from, iov[count]);
 		from += iov_bytes(iov[count], (int)m[count].msg_hdr.msg_iovlen);
@@ -347,8 +349,8 @@ int main(int argc, char **argv)
 	FILE *script;
 
 	app_start();
-	if (argc < 3 || !(script = fopen(argv[1], "re")) || (file = open(argv[2], O_RDONLY | O_CLOEXEC)) < 0 ||
-	    fstat(file, &st))
+	if (argc < 3 || !(script = fopen(argv[1], "re")) ||
+	    (file = open(argv[2], O_RDONLY | O_CLOEXEC)) < 0 || fstat(file, &st))
 		return 2;
 	stream_len = (size_t)st.st_size;
 	stream = mmap(NULL, stream_len + 1, PROT_READ, MAP_PRIVATE, file, 0);

@@ -1,5 +1,5 @@
-/* offload_server UPSTREAM [WORKERS]: one loop thread reads requests and writes answers; the calls upstream
- * are made by other threads, which wake the loop through an eventfd. */
+/* offload_server UPSTREAM [WORKERS]: one loop thread reads requests and writes answers; the calls
+ * upstream are made by other threads, which wake the loop through an eventfd. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -109,7 +109,8 @@ static void on_accept(int epfd, int listener)
 		struct job *job = calloc(1, sizeof(*job));
 
 		job->conn.fd = fd;
-		epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = job });
+		epoll_ctl(epfd, EPOLL_CTL_ADD, fd,
+			  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = job });
 	}
 }
 
@@ -125,8 +126,10 @@ int main(int argc, char **argv)
 	app_nonblock(listener);
 	wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &listener });
-	epoll_ctl(epfd, EPOLL_CTL_ADD, wake, &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &wake });
+	epoll_ctl(epfd, EPOLL_CTL_ADD, listener,
+		  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &listener });
+	epoll_ctl(epfd, EPOLL_CTL_ADD, wake,
+		  &(struct epoll_event){ .events = EPOLLIN, .data.ptr = &wake });
 	for (int i = 0; i < workers; i++)
 		pthread_create(&thread, NULL, work, NULL);
 	while (!app_stopped) {

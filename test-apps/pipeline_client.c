@@ -1,5 +1,5 @@
-/* pipeline_client PORT COUNT one|each|writev: COUNT requests before any answer is read, in one write, a write each,
- * or one writev. Prints the statuses in order. */
+/* pipeline_client PORT COUNT one|each|writev: COUNT requests before any answer is read, in one
+ * write, a write each, or one writev. Prints the statuses in order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,8 @@ int main(int argc, char **argv)
 	c->fd = app_connect(atoi(argv[1]));
 	for (int i = 0; i < count; i++) {
 		iov[i].iov_base = text[i];
-		iov[i].iov_len = (size_t)snprintf(text[i], sizeof(text[i]), "GET /item/%d HTTP/1.1\r\nHost: leaf\r\n\r\n", i);
+		iov[i].iov_len = (size_t)snprintf(text[i], sizeof(text[i]),
+						  "GET /item/%d HTTP/1.1\r\nHost: leaf\r\n\r\n", i);
 		strcat(all, text[i]);
 	}
 	if (!strcmp(argv[3], "one"))

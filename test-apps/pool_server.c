@@ -1,5 +1,5 @@
-/* pool_server [UPSTREAM] [WORKERS]: the main thread only polls; whichever worker is free reads the request,
- * calls upstream and answers. */
+/* pool_server [UPSTREAM] [WORKERS]: the main thread only polls; whichever worker is free reads the
+ * request, calls upstream and answers. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -70,7 +70,8 @@ int main(int argc, char **argv)
 	listener = app_listen();
 	app_nonblock(listener);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &(struct epoll_event){ .events = EPOLLIN, .data.fd = listener });
+	epoll_ctl(epfd, EPOLL_CTL_ADD, listener,
+		  &(struct epoll_event){ .events = EPOLLIN, .data.fd = listener });
 	for (int i = 0; i < workers; i++)
 		pthread_create(&thread, NULL, work, NULL);
 	while (!app_stopped) {

@@ -1,5 +1,5 @@
-/* prefork_server UPSTREAM [WORKERS]: workers share the listener and serve one connection at a time; the
- * parent starts a new one for each that dies. Upstream 0: answers with its process id. */
+/* prefork_server UPSTREAM [WORKERS]: workers share the listener and serve one connection at a time;
+ * the parent starts a new one for each that dies. Upstream 0: answers with its process id. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* sendfile_server FILE: the header by send(MSG_MORE), the body by sendfile; /splice: the body by splice through a
- * pipe. */
+/* sendfile_server FILE: the header by send(MSG_MORE), the body by sendfile; /splice: the body by
+ * splice through a pipe. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -58,11 +58,13 @@ static void serve(int fd, const char *path)
 
 		if (file < 0 || fstat(file, &st))
 			break;
-		n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n", (long long)st.st_size);
+		n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n",
+			     (long long)st.st_size);
 		failed = send(fd, text, (size_t)n, MSG_MORE | MSG_NOSIGNAL) != n;
 		if (!failed && strcmp(head.method, "HEAD"))
-			failed = strcmp(head.target, "/splice") ? send_body(fd, file, (size_t)st.st_size) :
-								  splice_body(fd, file, (size_t)st.st_size);
+			failed = strcmp(head.target, "/splice")
+					 ? send_body(fd, file, (size_t)st.st_size)
+					 : splice_body(fd, file, (size_t)st.st_size);
 		close(file);
 		if (failed || head.close)
 			break;

@@ -1,6 +1,7 @@
-/* shape_server: a thread per connection; the path says what the answer looks like on the wire: /length /chunked
- * /chunked-cut /close /204 /304 /hints /continue /http10 /status/NNN /slow-head /early /upgrade /reset /truncate
- * /garbage /silent /hang; CONNECT opens a tunnel to an echo. HEAD gets headers only. */
+/* shape_server: a thread per connection; the path says what the answer looks like on the wire:
+ * /length /chunked /chunked-cut /close /204 /304 /hints /continue /http10 /status/NNN /slow-head
+ * /early /upgrade /reset /truncate /garbage /silent /hang; CONNECT opens a tunnel to an echo. HEAD
+ * gets headers only. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -14,10 +15,7 @@
 
 enum next { KEEP, LEAVE };
 
-static int say(int fd, const char *text)
-{
-	return app_write_all(fd, text, strlen(text));
-}
+static int say(int fd, const char *text) { return app_write_all(fd, text, strlen(text)); }
 
 static void say_bytewise(int fd, const char *text)
 {
@@ -66,7 +64,8 @@ static enum next answer(struct app_conn *c, const struct app_head *head)
 		return echo(c);
 	}
 	if (!strcmp(path, "/chunked") || !strcmp(path, "/chunked-cut")) {
-		say(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n");
+		say(fd,
+		    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Trailer\r\n\r\n");
 		if (!no_body && path[8])
 			say_bytewise(fd, CHUNKS);
 		else if (!no_body)
@@ -87,9 +86,11 @@ static enum next answer(struct app_conn *c, const struct app_head *head)
 	} else if (!strncmp(path, "/status/", 8)) {
 		app_reply(fd, atoi(path + 8), no_body ? "" : "status", false);
 	} else if (!strcmp(path, "/slow-head")) {
-		say_bytewise(fd, "HTTP/1.1 200 OK\r\nX-Long: value\r\nContent-Length: 4\r\n\r\nslow");
+		say_bytewise(fd,
+			     "HTTP/1.1 200 OK\r\nX-Long: value\r\nContent-Length: 4\r\n\r\nslow");
 	} else if (!strcmp(path, "/upgrade")) {
-		say(fd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+		say(fd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+			"echo\r\n\r\n");
 		return echo(c);
 	} else if (!strcmp(path, "/reset")) {
 		say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");

@@ -1,5 +1,5 @@
-/* signal_storm PORT COUNT: COUNT requests while SIGALRM strikes twice a millisecond; its handler writes to, and reads
- * from, a socket pair. Calls that are interrupted are made again. */
+/* signal_storm PORT COUNT: COUNT requests while SIGALRM strikes twice a millisecond; its handler
+ * writes to, and reads from, a socket pair. Calls that are interrupted are made again. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

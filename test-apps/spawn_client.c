@@ -1,5 +1,6 @@
-/* spawn_client PORT: on one connection, requests around children that are made by vfork, posix_spawn, fork without
- * exec and system; the children close or replace the connection's number on their side only. */
+/* spawn_client PORT: on one connection, requests around children that are made by vfork,
+ * posix_spawn, fork without exec and system; the children close or replace the connection's number
+ * on their side only. */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>

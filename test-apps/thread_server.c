@@ -1,4 +1,5 @@
-/* thread_server [UPSTREAM]: a thread per connection; each request makes one blocking call upstream. */
+/* thread_server [UPSTREAM]: a thread per connection; each request makes one blocking call upstream.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* tiny_stack PORT: eight threads with the smallest stack there is, a request each; then one whose signal handler on the
- * smallest alternate stack makes the calls that a handler may make. */
+/* tiny_stack PORT: eight threads with the smallest stack there is, a request each; then one whose
+ * signal handler on the smallest alternate stack makes the calls that a handler may make. */
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* unix_server PATH [UPSTREAM]: serves an AF_UNIX socket, one connection at a time. Prints "ready". */
+/* unix_server PATH [UPSTREAM]: serves an AF_UNIX socket, one connection at a time. Prints "ready".
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

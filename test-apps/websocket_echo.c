@@ -1,5 +1,6 @@
-/* websocket_echo serve | websocket_echo connect PORT COUNT SIZE: an Upgrade to WebSocket and an echo of COUNT text
- * frames of SIZE bytes (below 126). The client masks with zeros, so frames are easy to count. */
+/* websocket_echo serve | websocket_echo connect PORT COUNT SIZE: an Upgrade to WebSocket and an
+ * echo of COUNT text frames of SIZE bytes (below 126). The client masks with zeros, so frames are
+ * easy to count. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "app.h"
 
 /* The key and answer that RFC 6455 uses as its example. */
-#define KEY "dGhlIHNhbXBsZSBub25jZQ=="
+#define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 static int read_exact(struct app_conn *c, char *to, size_t len)
@@ -61,8 +62,9 @@ static void skip_head(struct app_conn *c, const struct app_head *head)
 
 static void echo(int fd)
 {
-	static const char yes[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-				  "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n";
+	static const char yes[] =
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n";
 	struct app_conn *c = calloc(1, sizeof(*c));
 	struct app_head head;
 	char payload[128];
@@ -70,7 +72,8 @@ static void echo(int fd)
 	int op = -1;
 
 	c->fd = fd;
-	if (app_read_head(c, &head) == 1 && head.upgrade && app_write_all(fd, yes, sizeof(yes) - 1) == 0) {
+	if (app_read_head(c, &head) == 1 && head.upgrade &&
+	    app_write_all(fd, yes, sizeof(yes) - 1) == 0) {
 		skip_head(c, &head);
 		while ((op = read_frame(c, payload, &len)) == 1 || op == 2)
 			write_frame(fd, op, false, payload, len);
@@ -107,13 +110,18 @@ static int talk(int port, int count, size_t size)
 
 	memset(payload, 'x', sizeof(payload));
 	c->fd = app_connect(port);
-	n = snprintf(text, sizeof(text), "GET /chat HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-		     "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n", port);
-	if (app_write_all(c->fd, text, (size_t)n) || app_read_head(c, &head) != 1 || head.status != 101)
+	n = snprintf(text, sizeof(text),
+		     "GET /chat HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+		     "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY
+		     "\r\nSec-WebSocket-Version: 13\r\n\r\n",
+		     port);
+	if (app_write_all(c->fd, text, (size_t)n) || app_read_head(c, &head) != 1 ||
+	    head.status != 101)
 		return 1;
 	skip_head(c, &head);
 	for (int i = 0; i < count; i++)
-		if (write_frame(c->fd, 1, true, payload, size) == 0 && read_frame(c, back, &len) == 1)
+		if (write_frame(c->fd, 1, true, payload, size) == 0 &&
+		    read_frame(c, back, &len) == 1)
 			same += len == size && !memcmp(back, payload, size);
 	write_frame(c->fd, 8, true, "", 0);
 	n = read_frame(c, back, &len);
