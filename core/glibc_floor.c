@@ -1,6 +1,7 @@
 /* Names whose only or newest version would need a young glibc: a direct import of one makes the loader
- * refuse to start every program under an older one. Most are looked up at first use, in the symbol tables
- * of the libraries that are loaded; the rest are system calls. */
+ * refuse to start every program under an older one. Most are looked up in the symbol tables of the libraries
+ * that are loaded, which does not need dlsym() (before glibc 2.34 that was in libdl, and pthread_create() in
+ * libpthread, which a program need not have loaded); the rest are system calls. */
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
@@ -24,10 +25,28 @@ struct floor_tables {
 	const uint32_t *gnu_hash;
 };
 
-struct floor_search {
-	const char *name;
-	void *found;
+/* Looked up in libc, libpthread and libdl, all at once at the first need of one: that is when the
+ * constructor asks for dlsym(), so no host thread walks the loader's list later. */
+#define FLOOR_NAMES(X) \
+	X(dlsym) X(dlvsym) X(dlopen) X(dlclose) X(dlerror) X(dladdr) \
+	X(pthread_create) X(pthread_detach) X(pthread_setname_np) X(pthread_key_create) \
+	X(pthread_setspecific) X(pthread_getspecific) X(pthread_attr_setstacksize) \
+	X(pthread_attr_getstack) X(pthread_getattr_np)
+
+enum floor_idx {
+#define X(name) FLOOR_##name,
+	FLOOR_NAMES(X)
+#undef X
+	FLOOR_COUNT
 };
+
+static const char *const floor_names[] = {
+#define X(name) #name,
+	FLOOR_NAMES(X)
+#undef X
+};
+
+static _Atomic(void *) floor_found[FLOOR_COUNT];
 
 static bool floor_is_libc(const char *path)
 {
@@ -97,46 +116,75 @@ static const ElfW(Sym) *floor_look_up(const struct floor_tables *t, const char *
 	return NULL;
 }
 
-static int floor_search_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+/* Calls visit() with the tables of each of the three libraries that is loaded, until it returns non-zero. */
+struct floor_walk {
+	int (*visit)(const struct floor_tables *t, ElfW(Addr) base, void *arg);
+	void *arg;
+};
+
+static int floor_walk_object(struct dl_phdr_info *object, size_t bytes, void *arg)
 {
-	struct floor_search *search = arg;
+	struct floor_walk *walk = arg;
 	struct floor_tables t;
-	const ElfW(Sym) *symbol;
 
 	if (!floor_is_libc(object->dlpi_name))
 		return 0;
 	t = floor_tables_of(object);
-	symbol = t.symbols && t.strings && t.gnu_hash ? floor_look_up(&t, search->name) : NULL;
+	if (!t.symbols || !t.strings || !t.gnu_hash)
+		return 0;
+	return walk->visit(&t, object->dlpi_addr, walk->arg);
+}
+
+struct floor_search {
+	const char *name;
+	void *found;
+};
+
+static int floor_search_one(const struct floor_tables *t, ElfW(Addr) base, void *arg)
+{
+	struct floor_search *search = arg;
+	const ElfW(Sym) *symbol = floor_look_up(t, search->name);
+
 	if (symbol)
-		search->found = (void *)(object->dlpi_addr + symbol->st_value);
-	return search->found != NULL;
+		search->found = (void *)(base + symbol->st_value);
+	return symbol != NULL;
 }
 
 void *oa_floor_find(const char *name)
 {
 	struct floor_search search = { .name = name };
+	struct floor_walk walk = { floor_search_one, &search };
 
-	dl_iterate_phdr(floor_search_object, &search);
+	dl_iterate_phdr(floor_walk_object, &walk);
 	return search.found;
 }
 
-/* Remembers what was found; a library that is missing now may be loaded later. */
-static void *floor_cached(_Atomic(void *) *cache, const char *name)
+static int floor_search_all(const struct floor_tables *t, ElfW(Addr) base, void *arg)
 {
-	void *function = atomic_load_explicit(cache, memory_order_acquire);
+	for (unsigned i = 0; i < FLOOR_COUNT; i++) {
+		const ElfW(Sym) *symbol = atomic_load(&floor_found[i]) ? NULL :
+					  floor_look_up(t, floor_names[i]);
 
-	if (!function) {
-		function = oa_floor_find(name);
-		atomic_store_explicit(cache, function, memory_order_release);
+		if (symbol)
+			atomic_store(&floor_found[i], (void *)(base + symbol->st_value));
 	}
-	return function;
+	return 0;
+}
+
+/* A library that is missing now may be loaded later, so a name that was not found is looked for again. */
+static void *floor_find(enum floor_idx i)
+{
+	struct floor_walk walk = { floor_search_all, NULL };
+
+	if (!atomic_load_explicit(&floor_found[i], memory_order_acquire))
+		dl_iterate_phdr(floor_walk_object, &walk);
+	return atomic_load_explicit(&floor_found[i], memory_order_acquire);
 }
 
 /* Calls the real function, or gives `otherwise` where there is none. */
 #define FLOOR_CALL(x, otherwise, ...) \
 	({ \
-		static _Atomic(void *) cache_; \
-		__typeof__(&x) real_ = (__typeof__(&x))floor_cached(&cache_, #x); \
+		__typeof__(&x) real_ = (__typeof__(&x))floor_find(FLOOR_##x); \
 		real_ ? real_(__VA_ARGS__) : (otherwise); \
 	})
 
@@ -168,6 +216,18 @@ int __wrap_pthread_setname_np(pthread_t thread, const char *name)
 {
 	return FLOOR_CALL(pthread_setname_np, ENOSYS, thread, name);
 }
+
+int __wrap_pthread_key_create(pthread_key_t *ret_key, void (*on_exit)(void *))
+{
+	return FLOOR_CALL(pthread_key_create, ENOSYS, ret_key, on_exit);
+}
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+	return FLOOR_CALL(pthread_setspecific, ENOSYS, key, value);
+}
+
+void *__wrap_pthread_getspecific(pthread_key_t key) { return FLOOR_CALL(pthread_getspecific, NULL, key); }
 
 int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes)
 {
