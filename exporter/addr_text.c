@@ -5,6 +5,12 @@ char *oa_decimal(char *out, uint64_t value)
 	char digits[20];
 	unsigned n = 0;
 
+	if (value < 100) { /* octets, most of all */
+		if (value >= 10)
+			*out++ = (char)('0' + value / 10);
+		*out++ = (char)('0' + value % 10);
+		return out;
+	}
 	do
 		digits[n++] = (char)('0' + value % 10);
 	while (value /= 10);

@@ -8,18 +8,37 @@
 
 #include "core/bytes.h"
 
-/* True when every byte is below 0x80. */
+static inline uint64_t oa_load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+static inline uint32_t oa_load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+/* True when every byte is below 0x80. Reads by words; the last one may overlap the one before. */
 static inline bool oa_utf8_ascii(struct oa_bytes in)
 {
-	uint64_t acc = 0, word;
-	size_t i = 0;
+	uint64_t acc = 0;
 
-	for (; i + 8 <= in.len; i += 8) {
-		memcpy(&word, in.ptr + i, 8);
-		acc |= word;
+	if (in.len >= 8) {
+		for (size_t i = 0; i + 8 < in.len; i += 8)
+			acc |= oa_load64(in.ptr + i);
+		acc |= oa_load64(in.ptr + in.len - 8);
+	} else if (in.len >= 4) {
+		acc = oa_load32(in.ptr) | oa_load32(in.ptr + in.len - 4);
+	} else {
+		for (size_t i = 0; i < in.len; i++)
+			acc |= in.ptr[i];
 	}
-	for (; i < in.len; i++)
-		acc |= in.ptr[i];
 	return !(acc & 0x8080808080808080ull);
 }
 
@@ -34,12 +53,35 @@ static inline size_t oa_utf8_size(struct oa_bytes in)
 	return oa_utf8_ascii(in) ? in.len : oa_utf8_size_any(in);
 }
 
+/* memcpy() of what is mostly a few words: without the call. */
+static inline void oa_copy_text(uint8_t *out, const uint8_t *in, size_t len)
+{
+	uint64_t last;
+	uint32_t last_half;
+
+	if (len > 64) {
+		memcpy(out, in, len);
+	} else if (len >= 8) {
+		last = oa_load64(in + len - 8);
+		for (size_t i = 0; i + 8 < len; i += 8)
+			memcpy(out + i, in + i, 8);
+		memcpy(out + len - 8, &last, 8);
+	} else if (len >= 4) {
+		last_half = oa_load32(in + len - 4);
+		memcpy(out, in, 4);
+		memcpy(out + len - 4, &last_half, 4);
+	} else {
+		while (len--)
+			*out++ = *in++;
+	}
+}
+
 /* Writes it. size: what oa_utf8_size() said. returns the end. */
 static inline uint8_t *oa_utf8_put(uint8_t *out, struct oa_bytes in, size_t size)
 {
 	if (__builtin_expect(size != in.len, 0))
 		return oa_utf8_put_any(out, in);
-	memcpy(out, in.ptr, size);
+	oa_copy_text(out, in.ptr, size);
 	return out + size;
 }
 
