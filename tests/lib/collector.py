@@ -129,10 +129,11 @@ def convention_problems(span):
     required = ["url.path", "url.scheme"] if span.kind == 2 else ["url.full", "server.address"]
     for key in required:
         if key not in attributes:
-            yield f"{KINDS[span.kind]} span without {key}"
+            yield f"{KINDS.get(span.kind)} span without {key}"
     status = attributes.get("http.response.status_code")
     if status is not None and not isinstance(status, int):
-        yield "status code is not a number"
+        yield f"status code {status!r} is not a number"
+        return
     failed = "error.type" in attributes
     if failed != (span.status.code == 2):
         yield f"error.type {attributes.get('error.type')!r} with status {span.status.code}"
@@ -269,6 +270,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self):
+        try:
+            self.take()
+        except ConnectionError:
+            pass
+        except Exception as error:
+            self.server.store.note(f"the collector stumbled: {error!r}")
+            raise
+
+    def take(self):
         store = self.server.store
         length = self.headers.get("Content-Length")
         if length is None:
