@@ -66,13 +66,13 @@ static int chunk_extension(struct http1_state *st, uint8_t c)
 
 static int data_end(struct http1_state *st, uint8_t c)
 {
-	if (c == '\r' && st->phase == HTTP1_DATA_END)
+	if (c == '\r' && st->phase == HTTP1_DATA_END) {
 		st->phase = HTTP1_DATA_LF;
-	else if (c == '\n')
-		st->phase = HTTP1_CHUNK_FIRST;
-	else
-		return -EPROTO;
-	return 0;
+		return 0;
+	}
+	st->phase = HTTP1_CHUNK_FIRST;
+	st->seen = 0;
+	return c == '\n' ? 0 : -EPROTO;
 }
 
 static int trailer(struct http1_state *st, uint8_t c)
@@ -185,6 +185,8 @@ long oa_http1_body(struct http1_state *st, struct oa_bytes in, const struct oa_s
 		}
 		at += n > 0 ? (size_t)n : 0;
 	}
+	if (st->phase == HTTP1_START)
+		st->seen = 0;
 	oa_http1_report(sink, body, st->phase == HTTP1_START && n >= 0);
 	return n < 0 ? n : (long)at;
 }

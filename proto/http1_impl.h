@@ -47,7 +47,8 @@ struct http1_framing {
 
 /* -- http1_line.c -- */
 
-/* Reads a start line into `h` (offsets from in.ptr). returns its length with the line end; 0 incomplete; -EPROTO; -E2BIG */
+/* Reads a start line into `h`, offsets from in.ptr.
+ * returns its length with the line end; 0 incomplete; -EPROTO; -E2BIG */
 long oa_http1_start_line(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h);
 /* Length of an empty line at the start of `in`: 1, 2; 0 none; -EAGAIN: a CR and nothing behind it yet; -EPROTO */
 int oa_http1_blank(struct oa_bytes in);

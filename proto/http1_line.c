@@ -64,9 +64,11 @@ static long request_line(struct oa_bytes in, struct oa_http_head *h)
 
 	while (method < in.len && method <= HTTP1_METHOD_MAX && is_token(in.ptr[method]))
 		method++;
+	if (method > HTTP1_METHOD_MAX)
+		return -EPROTO;
 	if (method == in.len)
 		return 0;
-	if (in.ptr[method] != ' ' || method == 0 || method > HTTP1_METHOD_MAX)
+	if (in.ptr[method] != ' ' || method == 0)
 		return -EPROTO;
 	target = method + 1;
 	end = target_end(in, target);

@@ -81,7 +81,7 @@ SCAN_INLINE int scan_line(struct oa_bytes in, size_t start, size_t end, struct o
 	size_t len = scan_name(in, start);
 	unsigned id;
 
-	if (start + len >= end) /* a long name, or no colon in this line: no field of ours */
+	if (len == 32 || start + len >= end) /* a long name, or no colon in this line: no field of ours */
 		return 0;
 	if (__builtin_expect(len == 0 || in.ptr[start + len - 1] <= ' ', 0))
 		return -EPROTO;
