@@ -13,6 +13,12 @@ static const void *elf_at(const struct elf *elf, uint64_t offset, uint64_t len)
 	return offset <= elf->len && len <= elf->len - offset ? elf->bytes + offset : NULL;
 }
 
+/* The same for structures, which no compiler puts at odd places. */
+static const void *elf_struct_at(const struct elf *elf, uint64_t offset, uint64_t len)
+{
+	return offset % 8 == 0 ? elf_at(elf, offset, len) : NULL;
+}
+
 static uint64_t elf_offset_of(const struct elf *elf, uint64_t addr)
 {
 	for (size_t i = 0; i < elf->phdr_count; i++) {
@@ -29,12 +35,26 @@ static const void *elf_at_addr(const struct elf *elf, uint64_t addr, uint64_t le
 	return elf_at(elf, elf_offset_of(elf, addr), len);
 }
 
+static const void *elf_struct_at_addr(const struct elf *elf, uint64_t addr, uint64_t len)
+{
+	return elf_struct_at(elf, elf_offset_of(elf, addr), len);
+}
+
 /* Text at an offset of a table, "" when its end is not in the table. */
 static const char *elf_text(const char *table, size_t table_len, uint64_t offset)
 {
 	if (!table || offset >= table_len || !memchr(table + offset, '\0', table_len - offset))
 		return "";
 	return table + offset;
+}
+
+void elf_copy_text(char *ret, size_t cap, const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < cap && i < len && text[i]; i++)
+		ret[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+	ret[i] = '\0';
 }
 
 static const Elf64_Phdr *elf_segment(const struct elf *elf, uint32_t type)
@@ -73,7 +93,7 @@ static void elf_find_parts(struct elf *elf)
 		elf->interp = elf_text(elf_at(elf, interp->p_offset, interp->p_filesz), interp->p_filesz, 0);
 	if (!dyn)
 		return;
-	elf->dyn = elf_at(elf, dyn->p_offset, dyn->p_filesz);
+	elf->dyn = elf_struct_at(elf, dyn->p_offset, dyn->p_filesz);
 	elf->dyn_count = elf->dyn ? dyn->p_filesz / sizeof(*elf->dyn) : 0;
 	if (elf_dyn_value(elf, DT_STRTAB, &addr) && elf_dyn_value(elf, DT_STRSZ, &elf->strtab_len))
 		elf->strtab = elf_at_addr(elf, addr, elf->strtab_len);
@@ -93,7 +113,7 @@ static enum elf_result elf_check(struct elf *elf)
 		return ELF_OTHER_MACHINE;
 	elf->ehdr = ehdr;
 	if (ehdr->e_phentsize == sizeof(Elf64_Phdr))
-		elf->phdrs = elf_at(elf, ehdr->e_phoff, (uint64_t)ehdr->e_phnum * sizeof(Elf64_Phdr));
+		elf->phdrs = elf_struct_at(elf, ehdr->e_phoff, (uint64_t)ehdr->e_phnum * sizeof(Elf64_Phdr));
 	elf->phdr_count = elf->phdrs ? ehdr->e_phnum : 0;
 	elf_find_parts(elf);
 	return ELF_OK;
@@ -140,7 +160,7 @@ static const Elf64_Shdr *elf_section_header(const struct elf *elf, size_t idx)
 {
 	if (elf->ehdr->e_shentsize != sizeof(Elf64_Shdr) || idx >= elf->ehdr->e_shnum)
 		return NULL;
-	return elf_at(elf, elf->ehdr->e_shoff + idx * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
+	return elf_struct_at(elf, elf->ehdr->e_shoff + idx * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
 }
 
 const uint8_t *elf_section(const struct elf *elf, const char *name, size_t *ret_len)
@@ -179,7 +199,7 @@ void elf_each_symbol(const struct elf *elf, elf_symbol_fn *fn, void *arg)
 	if (!elf_dyn_value(elf, DT_SYMTAB, &symtab))
 		return;
 	count = elf_symbol_count(elf, symtab);
-	syms = elf_at_addr(elf, symtab, count * sizeof(*syms));
+	syms = elf_struct_at_addr(elf, symtab, count * sizeof(*syms));
 	for (size_t i = 0; syms && i < count; i++) {
 		const char *name = elf_text(elf->strtab, elf->strtab_len, syms[i].st_name);
 
@@ -223,7 +243,7 @@ static unsigned elf_highest_of(const struct elf *elf, uint64_t addr, const Elf64
 
 	addr += need->vn_aux;
 	for (unsigned i = 0; i < need->vn_cnt; i++) {
-		const Elf64_Vernaux *aux = elf_at_addr(elf, addr, sizeof(*aux));
+		const Elf64_Vernaux *aux = elf_struct_at_addr(elf, addr, sizeof(*aux));
 		unsigned version;
 
 		if (!aux)
@@ -245,7 +265,7 @@ unsigned elf_glibc_needed(const struct elf *elf)
 	if (!elf_dyn_value(elf, DT_VERNEED, &addr) || !elf_dyn_value(elf, DT_VERNEEDNUM, &count))
 		return 0;
 	while (count--) {
-		const Elf64_Verneed *need = elf_at_addr(elf, addr, sizeof(*need));
+		const Elf64_Verneed *need = elf_struct_at_addr(elf, addr, sizeof(*need));
 		unsigned version;
 
 		if (!need)

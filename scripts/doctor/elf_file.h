@@ -31,6 +31,9 @@ bool elf_dyn_value(const struct elf *elf, int64_t tag, uint64_t *ret);
 /* n-th text of a tag (DT_NEEDED …), NULL at the end. */
 const char *elf_dyn_text(const struct elf *elf, int64_t tag, size_t n);
 
+/* Copies a text of a file for people: what is not printable ASCII becomes '?'. */
+void elf_copy_text(char *ret, size_t cap, const char *text, size_t len);
+
 /* Calls fn for each dynamic symbol with a name. */
 typedef void elf_symbol_fn(void *arg, const char *name, bool defined);
 void elf_each_symbol(const struct elf *elf, elf_symbol_fn *fn, void *arg);

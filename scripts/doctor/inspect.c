@@ -44,7 +44,7 @@ static void inspect_linking(struct report *report, const struct elf *elf)
 	report->is_static = !*elf->interp;
 	report->is_library = dynamic && !*elf->interp && !(flags & DF_1_PIE);
 	report->is_pie = dynamic && !report->is_library;
-	snprintf(report->interp, sizeof(report->interp), "%s", elf->interp);
+	elf_copy_text(report->interp, sizeof(report->interp), elf->interp, SIZE_MAX);
 	report->is_musl = strstr(elf->interp, "ld-musl") != NULL;
 }
 
@@ -118,8 +118,8 @@ static void inspect_go_version(struct report *report, const struct elf *elf)
 	const uint8_t *info = elf_section(elf, ".go.buildinfo", &len);
 
 	if (info && len > 33 && (info[15] & 2) && info[32] < 128 && info[32] < len - 33)
-		snprintf(report->language_version, sizeof(report->language_version), "%.*s", info[32],
-			 (const char *)info + 33);
+		elf_copy_text(report->language_version, sizeof(report->language_version),
+			      (const char *)info + 33, info[32]);
 }
 
 static bool is_go(const struct elf *elf)

@@ -108,7 +108,7 @@ static void objects_add(struct objects *objects, const char *name, int loader)
 	if (!*name || objects->count == OBJECTS_MAX || objects_has(objects, name))
 		return;
 	*object = (struct object){ .loader = loader };
-	snprintf(object->name, sizeof(object->name), "%s", name);
+	elf_copy_text(object->name, sizeof(object->name), name, SIZE_MAX);
 	if (object_find(objects, object))
 		objects->count++;
 	else if (!strstr(objects->missing, object->name))
