@@ -14,6 +14,7 @@
 #include "conn/lookup.h"
 #include "conn/peer.h"
 #include "conn/span_build.h"
+#include "proto/http1.h"
 #include "core/clock.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -37,6 +38,7 @@ int oa_conn_init(void)
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i]->state_bytes > OA_PROTO_STATE_BYTES)
 			return -E2BIG;
+	oa_http1_init();
 	err = oa_ctx_init();
 	return err ? err : (oa_fd_get(0) ? 0 : -ENOMEM);
 }

@@ -332,9 +332,15 @@ static uint64_t fp_of(unsigned what, struct oa_bytes text)
 	return oa_hash(0x9ae16a3b2f90404full + what, text.ptr, text.len) | 1;
 }
 
+/* The ids are random: mixing them is enough. */
 static uint64_t fp_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
 {
-	return oa_hash(oa_hash(0, trace_id, 16), parent_id, 8) | 1;
+	uint64_t v[3];
+
+	memcpy(v, trace_id, 16);
+	memcpy(v + 2, parent_id, 8);
+	v[0] = (v[0] ^ v[1] * 0x9e3779b97f4a7c15u ^ v[2] * 0xbf58476d1ce4e5b9u);
+	return (v[0] ^ v[0] >> 32) | 1;
 }
 
 static uint64_t fp_target(const struct oa_http_head *head)
@@ -347,6 +353,13 @@ static const enum oa_http_field fp_fields[] = { OA_FIELD_request_id, OA_FIELD_co
 						OA_FIELD_cookie };
 #define FP_FIELDS (sizeof(fp_fields) / sizeof(*fp_fields))
 
+/* A process that has only ever handed targets on unchanged is a proxy: equal targets belong together. */
+static bool ctx_is_proxy(void)
+{
+	return atomic_load_explicit(&ctx_same_target, memory_order_relaxed) >= CTX_PROXY_MIN &&
+	       !atomic_load_explicit(&ctx_other_target, memory_order_relaxed);
+}
+
 void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
 		  const uint8_t parent_id[8])
 {
@@ -358,21 +371,13 @@ void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, 
 	for (unsigned i = 0; i < FP_FIELDS; i++)
 		if (head->field[fp_fields[i]].len)
 			fp_insert(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])), ref);
-	ex->fp_target = fp_target(head);
-	if (atomic_load_explicit(&ctx_open, memory_order_relaxed) > 1)
-		fp_insert(ex->fp_target, ref);
+	if (ctx_is_proxy())
+		fp_insert(fp_target(head), ref);
 }
 
 struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
 {
 	return fp_find(fp_remote(trace_id, parent_id));
-}
-
-/* A process that has only ever handed targets on unchanged is a proxy: equal targets belong together. */
-static bool ctx_is_proxy(void)
-{
-	return atomic_load_explicit(&ctx_same_target, memory_order_relaxed) >= CTX_PROXY_MIN &&
-	       !atomic_load_explicit(&ctx_other_target, memory_order_relaxed);
 }
 
 static struct oa_ref ctx_fingerprint(const struct oa_http_head *head)
@@ -390,10 +395,14 @@ static struct oa_ref ctx_fingerprint(const struct oa_http_head *head)
 static void ctx_learn_proxy(struct oa_ref parent, const struct oa_http_head *head)
 {
 	struct oa_exchange *ex = oa_exchange_get(parent);
+	struct oa_bytes mine, theirs = oa_http_slice(head, head->target);
 
-	if (ex && ex->fp_target == fp_target(head))
+	if (!ex || theirs.len > OA_TARGET_TEXT_MAX)
+		return;
+	mine = oa_span_str(oa_exchange_span(ex), OA_STR_TARGET);
+	if (oa_exchange_span(ex)->method == head->method && oa_bytes_eq(mine, theirs))
 		atomic_fetch_add_explicit(&ctx_same_target, 1, memory_order_relaxed);
-	else if (ex)
+	else
 		atomic_fetch_add_explicit(&ctx_other_target, 1, memory_order_relaxed);
 }
 

@@ -91,7 +91,6 @@ struct oa_exchange {
 	struct oa_ref parent;       /* client: the server exchange it was made for */
 	_Atomic uint32_t pending;   /* server: outgoing work under way for it */
 	uint32_t touch_wait;        /* server: owner's wait count when last touched */
-	uint64_t fp_target;         /* hash of method and target */
 };
 
 extern struct oa_pool oa_conn_pool, oa_exchange_pool;

@@ -257,7 +257,7 @@ static void inject_scan(struct oa_conn *c, struct oa_send *s)
 		if (c->state <= OA_CONN_NEW && oa_proto_http1.detect(OA_DIR_REQUEST, rest) != OA_DETECT_YES)
 			break;
 		len = oa_http1_parse_head(rest, OA_DIR_REQUEST, &head);
-		if (len <= 0 || !inject_request(c, s, &head, off))
+		if (len <= 0 || !inject_request(c, s, &head, off + (size_t)(head.block.ptr - rest.ptr)))
 			break;
 		body = inject_body_len(&head);
 		if (body < 0 || (uint64_t)body >= rest.len - (size_t)len)

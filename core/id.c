@@ -88,22 +88,18 @@ void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
 	}
 }
 
-/* Value of a lower-case hex digit, 0xff for anything else. */
-static uint8_t hex_value(uint8_t c)
-{
-	if ((uint8_t)(c - '0') < 10)
-		return (uint8_t)(c - '0');
-	if ((uint8_t)(c - 'a') < 6)
-		return (uint8_t)(c - 'a' + 10);
-	return 0xff;
-}
+/* Value of each lower-case hex digit, 0xff for everything else. */
+static const uint8_t hex_values[256] = {
+	[0 ... '0' - 1] = 0xff, ['0'] = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ['9' + 1 ... 'a' - 1] = 0xff,
+	['a'] = 10, 11, 12, 13, 14, 15, ['f' + 1 ... 255] = 0xff,
+};
 
 int oa_unhex(uint8_t *ret_bytes, const uint8_t *text, unsigned len)
 {
 	uint8_t bad = 0;
 
 	for (unsigned i = 0; i < len; i++) {
-		uint8_t hi = hex_value(text[2 * i]), lo = hex_value(text[2 * i + 1]);
+		uint8_t hi = hex_values[text[2 * i]], lo = hex_values[text[2 * i + 1]];
 
 		bad |= hi | lo;
 		ret_bytes[i] = (uint8_t)(hi << 4 | (lo & 15));
