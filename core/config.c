@@ -8,15 +8,17 @@
 
 #define CONFIG_TEXT_BYTES 32768 /* all texts together; a whole environment is rarely larger */
 
-#define ENTRY(field, env) .name = (env), .name_len = sizeof(env) - 1, .offset = offsetof(struct oa_config, field)
+#define ENTRY(field, env) \
+	.name = (env), .name_len = sizeof(env) - 1, .offset = offsetof(struct oa_config, field)
 
 const struct oa_setting oa_settings[] = {
 #define OA_SET_GROUP(title)
 #define OA_SET_NUM(field, env, d, lo, hi, unit, help) \
-	{ ENTRY(field, env), .kind = OA_KIND_NUM, .num = (d), .min = (lo), .max = (hi), .choices = (unit) },
-#define OA_SET_BOOL(field, env, help)       { ENTRY(field, env), .kind = OA_KIND_BOOL, .def = "false" },
-#define OA_SET_RATIO(field, env, d, help)   { ENTRY(field, env), .kind = OA_KIND_RATIO, .def = #d },
-#define OA_SET_STR(field, env, d, help)     { ENTRY(field, env), .kind = OA_KIND_STR, .def = (d) },
+	{ ENTRY(field, env), .kind = OA_KIND_NUM, .num = (d), \
+	  .min = (lo),       .max = (hi),         .choices = (unit) },
+#define OA_SET_BOOL(field, env, help)     { ENTRY(field, env), .kind = OA_KIND_BOOL, .def = "false" },
+#define OA_SET_RATIO(field, env, d, help) { ENTRY(field, env), .kind = OA_KIND_RATIO, .def = #d },
+#define OA_SET_STR(field, env, d, help)   { ENTRY(field, env), .kind = OA_KIND_STR, .def = (d) },
 #define OA_SET_ENUM(field, env, d, ch, help) \
 	{ ENTRY(field, env), .kind = OA_KIND_ENUM, .def = (d), .choices = (ch) },
 #define OA_SET_LIST(field, env, d, ch, help) \
@@ -42,7 +44,9 @@ static char config_text[CONFIG_TEXT_BYTES];
 static size_t config_text_used;
 
 /* Values of OpenTelemetry and of its SDKs that mean the same as one of ours. */
-static const struct { const char *name, *theirs, *ours; } config_aliases[] = {
+static const struct {
+	const char *name, *theirs, *ours;
+} config_aliases[] = {
 	{ "OTEL_LOG_LEVEL", "warning", "warn" }, { "OTEL_LOG_LEVEL", "off", "none" },
 	{ "OTEL_LOG_LEVEL", "trace", "debug" },  { "OTEL_LOG_LEVEL", "verbose", "debug" },
 	{ "OTEL_LOG_LEVEL", "all", "debug" },    { "OTEL_LOG_LEVEL", "fatal", "error" },
@@ -69,10 +73,7 @@ static void config_warn_add(enum oa_setting_trouble trouble, size_t setting, str
 	memcpy(w->value + len, len < value.len ? "..." : "", len < value.len ? 4 : 1);
 }
 
-static void *config_field(const struct oa_setting *s)
-{
-	return (char *)&oa_config + s->offset;
-}
+static void *config_field(const struct oa_setting *s) { return (char *)&oa_config + s->offset; }
 
 static struct oa_bytes config_alias(const struct oa_setting *s, struct oa_bytes text)
 {
@@ -87,7 +88,8 @@ static void config_refuse(const struct oa_setting *s, struct oa_bytes text)
 {
 	bool elsewhere = s->choices && oa_value_choice(text, config_known_elsewhere) >= 0;
 
-	config_warn_add(elsewhere ? OA_TROUBLE_UNSUPPORTED : OA_TROUBLE_VALUE, (size_t)(s - oa_settings), text);
+	config_warn_add(elsewhere ? OA_TROUBLE_UNSUPPORTED : OA_TROUBLE_VALUE,
+			(size_t)(s - oa_settings), text);
 }
 
 static bool config_set_list(const struct oa_setting *s, struct oa_bytes text)
@@ -172,7 +174,8 @@ static void config_set_default(const struct oa_setting *s)
 /* The value of NAME=value when it is the one asked for. */
 static const char *config_value_of(const char *entry, const char *name, size_t name_len)
 {
-	return !strncmp(entry, name, name_len) && entry[name_len] == '=' ? entry + name_len + 1 : NULL;
+	return !strncmp(entry, name, name_len) && entry[name_len] == '=' ? entry + name_len + 1
+									 : NULL;
 }
 
 static size_t config_find(const char *entry, size_t name_len)
@@ -202,7 +205,8 @@ static void config_note_other(const char *entry, size_t name_len)
 /* Cheap first look: whether the name can be in the table. */
 static bool config_may_be_ours(const char *entry)
 {
-	return !strncmp(entry, "OTEL", 4) || !strncmp(entry, "POD_", 4) || !strncmp(entry, "NODE_NAME=", 10);
+	return !strncmp(entry, "OTEL", 4) || !strncmp(entry, "POD_", 4) ||
+	       !strncmp(entry, "NODE_NAME=", 10);
 }
 
 static void config_collect(char *const envp[], const char *values[])
@@ -220,7 +224,7 @@ static void config_collect(char *const envp[], const char *values[])
 		if (i == SETTINGS_COUNT)
 			config_note_other(*envp, (size_t)(equals - *envp));
 		else if (!values[i])
-			values[i] = equals + 1; /* of doubles the first one counts, as for getenv() */
+			values[i] = equals + 1; /* of doubles the first, as for getenv() */
 	}
 }
 
@@ -287,7 +291,7 @@ bool oa_config_disabled(char *const envp[])
 			theirs = config_value_of(*envp, "OTEL_SDK_DISABLED", 17);
 	}
 	if (ours)
-		(void)oa_value_bool(oa_value_trim(ours), true, &ours_on); /* anything else is not "off" */
+		(void)oa_value_bool(oa_value_trim(ours), true, &ours_on); /* else it is on */
 	if (theirs)
 		(void)oa_value_bool(oa_value_trim(theirs), false, &theirs_on);
 	return ours_on || theirs_on;

@@ -1,8 +1,8 @@
 #pragma once
-/* Settings. config.def is the one table: it makes this struct, the parser, the warnings, the table in
- * README.md and docs/settings.md. Read once in the constructor from the environment (nginx clears it in
- * its workers; getenv is not safe later); immutable afterwards. No heap: texts live in a fixed pool, and
- * warnings wait there until something may be printed (activation). */
+/* Settings. config.def is the one table: it makes this struct, the parser, the warnings, the table
+ * in README.md and docs/settings.md. Read once in the constructor from the environment (nginx
+ * clears it in its workers; getenv is not safe later); immutable afterwards. No heap: texts live in
+ * a fixed pool, and warnings wait there until something may be printed (activation). */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,12 +10,12 @@
 
 struct oa_config {
 #define OA_SET_GROUP(title)
-#define OA_SET_NUM(field, env, def, min, max, unit, help)  int64_t field;
-#define OA_SET_BOOL(field, env, help)                      bool field;
-#define OA_SET_RATIO(field, env, def, help)                double field;
-#define OA_SET_STR(field, env, def, help)                  const char *field;
-#define OA_SET_ENUM(field, env, def, choices, help)        int field;
-#define OA_SET_LIST(field, env, def, choices, help)        uint32_t field;
+#define OA_SET_NUM(field, env, def, min, max, unit, help) int64_t field;
+#define OA_SET_BOOL(field, env, help)                     bool field;
+#define OA_SET_RATIO(field, env, def, help)               double field;
+#define OA_SET_STR(field, env, def, help)                 const char *field;
+#define OA_SET_ENUM(field, env, def, choices, help)       int field;
+#define OA_SET_LIST(field, env, def, choices, help)       uint32_t field;
 #include "core/config.def"
 #undef OA_SET_GROUP
 #undef OA_SET_NUM
@@ -38,7 +38,8 @@ bool oa_config_disabled(char *const envp[]);
 /* Says the collected warnings, once, through core/log. runs on   side thread */
 void oa_config_warn(void);
 
-/* Prints the table. form: "md" (docs/settings.md and the README table) or "txt". Used by tools only. */
+/* Prints the table. form: "md" (docs/settings.md and the README table) or "txt". Used by tools
+ * only. */
 void oa_config_print_table(int fd, const char *form);
 
 /* Globs of the OTELAUTO_* lists: `*` any run, `?` one character, anything else itself.

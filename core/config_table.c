@@ -10,13 +10,13 @@ struct table_line {
 };
 
 static const struct table_line table_lines[] = {
-#define OA_SET_GROUP(title)                                { title, NULL },
-#define OA_SET_NUM(field, env, def, min, max, unit, help)  { NULL, help },
-#define OA_SET_BOOL(field, env, help)                      { NULL, help },
-#define OA_SET_RATIO(field, env, def, help)                { NULL, help },
-#define OA_SET_STR(field, env, def, help)                  { NULL, help },
-#define OA_SET_ENUM(field, env, def, choices, help)        { NULL, help },
-#define OA_SET_LIST(field, env, def, choices, help)        { NULL, help },
+#define OA_SET_GROUP(title)                               { title, NULL },
+#define OA_SET_NUM(field, env, def, min, max, unit, help) { NULL, help },
+#define OA_SET_BOOL(field, env, help)                     { NULL, help },
+#define OA_SET_RATIO(field, env, def, help)               { NULL, help },
+#define OA_SET_STR(field, env, def, help)                 { NULL, help },
+#define OA_SET_ENUM(field, env, def, choices, help)       { NULL, help },
+#define OA_SET_LIST(field, env, def, choices, help)       { NULL, help },
 #include "core/config.def"
 #undef OA_SET_GROUP
 #undef OA_SET_NUM
@@ -105,7 +105,9 @@ void oa_config_print_table(int fd, const char *form)
 		const struct table_line *line = &table_lines[i];
 
 		if (line->group && md)
-			dprintf(fd, "%s### %s\n\n| name | default | value | meaning |\n| --- | --- | --- | --- |\n",
+			dprintf(fd,
+				"%s### %s\n\n| name | default | value | meaning |\n| --- | --- | "
+				"--- | --- |\n",
 				i ? "\n" : "", line->group);
 		else if (line->group)
 			dprintf(fd, "%s%s\n", i ? "\n" : "", line->group);

@@ -1,9 +1,6 @@
 #include "core/config_value.h"
 
-static bool value_is_space(uint8_t c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool value_is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 static struct oa_bytes value_trim(struct oa_bytes b)
 {
@@ -16,10 +13,7 @@ static struct oa_bytes value_trim(struct oa_bytes b)
 	return b;
 }
 
-struct oa_bytes oa_value_trim(const char *text)
-{
-	return value_trim(oa_bytes_str(text));
-}
+struct oa_bytes oa_value_trim(const char *text) { return value_trim(oa_bytes_str(text)); }
 
 bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret)
 {
@@ -31,10 +25,7 @@ bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret)
 	return true;
 }
 
-static bool value_is_digit(uint8_t c)
-{
-	return (uint8_t)(c - '0') < 10;
-}
+static bool value_is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
 
 bool oa_value_int(struct oa_bytes text, int64_t min, int64_t max, int64_t *ret)
 {
@@ -45,7 +36,8 @@ bool oa_value_int(struct oa_bytes text, int64_t min, int64_t max, int64_t *ret)
 	for (size_t i = 0; i < text.len; i++) {
 		if (!value_is_digit(text.ptr[i]))
 			return false;
-		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, text.ptr[i] - '0', &n))
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, text.ptr[i] - '0', &n))
 			return false;
 	}
 	if (n < min || n > max)
@@ -54,8 +46,10 @@ bool oa_value_int(struct oa_bytes text, int64_t min, int64_t max, int64_t *ret)
 	return true;
 }
 
-/* Digits at *at into a number with `scale` of them behind the point; what a double cannot hold is cut. */
-static bool value_digits(struct oa_bytes text, size_t *at, double *number, int *scale, bool behind_point)
+/* Digits at *at into a number with `scale` of them behind the point; what a double cannot hold is
+ * cut. */
+static bool value_digits(struct oa_bytes text, size_t *at, double *number, int *scale,
+			 bool behind_point)
 {
 	size_t first = *at;
 

@@ -1,6 +1,7 @@
 #pragma once
-/* Texts of settings into values, by the rules of the OpenTelemetry specification: whole value or nothing,
- * no locale. All take a trimmed text; all may run anywhere, without heap and system calls. */
+/* Texts of settings into values, by the rules of the OpenTelemetry specification: whole value or
+ * nothing, no locale. All take a trimmed text; all may run anywhere, without heap and system calls.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,7 +12,8 @@
 /* Without white space at both ends. */
 struct oa_bytes oa_value_trim(const char *text);
 
-/* Only `true` and `false`. lenient: also 1/0, yes/no, on/off. returns false: neither, *ret untouched */
+/* Only `true` and `false`. lenient: also 1/0, yes/no, on/off. returns false: neither, *ret
+ * untouched */
 bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret);
 
 /* Decimal digits only. */

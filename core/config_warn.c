@@ -94,7 +94,8 @@ static void wanted_text(const struct oa_setting *s, char *buf, size_t cap)
 		snprintf(buf, cap, "a number from 0 to 1");
 		break;
 	default:
-		snprintf(buf, cap, "one of %s%s", s->choices, s->kind == OA_KIND_LIST ? "|none" : "");
+		snprintf(buf, cap, "one of %s%s", s->choices,
+			 s->kind == OA_KIND_LIST ? "|none" : "");
 	}
 }
 
@@ -148,7 +149,8 @@ static void warn_no_setting(const char *name)
 	const char *meant = nearest_name(name);
 
 	if (meant)
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s is not a setting; did you mean %s?", name, meant);
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s is not a setting; did you mean %s?",
+			      name, meant);
 	else
 		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s is not a setting", name);
 }
@@ -158,8 +160,8 @@ static void warn_value(const struct oa_setting *s, const char *value)
 	char wanted[256], now[128];
 
 	wanted_text(s, wanted, sizeof(wanted));
-	oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: \"%s\" is not %s; using %s", s->name, value, wanted,
-		      oa_setting_text(s, true, now, sizeof(now)));
+	oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: \"%s\" is not %s; using %s", s->name, value,
+		      wanted, oa_setting_text(s, true, now, sizeof(now)));
 }
 
 static void warn_one(const struct oa_setting_warning *w)
@@ -172,25 +174,32 @@ static void warn_one(const struct oa_setting_warning *w)
 		warn_value(s, w->value);
 		break;
 	case OA_TROUBLE_UNSUPPORTED:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: \"%s\" is not supported by this version; using %s",
-			      s->name, w->value, oa_setting_text(s, true, now, sizeof(now)));
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
+			      "%s: \"%s\" is not supported by this version; using %s", s->name,
+			      w->value, oa_setting_text(s, true, now, sizeof(now)));
 		break;
 	case OA_TROUBLE_NONE_BESIDE:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: none stands beside others; using none", s->name);
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
+			      "%s: none stands beside others; using none", s->name);
 		break;
 	case OA_TROUBLE_TOO_LONG:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: too long; using the default", s->name);
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: too long; using the default",
+			      s->name);
 		break;
 	case OA_TROUBLE_NO_SETTING:
 		warn_no_setting(w->value);
 		break;
 	case OA_TROUBLE_CONFIG_FILE:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: configuration files are not supported by this "
-			      "version: the file is NOT read, the other OTEL_* variables are", w->value);
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
+			      "%s: configuration files are not supported by this "
+			      "version: the file is NOT read, the other OTEL_* variables are",
+			      w->value);
 		break;
 	default:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than "
-			      "OTEL_BSP_MAX_QUEUE_SIZE; using %lld", (long long)oa_config.bsp_max_queue_size);
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
+			      "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than "
+			      "OTEL_BSP_MAX_QUEUE_SIZE; using %lld",
+			      (long long)oa_config.bsp_max_queue_size);
 	}
 }
 

@@ -11,7 +11,7 @@ static const char exclude_built_in[] =
 #define OA_EXCLUDE(glob) glob "\0"
 #include "core/exclude.def"
 #undef OA_EXCLUDE
-;
+	;
 
 const char *oa_program_on_built_in_list(const char *exe_name)
 {
@@ -22,7 +22,7 @@ const char *oa_program_on_built_in_list(const char *exe_name)
 	return NULL;
 }
 
-/* Whether an item of OTELAUTO_EXCLUDE matches; taken_off: of those with `!`, or of those without. */
+/* Whether an item of OTELAUTO_EXCLUDE matches; taken_off: of those with `!`, or those without. */
 static bool exclude_setting_matches(const char *exe_name, bool taken_off)
 {
 	struct oa_bytes list = oa_bytes_str(oa_config.exclude), item;
@@ -34,7 +34,8 @@ static bool exclude_setting_matches(const char *exe_name, bool taken_off)
 			item.ptr++;
 			item.len--;
 		}
-		if (item.len && off == taken_off && oa_glob_match_bytes(item, oa_bytes_str(exe_name)))
+		if (item.len && off == taken_off &&
+		    oa_glob_match_bytes(item, oa_bytes_str(exe_name)))
 			return true;
 	}
 	return false;

@@ -1,5 +1,6 @@
 #pragma once
-/* Which programs are never observed: OTELAUTO_EXCLUDE first, then OTELAUTO_INCLUDE, then exclude.def. */
+/* Which programs are never observed: OTELAUTO_EXCLUDE first, then OTELAUTO_INCLUDE, then
+ * exclude.def. */
 #include <stdbool.h>
 
 enum oa_program_verdict {

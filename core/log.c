@@ -1,5 +1,5 @@
-/* Messages go to fd 2 only while that still looks like a place for messages: a daemon may have closed it
- * and got the number back for a client's socket or a database file. */
+/* Messages go to fd 2 only while that still looks like a place for messages: a daemon may have
+ * closed it and got the number back for a client's socket or a database file. */
 #include "core/log.h"
 
 #include <errno.h>
@@ -36,15 +36,21 @@ struct log_site {
 
 int oa_log_level = OA_LOG_WARN;
 
-static atomic_flag log_busy = ATOMIC_FLAG_INIT; /* guards all below; taken or given up, never waited for */
+/* Guards all below; taken or given up, never waited for. */
+static atomic_flag log_busy = ATOMIC_FLAG_INIT;
 static struct log_site log_sites[LOG_SITES_MAX];
-static struct { int fd; dev_t dev; ino_t ino; } log_file = { .fd = -1 };
+static struct {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+} log_file = { .fd = -1 };
 
 static bool log_same_file(int fd)
 {
 	struct stat st;
 
-	return oa_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == log_file.dev && st.st_ino == log_file.ino;
+	return oa_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == log_file.dev &&
+	       st.st_ino == log_file.ino;
 }
 
 /* Moves fd out of the way of programs that count on low numbers. */
@@ -107,7 +113,8 @@ static bool log_stderr_is_for_messages(void)
 		return true;
 	if (S_ISREG(st.st_mode)) /* a shell's `2>` opens for writing only, a database for both */
 		return (oa_sys2(SYS_fcntl, 2, F_GETFL) & O_ACCMODE) == O_WRONLY;
-	return S_ISSOCK(st.st_mode) && log_socket_is_local_stream(); /* journald's, a parent's socketpair */
+	/* journald's, a parent's socketpair */
+	return S_ISSOCK(st.st_mode) && log_socket_is_local_stream();
 }
 
 static bool log_write_chunk(int fd, const char *text, size_t len)
@@ -144,7 +151,8 @@ static bool log_write_chunks(int fd, const char *text, size_t len)
 	return true;
 }
 
-/* A reader that went away must cost the host no SIGPIPE: the signal is held back, and taken if it came. */
+/* A reader that went away must cost the host no SIGPIPE: the signal is held back, and taken if it
+ * came. */
 static bool log_write_quietly(int fd, const char *text, size_t len)
 {
 	uint64_t pipe_only = 1ull << (SIGPIPE - 1), before = 0, pending = 0;
@@ -183,10 +191,7 @@ bool oa_log_write(const char *text, size_t len)
 	return ok;
 }
 
-void oa_log_forget(void)
-{
-	atomic_flag_clear_explicit(&log_busy, memory_order_release);
-}
+void oa_log_forget(void) { atomic_flag_clear_explicit(&log_busy, memory_order_release); }
 
 static struct log_site *log_site_get(const char *fmt)
 {
@@ -233,12 +238,14 @@ static size_t log_format(char *line, enum oa_log_level level, const char *domain
 	bool with_domain = level >= OA_LOG_INFO && domain;
 	size_t len = 0;
 
-	len = log_append(line, len, snprintf(line, LOG_LINE_MAX, "otelauto: %s: %s%s", names[level],
-					     with_domain ? domain : "", with_domain ? ": " : ""));
+	len = log_append(line, len,
+			 snprintf(line, LOG_LINE_MAX, "otelauto: %s: %s%s", names[level],
+				  with_domain ? domain : "", with_domain ? ": " : ""));
 	len = log_append(line, len, vsnprintf(line + len, LOG_LINE_MAX - len, fmt, args));
 	if (held)
-		len = log_append(line, len, snprintf(line + len, LOG_LINE_MAX - len,
-						     " (and %u times since last said)", held));
+		len = log_append(line, len,
+				 snprintf(line + len, LOG_LINE_MAX - len,
+					  " (and %u times since last said)", held));
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = ' ';
@@ -255,7 +262,8 @@ static void log_say(bool limited, enum oa_log_level level, const char *domain, c
 
 	if (!atomic_flag_test_and_set_explicit(&log_busy, memory_order_acquire)) {
 		if (!limited || level == OA_LOG_DEBUG || log_site_may_speak(fmt, &held))
-			(void)log_write_locked(line, log_format(line, level, domain, held, fmt, args));
+			(void)log_write_locked(line,
+					       log_format(line, level, domain, held, fmt, args));
 		atomic_flag_clear_explicit(&log_busy, memory_order_release);
 	}
 	errno = saved;

@@ -1,9 +1,9 @@
 #pragma once
 /* Logging: silent by default. Warnings about settings are said once at activation; the rest only as
- * OTEL_LOG_LEVEL allows. Stack buffer and one raw write to fd 2 (or OTELAUTO_LOG_FILE); errno kept; the
- * write never waits and never raises SIGPIPE. The right side only (preload/ pipeline/ exporter/). The same
- * message is said at most once a minute, with a count; debug messages always. Payload bytes and header
- * values never. */
+ * OTEL_LOG_LEVEL allows. Stack buffer and one raw write to fd 2 (or OTELAUTO_LOG_FILE); errno kept;
+ * the write never waits and never raises SIGPIPE. The right side only (preload/ pipeline/
+ * exporter/). The same message is said at most once a minute, with a count; debug messages always.
+ * Payload bytes and header values never. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,7 +26,23 @@ bool oa_log_write(const char *text, size_t len);
 /* Child after fork: the file is opened again before it is written to. */
 void oa_log_forget(void);
 
-#define oa_err(...)  do { if (oa_log_level >= OA_LOG_ERROR) oa_log(OA_LOG_ERROR, OA_LOG_DOMAIN, __VA_ARGS__); } while (0)
-#define oa_warn(...) do { if (oa_log_level >= OA_LOG_WARN) oa_log(OA_LOG_WARN, OA_LOG_DOMAIN, __VA_ARGS__); } while (0)
-#define oa_info(...) do { if (oa_log_level >= OA_LOG_INFO) oa_log(OA_LOG_INFO, OA_LOG_DOMAIN, __VA_ARGS__); } while (0)
-#define oa_dbg(...)  do { if (oa_log_level >= OA_LOG_DEBUG) oa_log(OA_LOG_DEBUG, OA_LOG_DOMAIN, __VA_ARGS__); } while (0)
+#define oa_err(...) \
+	do { \
+		if (oa_log_level >= OA_LOG_ERROR) \
+			oa_log(OA_LOG_ERROR, OA_LOG_DOMAIN, __VA_ARGS__); \
+	} while (0)
+#define oa_warn(...) \
+	do { \
+		if (oa_log_level >= OA_LOG_WARN) \
+			oa_log(OA_LOG_WARN, OA_LOG_DOMAIN, __VA_ARGS__); \
+	} while (0)
+#define oa_info(...) \
+	do { \
+		if (oa_log_level >= OA_LOG_INFO) \
+			oa_log(OA_LOG_INFO, OA_LOG_DOMAIN, __VA_ARGS__); \
+	} while (0)
+#define oa_dbg(...) \
+	do { \
+		if (oa_log_level >= OA_LOG_DEBUG) \
+			oa_log(OA_LOG_DEBUG, OA_LOG_DOMAIN, __VA_ARGS__); \
+	} while (0)

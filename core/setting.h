@@ -5,14 +5,21 @@
 
 #include "core/config.h"
 
-enum oa_setting_kind { OA_KIND_NUM, OA_KIND_BOOL, OA_KIND_RATIO, OA_KIND_STR, OA_KIND_ENUM, OA_KIND_LIST };
+enum oa_setting_kind {
+	OA_KIND_NUM,
+	OA_KIND_BOOL,
+	OA_KIND_RATIO,
+	OA_KIND_STR,
+	OA_KIND_ENUM,
+	OA_KIND_LIST
+};
 
 struct oa_setting {
 	const char *name;
 	const char *def;     /* text of the default; NULL: a number, see below */
 	const char *choices; /* NUM: the unit */
 	int64_t num, min, max;
-	uint16_t offset;     /* in struct oa_config */
+	uint16_t offset; /* in struct oa_config */
 	uint8_t name_len;
 	uint8_t kind;
 };
@@ -28,7 +35,7 @@ enum oa_setting_trouble {
 	OA_TROUBLE_TOO_LONG,    /* no room for the text */
 	OA_TROUBLE_NO_SETTING,  /* an OTELAUTO_ name that does not exist */
 	OA_TROUBLE_CONFIG_FILE,
-	OA_TROUBLE_BATCH,       /* larger than the queue */
+	OA_TROUBLE_BATCH, /* larger than the queue */
 };
 
 #define OA_WARNINGS_MAX      16
@@ -37,7 +44,7 @@ enum oa_setting_trouble {
 struct oa_setting_warning {
 	uint8_t trouble;
 	uint8_t setting;                  /* index, where there is one */
-	char value[OA_WARNING_VALUE_MAX]; /* the value, or the name; cut, without control characters */
+	char value[OA_WARNING_VALUE_MAX]; /* the value, or the name; cut and printable */
 };
 
 extern struct oa_setting_warning oa_setting_warnings[OA_WARNINGS_MAX];

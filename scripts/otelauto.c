@@ -34,7 +34,8 @@ static int usage_main(int argc, char **argv)
 
 static int settings_main(int argc, char **argv)
 {
-	oa_config_print_table(STDOUT_FILENO, argc > 1 && !strcmp(argv[1], "--markdown") ? "md" : "txt");
+	oa_config_print_table(STDOUT_FILENO,
+			      argc > 1 && !strcmp(argv[1], "--markdown") ? "md" : "txt");
 	return 0;
 }
 
@@ -50,10 +51,13 @@ static int version_main(int argc, char **argv)
 	return 0;
 }
 
-static const struct { const char *name; int (*main)(int argc, char **argv); } commands[] = {
-	{ "run", run_main },           { "doctor", doctor_main },   { "settings", settings_main },
-	{ "version", version_main },   { "--version", version_main }, { "help", usage_main },
-	{ "--help", usage_main },      { "-h", usage_main },
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} commands[] = {
+	{ "run", run_main },         { "doctor", doctor_main },     { "settings", settings_main },
+	{ "version", version_main }, { "--version", version_main }, { "help", usage_main },
+	{ "--help", usage_main },    { "-h", usage_main },
 };
 
 int main(int argc, char **argv)

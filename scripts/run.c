@@ -10,7 +10,9 @@
 #include "scripts/doctor/report.h"
 #include "scripts/library.h"
 
-static const struct { const char *option, *variable, *fixed; } options[] = {
+static const struct {
+	const char *option, *variable, *fixed;
+} options[] = {
 	{ "--service", "OTEL_SERVICE_NAME", NULL },
 	{ "--exporter", "OTEL_TRACES_EXPORTER", NULL },
 	{ "--endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", NULL },
@@ -66,12 +68,15 @@ static bool set_preload(void)
 	char library[PATH_MAX], *both;
 
 	if (!library_find(library, sizeof(library))) {
-		fprintf(stderr, "otelauto run: libotelauto.so is neither beside otelauto nor in a lib folder "
+		fprintf(stderr, "otelauto run: libotelauto.so is neither beside otelauto nor in a "
+				"lib folder "
 				"near it\n");
 		return false;
 	}
 	if (strpbrk(library, ": ")) {
-		fprintf(stderr, "otelauto run: the loader cannot preload %s: no blanks and colons in its path\n",
+		fprintf(stderr,
+			"otelauto run: the loader cannot preload %s: no blanks and colons in its "
+			"path\n",
 			library);
 		return false;
 	}

@@ -24,7 +24,8 @@ static uint64_t elf_offset_of(const struct elf *elf, uint64_t addr)
 	for (size_t i = 0; i < elf->phdr_count; i++) {
 		const Elf64_Phdr *ph = &elf->phdrs[i];
 
-		if (ph->p_type == PT_LOAD && addr >= ph->p_vaddr && addr - ph->p_vaddr < ph->p_filesz)
+		if (ph->p_type == PT_LOAD && addr >= ph->p_vaddr &&
+		    addr - ph->p_vaddr < ph->p_filesz)
 			return ph->p_offset + (addr - ph->p_vaddr);
 	}
 	return UINT64_MAX;
@@ -90,7 +91,8 @@ static void elf_find_parts(struct elf *elf)
 
 	elf->interp = "";
 	if (interp)
-		elf->interp = elf_text(elf_at(elf, interp->p_offset, interp->p_filesz), interp->p_filesz, 0);
+		elf->interp = elf_text(elf_at(elf, interp->p_offset, interp->p_filesz),
+				       interp->p_filesz, 0);
 	if (!dyn)
 		return;
 	elf->dyn = elf_struct_at(elf, dyn->p_offset, dyn->p_filesz);
@@ -113,7 +115,8 @@ static enum elf_result elf_check(struct elf *elf)
 		return ELF_OTHER_MACHINE;
 	elf->ehdr = ehdr;
 	if (ehdr->e_phentsize == sizeof(Elf64_Phdr))
-		elf->phdrs = elf_struct_at(elf, ehdr->e_phoff, (uint64_t)ehdr->e_phnum * sizeof(Elf64_Phdr));
+		elf->phdrs = elf_struct_at(elf, ehdr->e_phoff,
+					   (uint64_t)ehdr->e_phnum * sizeof(Elf64_Phdr));
 	elf->phdr_count = elf->phdrs ? ehdr->e_phnum : 0;
 	elf_find_parts(elf);
 	return ELF_OK;
@@ -160,7 +163,8 @@ static const Elf64_Shdr *elf_section_header(const struct elf *elf, size_t idx)
 {
 	if (elf->ehdr->e_shentsize != sizeof(Elf64_Shdr) || idx >= elf->ehdr->e_shnum)
 		return NULL;
-	return elf_struct_at(elf, elf->ehdr->e_shoff + idx * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
+	return elf_struct_at(elf, elf->ehdr->e_shoff + idx * sizeof(Elf64_Shdr),
+			     sizeof(Elf64_Shdr));
 }
 
 const uint8_t *elf_section(const struct elf *elf, const char *name, size_t *ret_len)
@@ -169,7 +173,8 @@ const uint8_t *elf_section(const struct elf *elf, const char *name, size_t *ret_
 	const char *table = names ? elf_at(elf, names->sh_offset, names->sh_size) : NULL;
 
 	for (size_t i = 0; table && (sh = elf_section_header(elf, i)); i++) {
-		if (sh->sh_type == SHT_NOBITS || strcmp(elf_text(table, names->sh_size, sh->sh_name), name) != 0)
+		if (sh->sh_type == SHT_NOBITS ||
+		    strcmp(elf_text(table, names->sh_size, sh->sh_name), name) != 0)
 			continue;
 		*ret_len = sh->sh_size;
 		return elf_at(elf, sh->sh_offset, sh->sh_size);
@@ -177,7 +182,8 @@ const uint8_t *elf_section(const struct elf *elf, const char *name, size_t *ret_
 	return NULL;
 }
 
-/* No tag says how many symbols there are: the section header does, else the names follow the table. */
+/* No tag says how many symbols there are: the section header does, else the names follow the table.
+ */
 static size_t elf_symbol_count(const struct elf *elf, uint64_t symtab)
 {
 	uint64_t strtab;
@@ -208,7 +214,10 @@ void elf_each_symbol(const struct elf *elf, elf_symbol_fn *fn, void *arg)
 	}
 }
 
-struct elf_search { const char *name; bool found; };
+struct elf_search {
+	const char *name;
+	bool found;
+};
 
 static void elf_note_defined(void *arg, const char *name, bool defined)
 {
@@ -293,13 +302,21 @@ const char *elf_machine_name(const char *path)
 	if (bytes)
 		munmap((void *)bytes, len);
 	switch (machine) {
-	case EM_386:     return "32-bit x86";
-	case EM_X86_64:  return bits == 32 ? "x32" : "x86_64";
-	case EM_ARM:     return "32-bit ARM";
-	case EM_AARCH64: return "aarch64";
-	case EM_RISCV:   return "RISC-V";
-	case EM_PPC64:   return "ppc64";
-	case EM_S390:    return "s390";
-	default:         return bits == 32 ? "another 32-bit machine" : "another machine";
+	case EM_386:
+		return "32-bit x86";
+	case EM_X86_64:
+		return bits == 32 ? "x32" : "x86_64";
+	case EM_ARM:
+		return "32-bit ARM";
+	case EM_AARCH64:
+		return "aarch64";
+	case EM_RISCV:
+		return "RISC-V";
+	case EM_PPC64:
+		return "ppc64";
+	case EM_S390:
+		return "s390";
+	default:
+		return bits == 32 ? "another 32-bit machine" : "another machine";
 	}
 }

@@ -1,7 +1,7 @@
 #pragma once
-/* Reads ELF files from outside, without running them and without trusting them: whatever an offset in the
- * file says, nothing behind its end is touched. 64-bit files of this machine's byte order only; of others
- * it says what they are. */
+/* Reads ELF files from outside, without running them and without trusting them: whatever an offset
+ * in the file says, nothing behind its end is touched. 64-bit files of this machine's byte order
+ * only; of others it says what they are. */
 #include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>

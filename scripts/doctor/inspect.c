@@ -11,13 +11,19 @@
 #include "scripts/doctor/search.h"
 #include "scripts/library.h"
 
-static const struct { enum library_kind kind; const char *start, *name; } libraries[] = {
+static const struct {
+	enum library_kind kind;
+	const char *start, *name;
+} libraries[] = {
 #define OA_LIBRARY(kind, start, name) { LIBRARY_##kind, start, name },
 #include "scripts/doctor/libraries.def"
 #undef OA_LIBRARY
 };
 
-static const struct { enum call_family family; const char *names[12]; } calls[] = {
+static const struct {
+	enum call_family family;
+	const char *names[12];
+} calls[] = {
 #define OA_CALLS(family, ...) { CALLS_##family, { __VA_ARGS__ } },
 #include "scripts/doctor/calls.def"
 #undef OA_CALLS
@@ -32,7 +38,8 @@ static void inspect_file_rights(struct report *report)
 		report->is_setuid = st.st_mode & S_ISUID;
 		report->is_setgid = (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
 	}
-	report->has_capabilities = getxattr(report->program.path, "security.capability", caps, sizeof(caps)) > 0;
+	report->has_capabilities = getxattr(report->program.path, "security.capability", caps,
+					    sizeof(caps)) > 0;
 }
 
 static void inspect_linking(struct report *report, const struct elf *elf)
@@ -78,12 +85,13 @@ static void note_call(void *arg, const char *name, bool defined)
 				texts_add(&report->calls[calls[i].family], "%s", name);
 }
 
-/* Libraries whose calls say nothing about the program: the C library's own reach nobody's preload, and
- * libcrypto can do everything but is rarely asked to. */
+/* Libraries whose calls say nothing about the program: the C library's own reach nobody's preload,
+ * and libcrypto can do everything but is rarely asked to. */
 static bool is_no_evidence(const char *soname)
 {
-	static const char *const starts[] = { "libc.so", "libpthread.so", "libdl.so", "librt.so", "libm.so",
-					      "libresolv.so", "libanl.so", "ld-linux", "libcrypto.so" };
+	static const char *const starts[] = { "libc.so",   "libpthread.so", "libdl.so",
+					      "librt.so",  "libm.so",       "libresolv.so",
+					      "libanl.so", "ld-linux",      "libcrypto.so" };
 
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 		if (!strncmp(soname, starts[i], strlen(starts[i])))
@@ -95,7 +103,8 @@ static void note_library(struct report *report, const char *soname)
 {
 	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++)
 		if (!strncmp(soname, libraries[i].start, strlen(libraries[i].start)))
-			texts_add(&report->libraries[libraries[i].kind], "%s (%s)", libraries[i].name, soname);
+			texts_add(&report->libraries[libraries[i].kind], "%s (%s)",
+				  libraries[i].name, soname);
 }
 
 static void inspect_objects(struct report *report, const struct objects *objects)
@@ -126,8 +135,8 @@ static bool is_go(const struct elf *elf)
 {
 	size_t len;
 
-	return elf_section(elf, ".go.buildinfo", &len) || elf_section(elf, ".note.go.buildid", &len) ||
-	       elf_contains(elf, "\xff Go buildinf:");
+	return elf_section(elf, ".go.buildinfo", &len) ||
+	       elf_section(elf, ".note.go.buildid", &len) || elf_contains(elf, "\xff Go buildinf:");
 }
 
 static bool name_starts(const struct report *report, const char *start)
@@ -145,25 +154,29 @@ static enum language find_language(const struct report *report, const struct elf
 		return LANGUAGE_JAVA;
 	if (libs[LIBRARY_NODE].count || elf_defines(elf, "node_module_register"))
 		return LANGUAGE_NODE;
-	if (elf_defines(elf, "zend_parse_parameters") || (name_starts(report, "php") && libs[LIBRARY_PHP].count))
+	if (elf_defines(elf, "zend_parse_parameters") ||
+	    (name_starts(report, "php") && libs[LIBRARY_PHP].count))
 		return LANGUAGE_PHP;
-	if (elf_defines(elf, "Py_BytesMain") || (name_starts(report, "python") && libs[LIBRARY_PYTHON].count))
+	if (elf_defines(elf, "Py_BytesMain") ||
+	    (name_starts(report, "python") && libs[LIBRARY_PYTHON].count))
 		return LANGUAGE_PYTHON;
 	if (name_starts(report, "ruby") && libs[LIBRARY_RUBY].count)
 		return LANGUAGE_RUBY;
-	if (elf_defines(elf, "Perl_newSV") || (name_starts(report, "perl") && libs[LIBRARY_PERL].count))
+	if (elf_defines(elf, "Perl_newSV") ||
+	    (name_starts(report, "perl") && libs[LIBRARY_PERL].count))
 		return LANGUAGE_PERL;
 	return elf_contains(elf, "/rustc/") ? LANGUAGE_RUST : LANGUAGE_NATIVE;
 }
 
 static bool has_tls_inside(const struct report *report, const struct elf *elf)
 {
-	static const char *const marks[] = { "BoringSSL", "OpenSSL 1.", "OpenSSL 3.", "rustls", "wolfSSL",
-					     "Mbed TLS 3", "mbed TLS" };
+	static const char *const marks[] = { "BoringSSL", "OpenSSL 1.", "OpenSSL 3.", "rustls",
+					     "wolfSSL",   "Mbed TLS 3", "mbed TLS" };
 
 	if (elf_defines(elf, "SSL_read"))
 		return true;
-	for (size_t i = 0; !report->libraries[LIBRARY_TLS].count && i < sizeof(marks) / sizeof(marks[0]); i++)
+	for (size_t i = 0;
+	     !report->libraries[LIBRARY_TLS].count && i < sizeof(marks) / sizeof(marks[0]); i++)
 		if (elf_contains(elf, marks[i]))
 			return true;
 	return false;
@@ -181,8 +194,9 @@ static void inspect_settings(struct report *report)
 		report->excluded_by = "OTELAUTO_INCLUDE does not name it";
 		break;
 	case OA_PROGRAM_BUILT_IN:
-		report->excluded_by = "it is on the built-in list of programs that are not observed "
-				      "(OTELAUTO_EXCLUDE=!name takes one off)";
+		report->excluded_by =
+			"it is on the built-in list of programs that are not observed "
+			"(OTELAUTO_EXCLUDE=!name takes one off)";
 		break;
 	default:
 		break;

@@ -17,17 +17,15 @@ static void unseen(struct report *report, const char *what, const char *why)
 		report->why.items[report->why.count++] = strdup(why);
 }
 
-static bool loads_modules(const struct report *report)
-{
-	return report->language >= LANGUAGE_NODE;
-}
+static bool loads_modules(const struct report *report) { return report->language >= LANGUAGE_NODE; }
 
 static void judge_file(struct report *report)
 {
 	static const char *const located[] = {
 		[LOCATE_NOT_FOUND] = "there is no such program",
 		[LOCATE_NOT_EXECUTABLE] = "the file is not executable",
-		[LOCATE_NO_INTERPRETER] = "it is a script, and the interpreter of its #! line is not there",
+		[LOCATE_NO_INTERPRETER] =
+			"it is a script, and the interpreter of its #! line is not there",
 	};
 
 	if (report->located != LOCATE_OK)
@@ -37,7 +35,8 @@ static void judge_file(struct report *report)
 	else if (report->opened == ELF_NOT_ELF)
 		texts_add(&report->blockers, "the file is not a program (no ELF file)");
 	else if (report->opened == ELF_OTHER_MACHINE)
-		texts_add(&report->blockers, "the program is for %s, the library for x86_64", report->machine);
+		texts_add(&report->blockers, "the program is for %s, the library for x86_64",
+			  report->machine);
 	else if (report->is_library)
 		texts_add(&report->blockers, "the file is a library, not a program");
 }
@@ -45,11 +44,14 @@ static void judge_file(struct report *report)
 static void judge_linking(struct report *report)
 {
 	if (report->language == LANGUAGE_GO)
-		texts_add(&report->blockers, "a Go program: it makes its system calls itself, without the C "
-			  "library, %s", report->is_static ? "and is linked statically" :
-			  "also when it is linked dynamically");
+		texts_add(&report->blockers,
+			  "a Go program: it makes its system calls itself, without the C "
+			  "library, %s",
+			  report->is_static ? "and is linked statically"
+					    : "also when it is linked dynamically");
 	else if (report->is_static && !report->is_library)
-		texts_add(&report->blockers, "linked statically: no loader runs that could load the library");
+		texts_add(&report->blockers,
+			  "linked statically: no loader runs that could load the library");
 	else if (report->is_musl)
 		texts_add(&report->blockers, "built for musl; the library needs glibc");
 	if (report->glibc_of_ours > report->glibc_here)
@@ -57,7 +59,8 @@ static void judge_linking(struct report *report)
 			  report->glibc_of_ours / 1000, report->glibc_of_ours % 1000,
 			  report->glibc_here / 1000, report->glibc_here % 1000);
 	if (*report->interp && !report->is_musl && !strstr(report->interp, "/ld-linux-x86-64.so."))
-		texts_add(&report->notes, "an unusual loader, %s: the library may not load", report->interp);
+		texts_add(&report->notes, "an unusual loader, %s: the library may not load",
+			  report->interp);
 }
 
 static void judge_rights(struct report *report)
@@ -66,7 +69,8 @@ static void judge_rights(struct report *report)
 		texts_add(&report->blockers, "%s: for other users the loader ignores LD_PRELOAD",
 			  report->is_setuid ? "setuid" : "setgid");
 	if (report->has_capabilities)
-		texts_add(&report->blockers, "file capabilities (setcap): for users but root the loader "
+		texts_add(&report->blockers,
+			  "file capabilities (setcap): for users but root the loader "
 			  "ignores LD_PRELOAD; give them by the service manager instead "
 			  "(systemd: AmbientCapabilities=)");
 	if (report->switched_off)
@@ -82,19 +86,24 @@ static void judge_traffic(struct report *report)
 	bool modules = report->calls[CALLS_MODULES].count;
 
 	if (serves)
-		texts_add(&report->seen, "HTTP/1 requests answered in plain text: server spans, request "
+		texts_add(&report->seen,
+			  "HTTP/1 requests answered in plain text: server spans, request "
 			  "metrics, the caller's trace context");
 	if (calls)
-		texts_add(&report->seen, "HTTP/1 requests made in plain text: client spans, request metrics, "
+		texts_add(&report->seen,
+			  "HTTP/1 requests made in plain text: client spans, request metrics, "
 			  "trace context added to the request");
 	if (!serves && !calls && modules)
 		unseen(report, "what it does by itself with connections: nothing",
-		       "it imports no socket calls; modules it loads at run time may, and are seen then");
+		       "it imports no socket calls; modules it loads at run time may, and are seen "
+		       "then");
 	else if (!serves && !calls)
-		texts_add(&report->blockers, "it opens no connections: neither it nor its libraries import "
+		texts_add(&report->blockers,
+			  "it opens no connections: neither it nor its libraries import "
 			  "accept or connect");
 	else if (modules)
-		texts_add(&report->notes, "it can load modules at run time: their connections are observed too, "
+		texts_add(&report->notes,
+			  "it can load modules at run time: their connections are observed too, "
 			  "but TLS and databases in them are not named here");
 }
 
@@ -112,7 +121,9 @@ static void judge_libraries(struct report *report, enum library_kind kind, const
 		unseen(report, text, why);
 }
 
-#define WHY_TLS "this version reads plain text only; such connections are counted as opaque (reason \"tls\")"
+#define WHY_TLS \
+	"this version reads plain text only; such connections are counted as opaque (reason " \
+	"\"tls\")"
 
 static void judge_layers(struct report *report)
 {
@@ -121,7 +132,8 @@ static void judge_layers(struct report *report)
 	judge_libraries(report, LIBRARY_DATABASE, "queries: ",
 			"this version has spans for HTTP only; the requests around them are seen");
 	if (report->tls_inside && !loads_modules(report))
-		unseen(report, "requests inside TLS by the copy of a TLS library in the program itself",
+		unseen(report,
+		       "requests inside TLS by the copy of a TLS library in the program itself",
 		       "no library call of its can be observed");
 	if (report->libraries[LIBRARY_URING].count || report->calls[CALLS_URING].count)
 		unseen(report, "connections driven by io_uring",
@@ -133,22 +145,26 @@ static void judge_language(struct report *report)
 	switch (report->language) {
 	case LANGUAGE_NODE:
 		unseen(report, "HTTPS and HTTP/2", "both are inside the node program itself");
-		texts_add(&report->notes, "with several requests in flight an outgoing call may have no certain "
+		texts_add(&report->notes,
+			  "with several requests in flight an outgoing call may have no certain "
 			  "parent; it is then linked to the candidates");
 		break;
 	case LANGUAGE_JAVA:
 		unseen(report, "HTTPS", "TLS is done in Java, no library call can be observed");
-		texts_add(&report->notes, "thread pools and virtual threads hand requests over unseen: an "
+		texts_add(&report->notes,
+			  "thread pools and virtual threads hand requests over unseen: an "
 			  "outgoing call on another thread may have no parent");
 		break;
 	case LANGUAGE_PYTHON:
 		unseen(report, "HTTPS (module ssl)", WHY_TLS);
-		texts_add(&report->notes, "asyncio: with several requests in flight an outgoing call may have "
+		texts_add(&report->notes,
+			  "asyncio: with several requests in flight an outgoing call may have "
 			  "no certain parent; it is then linked to the candidates");
 		break;
 	case LANGUAGE_PHP:
 		unseen(report, "outgoing calls of extensions (curl, pgsql …)",
-		       "PHP may load extensions with RTLD_DEEPBIND, which hides every preloaded library "
+		       "PHP may load extensions with RTLD_DEEPBIND, which hides every preloaded "
+		       "library "
 		       "from them");
 		break;
 	case LANGUAGE_RUBY:
@@ -169,7 +185,8 @@ static void judge_notes(struct report *report)
 	if (*report->missing)
 		texts_add(&report->notes, "libraries not found: %s", report->missing);
 	if (preloaded && *preloaded)
-		texts_add(&report->notes, "LD_PRELOAD is set already: add to it, do not replace it");
+		texts_add(&report->notes,
+			  "LD_PRELOAD is set already: add to it, do not replace it");
 }
 
 void report_judge(struct report *report)
@@ -186,8 +203,9 @@ void report_judge(struct report *report)
 		judge_language(report);
 	}
 	judge_notes(report);
-	report->verdict = report->blockers.count ? VERDICT_NOTHING :
-			  report->unseen.count   ? VERDICT_PARTLY : VERDICT_FINE;
+	report->verdict = report->blockers.count ? VERDICT_NOTHING
+			  : report->unseen.count ? VERDICT_PARTLY
+						 : VERDICT_FINE;
 	if (report->blockers.count) {
 		texts_free(&report->seen);
 		texts_free(&report->unseen);

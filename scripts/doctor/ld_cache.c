@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CACHE_MAGIC     "glibc-ld.so.cache1.1"
-#define FLAGS_X86_64    0x0303
+#define CACHE_MAGIC  "glibc-ld.so.cache1.1"
+#define FLAGS_X86_64 0x0303
 
 struct cache_entry {
 	int32_t flags;
@@ -50,10 +50,11 @@ static const char *cache_text(const struct cache_header *header, size_t len, uin
 	return offset < len && memchr(text, '\0', len - offset) ? text : "";
 }
 
-static bool cache_find_in(const struct cache_header *header, size_t len, const char *soname, char *ret,
-			  size_t cap)
+static bool cache_find_in(const struct cache_header *header, size_t len, const char *soname,
+			  char *ret, size_t cap)
 {
-	if (len < sizeof(*header) || header->count > (len - sizeof(*header)) / sizeof(header->entries[0]))
+	if (len < sizeof(*header) ||
+	    header->count > (len - sizeof(*header)) / sizeof(header->entries[0]))
 		return false;
 	for (uint32_t i = 0; i < header->count; i++) {
 		const struct cache_entry *entry = &header->entries[i];
@@ -78,5 +79,6 @@ bool ld_cache_find(const char *soname, char *ret, size_t cap)
 	if (!bytes)
 		return false;
 	header = memmem(bytes, len, CACHE_MAGIC, strlen(CACHE_MAGIC));
-	return header && cache_find_in((const void *)header, len - (size_t)(header - bytes), soname, ret, cap);
+	return header && cache_find_in((const void *)header, len - (size_t)(header - bytes), soname,
+				       ret, cap);
 }

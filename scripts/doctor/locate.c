@@ -32,7 +32,7 @@ static enum locate_result look_in_path(const char *name, char *ret)
 	const char *dirs = getenv("PATH");
 	char candidate[PATH_MAX];
 
-	for (dirs = dirs && *dirs ? dirs : "/usr/local/bin:/usr/bin:/bin"; dirs; ) {
+	for (dirs = dirs && *dirs ? dirs : "/usr/local/bin:/usr/bin:/bin"; dirs;) {
 		size_t len = strcspn(dirs, ":");
 		int n = snprintf(candidate, sizeof(candidate), "%.*s/%s", len ? (int)len : 1,
 				 len ? dirs : ".", name);
@@ -87,7 +87,9 @@ static const char *interpreter_of(char *line)
 
 static bool is_shell(const char *path)
 {
-	static const char *const names[] = { "sh", "dash", "bash", "ksh", "zsh", "busybox", "mksh" };
+	static const char *const names[] = {
+		"sh", "dash", "bash", "ksh", "zsh", "busybox", "mksh"
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(base_name(path), names[i]))

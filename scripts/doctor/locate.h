@@ -4,9 +4,9 @@
 #include <stdbool.h>
 
 struct program {
-	char path[PATH_MAX];        /* the ELF file in the end */
-	char script[PATH_MAX];      /* the script it reads; "" when there is none */
-	const char *shell_hint;     /* a word on scripts that start others; NULL: none */
+	char path[PATH_MAX];    /* the ELF file in the end */
+	char script[PATH_MAX];  /* the script it reads; "" when there is none */
+	const char *shell_hint; /* a word on scripts that start others; NULL: none */
 };
 
 enum locate_result { LOCATE_OK, LOCATE_NOT_FOUND, LOCATE_NOT_EXECUTABLE, LOCATE_NO_INTERPRETER };

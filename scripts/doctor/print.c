@@ -4,7 +4,9 @@
 #include "scripts/doctor/report.h"
 
 static const char *const kind_names[LIBRARY_KINDS] = {
-	[LIBRARY_TLS] = "tls", [LIBRARY_HTTP2] = "http2", [LIBRARY_DATABASE] = "databases",
+	[LIBRARY_TLS] = "tls",
+	[LIBRARY_HTTP2] = "http2",
+	[LIBRARY_DATABASE] = "databases",
 	[LIBRARY_URING] = "io_uring",
 };
 
@@ -64,7 +66,8 @@ static void print_program(const struct report *report)
 
 void report_print_text(const struct report *report)
 {
-	static const char *const texts[] = { "will be seen", "will be seen in part", "will not be seen" };
+	static const char *const texts[] = { "will be seen", "will be seen in part",
+					     "will not be seen" };
 
 	printf("%s: %s\n", report->command, texts[report->verdict]);
 	if (report->located == LOCATE_OK)

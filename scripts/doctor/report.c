@@ -46,8 +46,8 @@ void report_free(struct report *report)
 
 const char *report_language_name(const struct report *report)
 {
-	static const char *const names[] = { "C or C++", "Rust", "Go", "Node.js", "Java",
-					     "Python", "PHP", "Ruby", "Perl" };
+	static const char *const names[] = { "C or C++", "Rust", "Go",   "Node.js", "Java",
+					     "Python",   "PHP",  "Ruby", "Perl" };
 
 	return names[report->language];
 }

@@ -18,18 +18,40 @@ void texts_add(struct texts *texts, const char *fmt, ...) __attribute__((format(
 void texts_free(struct texts *texts);
 
 enum library_kind {
-	LIBRARY_TLS, LIBRARY_HTTP2, LIBRARY_DATABASE, LIBRARY_URING, LIBRARY_JAVA, LIBRARY_PYTHON,
-	LIBRARY_RUBY, LIBRARY_PERL, LIBRARY_NODE, LIBRARY_PHP, LIBRARY_KINDS
+	LIBRARY_TLS,
+	LIBRARY_HTTP2,
+	LIBRARY_DATABASE,
+	LIBRARY_URING,
+	LIBRARY_JAVA,
+	LIBRARY_PYTHON,
+	LIBRARY_RUBY,
+	LIBRARY_PERL,
+	LIBRARY_NODE,
+	LIBRARY_PHP,
+	LIBRARY_KINDS
 };
 
 enum call_family {
-	CALLS_ACCEPT, CALLS_CONNECT, CALLS_RECEIVE, CALLS_SEND, CALLS_WAIT, CALLS_URING, CALLS_MODULES,
+	CALLS_ACCEPT,
+	CALLS_CONNECT,
+	CALLS_RECEIVE,
+	CALLS_SEND,
+	CALLS_WAIT,
+	CALLS_URING,
+	CALLS_MODULES,
 	CALLS_FAMILIES
 };
 
 enum language {
-	LANGUAGE_NATIVE, LANGUAGE_RUST, LANGUAGE_GO, LANGUAGE_NODE, LANGUAGE_JAVA, LANGUAGE_PYTHON,
-	LANGUAGE_PHP, LANGUAGE_RUBY, LANGUAGE_PERL
+	LANGUAGE_NATIVE,
+	LANGUAGE_RUST,
+	LANGUAGE_GO,
+	LANGUAGE_NODE,
+	LANGUAGE_JAVA,
+	LANGUAGE_PYTHON,
+	LANGUAGE_PHP,
+	LANGUAGE_RUBY,
+	LANGUAGE_PERL
 };
 
 enum verdict { VERDICT_FINE, VERDICT_PARTLY, VERDICT_NOTHING }; /* also the exit status */
@@ -39,7 +61,7 @@ struct report {
 	struct program program;
 	enum locate_result located;
 	enum elf_result opened;
-	const char *machine;           /* when it is not ours */
+	const char *machine; /* when it is not ours */
 	bool is_static, is_pie, is_library;
 	bool is_setuid, is_setgid, has_capabilities;
 	char interp[128];
@@ -47,12 +69,12 @@ struct report {
 	unsigned glibc_needed, glibc_here, glibc_of_ours; /* x * 1000 + y; 0: unknown */
 	enum language language;
 	char language_version[64];
-	bool tls_inside;               /* a TLS library in the program itself */
-	const char *excluded_by;       /* built-in list or a setting; NULL: observed */
+	bool tls_inside;         /* a TLS library in the program itself */
+	const char *excluded_by; /* built-in list or a setting; NULL: observed */
 	bool switched_off;
 	struct texts libraries[LIBRARY_KINDS]; /* "OpenSSL (libssl.so.3)" */
 	struct texts calls[CALLS_FAMILIES];
-	char missing[1024];            /* libraries not found */
+	char missing[1024]; /* libraries not found */
 
 	enum verdict verdict;
 	struct texts seen, unseen, why; /* why[i] belongs to unseen[i] */

@@ -38,10 +38,7 @@ static void expand_folder(const char *folder, size_t len, const char *origin, ch
 	}
 }
 
-static bool opens(struct object *object)
-{
-	return elf_open(&object->elf, object->path) == ELF_OK;
-}
+static bool opens(struct object *object) { return elf_open(&object->elf, object->path) == ELF_OK; }
 
 static bool look_in_folders(struct object *object, const char *folders, const char *owner_path)
 {
@@ -112,8 +109,8 @@ static void objects_add(struct objects *objects, const char *name, int loader)
 	if (object_find(objects, object))
 		objects->count++;
 	else if (!strstr(objects->missing, object->name))
-		snprintf(objects->missing + used, sizeof(objects->missing) - used, "%s%s", used ? ", " : "",
-			 object->name);
+		snprintf(objects->missing + used, sizeof(objects->missing) - used, "%s%s",
+			 used ? ", " : "", object->name);
 }
 
 enum elf_result objects_open(struct objects *objects, const char *program)

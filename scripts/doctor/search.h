@@ -8,16 +8,16 @@
 #define OBJECTS_MAX 256
 
 struct object {
-	char name[128];      /* as asked for: the soname */
+	char name[128]; /* as asked for: the soname */
 	char path[PATH_MAX];
 	struct elf elf;
-	int loader;          /* index of the object that asked first */
+	int loader; /* index of the object that asked first */
 };
 
 struct objects {
 	struct object *list; /* [0] is the program */
 	size_t count;
-	char missing[1024];  /* names not found, comma separated */
+	char missing[1024]; /* names not found, comma separated */
 };
 
 /* returns what opening the program itself gave */
