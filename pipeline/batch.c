@@ -216,19 +216,27 @@ static bool batch_due(const struct batch_source *src, uint64_t now_ns)
 	return src->waiting && (batch_flushing || src->waiting >= batch_max || now_ns >= src->due_ns);
 }
 
-static void batch_on_tick(uint64_t now_ns)
+/* The next source that has something to send, each in turn. */
+static struct batch_source *batch_pick(uint64_t now_ns)
 {
-	unsigned sent = 0;
-
-	for (unsigned looked = 0; looked < BATCH_SOURCES && sent < BATCH_PER_TICK && !batch_flight.source; looked++) {
+	for (unsigned i = 0; i < BATCH_SOURCES; i++) {
 		struct batch_source *src = &batch_sources[batch_turn];
 
-		if (batch_due(src, now_ns)) {
-			batch_send(src, now_ns);
-			sent++;
-			looked = 0;
-		}
 		batch_turn = (batch_turn + 1) % BATCH_SOURCES;
+		if (batch_due(src, now_ns))
+			return src;
+	}
+	return NULL;
+}
+
+static void batch_on_tick(uint64_t now_ns)
+{
+	for (unsigned i = 0; i < BATCH_PER_TICK && !batch_flight.source; i++) {
+		struct batch_source *src = batch_pick(now_ns);
+
+		if (!src)
+			break;
+		batch_send(src, now_ns);
 	}
 }
 
