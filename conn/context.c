@@ -28,7 +28,11 @@ struct ctx_thread {
 	uint32_t gen;
 	uint32_t flags;
 	uint32_t waits;               /* turns so far */
-	_Atomic uint32_t open, quiet; /* server exchanges of this thread; those of them that are quiet */
+	/* Server exchanges of this thread, and those of them that are quiet. The thread itself counts without atomics;
+	 * what others change (a response written elsewhere) is kept apart. */
+	uint32_t own_open, own_quiet;
+	_Atomic uint32_t other_open, other_quiet;
+	uint32_t spare;               /* free exchange, index + 1 */
 	struct oa_ref current;
 	struct oa_ref recent[CTX_RECENT]; /* exchanges read last */
 	uint32_t recent_pos;
@@ -40,8 +44,6 @@ static struct oa_pool ctx_pool = OA_POOL(sizeof(struct ctx_thread), 6, OA_THREAD
 static pthread_key_t ctx_key;
 static bool ctx_key_ok;
 
-/* Process-wide sums of the per-thread counts, and what background threads give away. */
-static _Atomic uint32_t ctx_open, ctx_quiet;
 static _Atomic uint32_t ctx_same_target, ctx_other_target;
 static _Atomic bool ctx_served;
 
@@ -53,6 +55,9 @@ static void ctx_thread_exit(void *arg)
 	struct ctx_thread *t = oa_pool_at(&ctx_pool, index);
 
 	oa_tls.thread_idx = 0;
+	if (t->spare)
+		oa_pool_give(&oa_exchange_pool, t->spare - 1);
+	t->spare = 0;
 	t->gen += 2;
 	oa_pool_give(&ctx_pool, index);
 }
@@ -106,22 +111,86 @@ int oa_ctx_init(void)
 
 /* -- loose and quiet -- */
 
+static uint32_t thread_open(const struct ctx_thread *t)
+{
+	return t->own_open + atomic_load_explicit(&t->other_open, memory_order_relaxed);
+}
+
+static uint32_t thread_quiet(const struct ctx_thread *t)
+{
+	return t->own_quiet + atomic_load_explicit(&t->other_quiet, memory_order_relaxed);
+}
+
+static void thread_count(struct ctx_thread *t, uint32_t *own, _Atomic uint32_t *other, uint32_t step)
+{
+	if (t == ctx_thread_peek())
+		*own += step;
+	else
+		atomic_fetch_add_explicit(other, step, memory_order_relaxed);
+}
+
 static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 {
-	uint32_t was = loose ? atomic_fetch_or(&ex->flags, OA_EX_LOOSE) : atomic_fetch_and(&ex->flags, ~OA_EX_LOOSE);
 	struct ctx_thread *owner;
 
-	if (!!(was & OA_EX_LOOSE) == loose)
+	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
 		return;
+	/* Plain on purpose: two threads that change it at the same time work on one request at the same time. */
+	atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
 	owner = ctx_thread_get(ex->owner);
 	if (owner)
-		atomic_fetch_add_explicit(&owner->quiet, loose ? -1u : 1u, memory_order_relaxed);
-	atomic_fetch_add_explicit(&ctx_quiet, loose ? -1u : 1u, memory_order_relaxed);
+		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
+}
+
+/* Threads that ever had a state; free ones count nothing. */
+static uint32_t ctx_threads(void)
+{
+	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
+
+	return fresh < OA_THREADS_MAX ? fresh : OA_THREADS_MAX;
+}
+
+/* Sums over all threads: only where the process as a whole is asked about. */
+static void ctx_process(uint32_t *ret_open, uint32_t *ret_quiet)
+{
+	uint32_t open = 0, quiet = 0;
+
+	for (uint32_t i = 0; i < ctx_threads(); i++) {
+		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+
+		open += thread_open(t);
+		quiet += thread_quiet(t);
+	}
+	*ret_open = open;
+	*ret_quiet = quiet;
 }
 
 uint32_t oa_ctx_open_count(void)
 {
-	return atomic_load_explicit(&ctx_open, memory_order_relaxed);
+	uint32_t open, quiet;
+
+	ctx_process(&open, &quiet);
+	return open;
+}
+
+int64_t oa_ctx_take_spare(void)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+	int64_t index = t ? (int64_t)t->spare - 1 : -1;
+
+	if (index >= 0)
+		t->spare = 0;
+	return index;
+}
+
+bool oa_ctx_keep_spare(uint32_t index)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	if (!t || t->spare)
+		return false;
+	t->spare = index + 1;
+	return true;
 }
 
 static bool ref_eq(struct oa_ref a, struct oa_ref b)
@@ -140,7 +209,7 @@ void oa_ctx_touch(struct oa_ref ref)
 		t->flags |= CTX_MIXED;
 	t->current = ref;
 	t->flags = (t->flags & ~(CTX_SETTLED | CTX_NONBLOCK)) | CTX_RESUMED;
-	if (atomic_load_explicit(&ex->flags, memory_order_relaxed) & OA_EX_NONBLOCK)
+	if (ex->flags & OA_EX_NONBLOCK)
 		t->flags |= CTX_NONBLOCK;
 	ex->touch_wait = t->waits;
 	ctx_set_loose(ex, true);
@@ -155,9 +224,10 @@ void oa_ctx_open(uint32_t index, bool nonblock)
 	if (!t)
 		return;
 	ex->owner = (struct oa_ref){ oa_tls.thread_idx - 1, t->gen };
-	atomic_fetch_or_explicit(&ex->flags, OA_EX_LOOSE | (nonblock ? OA_EX_NONBLOCK : 0), memory_order_relaxed);
-	atomic_fetch_add_explicit(&t->open, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&ctx_open, 1, memory_order_relaxed);
+	atomic_store_explicit(&ex->loose, 1, memory_order_relaxed);
+	if (nonblock)
+		ex->flags |= OA_EX_NONBLOCK;
+	t->own_open++;
 	t->recent[t->recent_pos++ % CTX_RECENT] = ref;
 	oa_ctx_touch(ref);
 	t->flags = (t->flags & ~CTX_RESUMED) | CTX_SERVED;
@@ -172,8 +242,7 @@ static void ctx_close_server(uint32_t index, struct oa_exchange *ex)
 	if (ex->home == oa_exchange_home) {
 		ctx_set_loose(ex, true);
 		if (owner)
-			atomic_fetch_sub_explicit(&owner->open, 1, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&ctx_open, 1, memory_order_relaxed);
+			thread_count(owner, &owner->own_open, &owner->other_open, -1u);
 	}
 	ex->owner.gen = 0;
 	if (t && t->current.index == index)
@@ -262,8 +331,7 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 	if (timeout_ms < 0)
 		t->timer_ns = UINT64_MAX;
 	else if (timeout_ms > 0)
-		t->timer_ns = atomic_load_explicit(&t->open, memory_order_relaxed) ?
-				      oa_now_ns() + (uint64_t)timeout_ms * 1000000u : 0;
+		t->timer_ns = thread_open(t) ? oa_now_ns() + (uint64_t)timeout_ms * 1000000u : 0;
 }
 
 void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
@@ -421,15 +489,14 @@ static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, 
 	bool own = ctx_thread_get(current->owner) == t;
 
 	if (process_wide) {
-		open = atomic_load_explicit(&ctx_open, memory_order_relaxed);
-		quiet = atomic_load_explicit(&ctx_quiet, memory_order_relaxed);
+		ctx_process(&open, &quiet);
 		own = true;
 	} else {
-		open = atomic_load_explicit(&t->open, memory_order_relaxed);
-		quiet = atomic_load_explicit(&t->quiet, memory_order_relaxed);
+		open = thread_open(t);
+		quiet = thread_quiet(t);
 	}
 	loose = open > quiet ? open - quiet : 0;
-	if (own && (atomic_load_explicit(&current->flags, memory_order_relaxed) & OA_EX_LOOSE) && loose)
+	if (own && atomic_load_explicit(&current->loose, memory_order_relaxed) && loose)
 		loose--;
 	return loose;
 }
@@ -446,8 +513,7 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
 	bool process_wide = !sync && !own_loop;
-	uint32_t open = process_wide ? atomic_load_explicit(&ctx_open, memory_order_relaxed) :
-				       atomic_load_explicit(&t->open, memory_order_relaxed);
+	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
 	if (ctx_others_loose(t, process_wide, current))
 		return false;
@@ -472,14 +538,12 @@ static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
  * else, this thread for one, handles it. */
 static struct oa_ref ctx_only_parked(void)
 {
-	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
-
-	for (uint32_t i = 0; i < fresh && i < OA_THREADS_MAX; i++) {
+	for (uint32_t i = 0; i < ctx_threads(); i++) {
 		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
 		struct oa_ref ref;
 		struct oa_exchange *ex;
 
-		if (!atomic_load_explicit(&t->open, memory_order_relaxed))
+		if (!thread_open(t))
 			continue;
 		ref = ctx_only_recent(t);
 		ex = oa_exchange_get(ref);
@@ -503,13 +567,18 @@ static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
 static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, struct oa_pick *ret)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
-	uint32_t open = atomic_load_explicit(&t->open, memory_order_relaxed);
+	uint32_t open = thread_open(t);
 
 	if (bound && (c->flags & OA_CONN_USED))
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
 	if (current && ctx_current_certain(t, current)) {
-		if (bound && bound != current)
-			return false;
+		if (bound && bound != current) {
+			/* The current one has acted already; a connection becoming writable is the other one's turn. */
+			if (!(t->flags & CTX_SETTLED))
+				return false;
+			pick_set(ret, c->bound, OA_EV_BOUND);
+			return true;
+		}
 		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
 		return true;
 	}
@@ -541,9 +610,13 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	struct ctx_thread *t = ctx_thread_self();
 
 	memset(ret, 0, sizeof(*ret));
-	if (!oa_ctx_open_count()) {
-		/* Calls made while nothing is served, by a process that has served: a background thread's. */
-		if (t && atomic_load_explicit(&ctx_served, memory_order_relaxed))
+	if (!atomic_load_explicit(&ctx_served, memory_order_relaxed)) {
+		ret->evidence = OA_EV_ROOT;
+		return;
+	}
+	if (!(t && thread_open(t)) && !oa_ctx_open_count()) {
+		/* A call made while nothing is served, by a process that has served: a background thread's. */
+		if (t)
 			t->flags |= CTX_BACKGROUND;
 		ret->evidence = OA_EV_ROOT;
 		return;
@@ -564,7 +637,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 			return;
 		}
 	}
-	if ((t->flags & CTX_BACKGROUND) && !atomic_load_explicit(&t->open, memory_order_relaxed)) {
+	if ((t->flags & CTX_BACKGROUND) && !thread_open(t)) {
 		ret->evidence = OA_EV_ROOT;
 		return;
 	}
@@ -576,14 +649,15 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 void oa_ctx_after_fork_child(void)
 {
 	struct ctx_thread *self = ctx_thread_peek();
-	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
-	uint32_t open = 0;
 
-	for (uint32_t i = 0; i < fresh && i < OA_THREADS_MAX; i++) {
+	for (uint32_t i = 0; i < ctx_threads(); i++) {
 		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
 
 		if (t != self)
 			t->gen += 2;
+		t->own_open = t->own_quiet = 0;
+		atomic_store(&t->other_open, 0);
+		atomic_store(&t->other_quiet, 0);
 	}
 	for (unsigned i = 0; self && i < CTX_RECENT; i++) {
 		struct oa_exchange *ex = oa_exchange_get(self->recent[i]);
@@ -591,14 +665,8 @@ void oa_ctx_after_fork_child(void)
 		if (!ex || ctx_thread_get(ex->owner) != self || ex->home == oa_exchange_home)
 			continue;
 		ex->home = oa_exchange_home;
-		atomic_fetch_and(&ex->flags, ~OA_EX_ACTIVE); /* the parent counts it */
-		atomic_fetch_or(&ex->flags, OA_EX_LOOSE);
-		open++;
+		ex->flags &= ~OA_EX_ACTIVE; /* the parent counts it */
+		atomic_store(&ex->loose, 1);
+		self->own_open++;
 	}
-	if (self) {
-		atomic_store(&self->open, open);
-		atomic_store(&self->quiet, 0);
-	}
-	atomic_store(&ctx_open, open);
-	atomic_store(&ctx_quiet, 0);
 }

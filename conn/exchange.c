@@ -9,7 +9,7 @@ struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), 8, OA_EXCH
 const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384 };
 
 static struct oa_pool block_pools[OA_BLOCK_CLASSES] = {
-	OA_POOL(512, 8, OA_EXCHANGES_MAX),
+	OA_POOL(512, 7, 1 << 14),
 	OA_POOL(2048, 6, 1 << 14),
 	OA_POOL(16384, 3, 1 << 11),
 };
@@ -35,11 +35,6 @@ uint8_t *oa_block_at(unsigned cls, uint32_t index)
 
 uint16_t oa_exchange_fork_gen, oa_exchange_home;
 
-struct oa_span *oa_exchange_span(struct oa_exchange *ex)
-{
-	return (struct oa_span *)(void *)oa_block_at(ex->cls, ex->block);
-}
-
 static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enum oa_kind kind, enum oa_what what,
 				 uint64_t now_ns)
 {
@@ -56,28 +51,31 @@ static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enu
 		s->flags |= OA_SPAN_REUSED;
 }
 
+/* One free exchange kept by each thread: opening and finishing on the same thread then needs no atomic. */
+static int64_t exchange_take(void)
+{
+	int64_t index = oa_ctx_take_spare();
+
+	return index >= 0 ? index : oa_pool_take(&oa_exchange_pool);
+}
+
 int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
 {
-	int64_t index = oa_pool_take(&oa_exchange_pool), block;
+	int64_t index = exchange_take();
 	struct oa_exchange *ex;
 
 	if (index < 0) {
 		oa_stat_inc(OA_STAT_drop_exchange_pool);
 		return -1;
 	}
-	block = oa_block_take(0);
-	if (block < 0) {
-		oa_pool_give(&oa_exchange_pool, (uint32_t)index);
-		return -1;
-	}
 	ex = oa_exchange_at((uint32_t)index);
 	memset((uint8_t *)ex + offsetof(struct oa_exchange, next), 0,
-	       sizeof(*ex) - offsetof(struct oa_exchange, next));
-	ex->block = (uint32_t)block;
+	       offsetof(struct oa_exchange, first) - offsetof(struct oa_exchange, next));
+	ex->span = (struct oa_span *)(void *)ex->first;
 	ex->fork_gen = oa_exchange_fork_gen;
 	ex->home = oa_exchange_home;
-	exchange_record_init(oa_exchange_span(ex), c, kind, what, now_ns);
-	atomic_fetch_add_explicit(&ex->gen, 1, memory_order_release);
+	exchange_record_init(ex->span, c, kind, what, now_ns);
+	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
 	if (c->last)
 		oa_exchange_at(c->last - 1)->next = (uint32_t)index + 1;
 	else
@@ -87,39 +85,41 @@ int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what
 	return index;
 }
 
-/* Moves the record to a block of at least `bytes`. */
-static bool exchange_grow(struct oa_exchange *ex, size_t bytes)
+static uint32_t exchange_cap(const struct oa_exchange *ex)
 {
-	struct oa_span *from = oa_exchange_span(ex);
+	return ex->cls ? oa_block_bytes[ex->cls] : OA_EXCHANGE_TEXT;
+}
 
+/* Moves the record to a block of at least `bytes`. */
+static void exchange_grow(struct oa_exchange *ex, size_t bytes)
+{
 	for (unsigned cls = ex->cls + 1u; cls < OA_BLOCK_CLASSES; cls++) {
+		struct oa_span *to;
 		int64_t block;
 
 		if (oa_block_bytes[cls] < bytes)
 			continue;
 		block = oa_block_take(cls);
 		if (block < 0)
-			return false;
-		memcpy(oa_block_at(cls, (uint32_t)block), from, from->bytes);
-		oa_block_give(ex->cls, ex->block);
+			return;
+		to = (struct oa_span *)(void *)oa_block_at(cls, (uint32_t)block);
+		memcpy(to, ex->span, ex->span->bytes);
+		if (ex->cls)
+			oa_block_give(ex->cls, ex->block);
+		ex->span = to;
 		ex->cls = (uint8_t)cls;
 		ex->block = (uint32_t)block;
-		return true;
+		return;
 	}
-	return false;
 }
 
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
 {
-	struct oa_span *s = oa_exchange_span(ex);
-
 	if (!text.len)
 		return;
-	if (s->bytes + text.len > oa_block_bytes[ex->cls]) {
-		exchange_grow(ex, s->bytes + text.len);
-		s = oa_exchange_span(ex);
-	}
-	oa_span_set_str(s, oa_block_bytes[ex->cls], which, text);
+	if (ex->span->bytes + text.len > exchange_cap(ex))
+		exchange_grow(ex, ex->span->bytes + text.len);
+	oa_span_set_str(ex->span, exchange_cap(ex), which, text);
 }
 
 /* Takes an exchange out of its connection's queue, wherever it stands. */
@@ -155,7 +155,7 @@ void oa_exchange_count_active(struct oa_exchange *ex)
 	if (!oa_self)
 		return;
 	ex->active_method = s->method;
-	atomic_fetch_or_explicit(&ex->flags, OA_EX_ACTIVE, memory_order_relaxed);
+	ex->flags |= OA_EX_ACTIVE;
 	atomic_fetch_add_explicit(exchange_gauge(ex, s), 1, memory_order_relaxed);
 }
 
@@ -167,11 +167,13 @@ static void exchange_free(struct oa_conn *c, uint32_t index)
 		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
 	exchange_unlink(c, index);
 	oa_ctx_close(index);
-	atomic_fetch_add_explicit(&ex->gen, 1, memory_order_release);
-	oa_block_give(ex->cls, ex->block);
+	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
+	if (ex->cls)
+		oa_block_give(ex->cls, ex->block);
 	if (ex->baggage)
 		oa_block_give(2, ex->baggage - 1);
-	oa_pool_give(&oa_exchange_pool, index);
+	if (!oa_ctx_keep_spare(index))
+		oa_pool_give(&oa_exchange_pool, index);
 }
 
 void oa_exchange_discard(struct oa_conn *c, uint32_t index)

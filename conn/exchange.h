@@ -1,8 +1,8 @@
 #pragma once
 /* The two things conn/ keeps: a connection (one socket, whatever number it has) and an exchange (one request and
  * its response on it). Both live in pools and are named by index and generation; a name that outlived its
- * object is noticed. The future record of an exchange (struct oa_span, texts behind it) grows in a block of its
- * own and is pushed to the ring as it is. */
+ * object is noticed. The future record of an exchange (struct oa_span, texts behind it) grows inside it, or in a
+ * larger block when that is too small, and is pushed to the ring as it is. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,25 +63,27 @@ struct oa_conn {
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
 
+/* Flags change under the connection's lock only. */
 #define OA_EX_PREPARED  0x01u /* request not accepted by the kernel yet */
 #define OA_EX_REQ_DONE  0x02u
 #define OA_EX_RESPONDED 0x04u /* final status seen */
-#define OA_EX_LOOSE     0x08u /* may go on for reasons we cannot see (docs/context.md) */
+#define OA_EX_ACTIVE    0x08u /* counted in the active gauge */
 #define OA_EX_HEAD      0x10u
 #define OA_EX_CONNECT   0x20u
-#define OA_EX_UPGRADE   0x40u /* asked for an upgrade */
-#define OA_EX_ACTIVE    0x100u /* counted in the active gauge */
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
+
+#define OA_EXCHANGE_TEXT 448 /* record bytes an exchange holds itself: enough for a usual GET */
 
 struct oa_exchange {
 	uint32_t pool_next;
 	_Atomic uint32_t gen;       /* even: free */
 	uint32_t next;              /* in the connection's queue, index + 1 */
-	_Atomic uint32_t flags;     /* OA_EX_* */
-	uint32_t block;             /* its record: block index of class `cls` */
-	uint8_t cls;
+	uint32_t flags;             /* OA_EX_* */
+	struct oa_span *span;       /* its record: first[], or a block */
+	uint32_t block;             /* index of the block, when cls > 0 */
+	uint8_t cls;                /* class of the block; 0: the record is in first[] */
 	uint8_t active_method;      /* what the active gauge was counted under */
-	uint8_t trace_flags;        /* W3C flags that travel on */
+	_Atomic uint8_t loose;      /* server: may go on for reasons we cannot see (docs/context.md) */
 	uint8_t pad;
 	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */
 	uint16_t home;              /* generation of the process that counts it */
@@ -91,6 +93,7 @@ struct oa_exchange {
 	struct oa_ref parent;       /* client: the server exchange it was made for */
 	_Atomic uint32_t pending;   /* server: outgoing work under way for it */
 	uint32_t touch_wait;        /* server: owner's wait count when last touched */
+	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };
 
 extern struct oa_pool oa_conn_pool, oa_exchange_pool;
@@ -130,7 +133,10 @@ uint8_t *oa_block_at(unsigned cls, uint32_t index);
  * returns index or -1 (counted). The connection's lock is held. */
 int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns);
 /* Its record. Moves when a text makes it grow. */
-struct oa_span *oa_exchange_span(struct oa_exchange *ex);
+static inline struct oa_span *oa_exchange_span(const struct oa_exchange *ex)
+{
+	return ex->span;
+}
 /* Sets a text of the record, growing the block; cut and flagged when there is no room left. */
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text);
 /* Counts it in http.*.active_requests until it ends; its method is set. */

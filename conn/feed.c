@@ -336,7 +336,7 @@ void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error err
 	while (c->first) {
 		struct oa_exchange *ex = oa_exchange_at(c->first - 1);
 		struct oa_span *s = oa_exchange_span(ex);
-		uint32_t flags = atomic_load_explicit(&ex->flags, memory_order_relaxed);
+		uint32_t flags = ex->flags;
 		enum oa_error e = error;
 
 		/* What the kernel never took was never asked; what another process may still answer is its business. */

@@ -478,7 +478,7 @@ void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 		struct oa_span *span = oa_exchange_span(ex);
 
-		if (!(atomic_load_explicit(&ex->flags, memory_order_relaxed) & OA_EX_PREPARED) || c->stash)
+		if (!(ex->flags & OA_EX_PREPARED) || c->stash)
 			continue;
 		if (span->inject == OA_INJECT_DONE || span->inject == OA_INJECT_REWRITTEN) {
 			span->inject = OA_INJECT_SHORT;

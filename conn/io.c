@@ -108,17 +108,8 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err)
 
 /* -- sending -- */
 
-void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
-	struct oa_fd *slot;
-	struct oa_conn *c;
-
-	s->watched = s->rewrite = false;
-	if (iovcnt <= 0 || !iov || flags & MSG_OOB)
-		return;
-	c = oa_conn_enter(fd, &slot);
-	if (!c)
-		return;
 	s->watched = true;
 	s->fd = fd;
 	s->flags = flags;
@@ -127,9 +118,32 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	s->points = s->requests = 0;
 	s->scratch = s->text = 0;
 	s->conn_gen = c->gen;
-	s->out_seq = atomic_fetch_add_explicit(&c->out_seq, 1, memory_order_relaxed) + 1;
-	if (__builtin_expect(c->role != OA_ROLE_SERVER || c->stash, 0))
-		oa_inject_prepare(c, s);
+	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
+	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
+	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
+}
+
+void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
+
+	s->watched = s->rewrite = false;
+	if (iovcnt <= 0 || !iov || flags & MSG_OOB)
+		return;
+	if (__builtin_expect(slot->kind == OA_FD_CONN && !slot->flags, 1)) {
+		c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+		if (c->role == OA_ROLE_SERVER && !c->stash) { /* nothing to add: no need to lock it yet */
+			if (c->state != OA_CONN_OPAQUE)
+				send_watch(c, fd, iov, iovcnt, flags, s);
+			return;
+		}
+	}
+	c = oa_conn_enter(fd, &slot);
+	if (!c)
+		return;
+	send_watch(c, fd, iov, iovcnt, flags, s);
+	oa_inject_prepare(c, s);
 	oa_conn_unlock(c);
 }
 

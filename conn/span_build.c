@@ -24,16 +24,6 @@ static struct oa_ref ref_of(uint32_t index)
 	return (struct oa_ref){ index, atomic_load_explicit(&oa_exchange_at(index)->gen, memory_order_relaxed) };
 }
 
-static void ex_flag(struct oa_exchange *ex, uint32_t bits)
-{
-	atomic_fetch_or_explicit(&ex->flags, bits, memory_order_relaxed);
-}
-
-static bool ex_has(const struct oa_exchange *ex, uint32_t bit)
-{
-	return atomic_load_explicit(&ex->flags, memory_order_relaxed) & bit;
-}
-
 /* -- common to both sides -- */
 
 static void build_request_line(struct oa_exchange *ex, const struct oa_http_head *h)
@@ -49,9 +39,9 @@ static void build_request_line(struct oa_exchange *ex, const struct oa_http_head
 		s->flags |= OA_SPAN_TRUNCATED;
 	oa_exchange_set_str(ex, OA_STR_TARGET, oa_bytes_cut(target, OA_TARGET_TEXT_MAX));
 	if (h->method == OA_METHOD_HEAD)
-		ex_flag(ex, OA_EX_HEAD);
+		ex->flags |= OA_EX_HEAD;
 	if (h->method == OA_METHOD_CONNECT)
-		ex_flag(ex, OA_EX_CONNECT);
+		ex->flags |= OA_EX_CONNECT;
 }
 
 static void build_new_trace(struct oa_span *s)
@@ -150,10 +140,8 @@ static void server_request(struct oa_feed *f, const struct oa_http_head *h)
 	oa_propagate_extract(h, &remote);
 	server_context(ex, h, &remote);
 	server_texts(ex, h);
-	if (h->flags & OA_HTTP_UPGRADE) {
-		ex_flag(ex, OA_EX_UPGRADE);
+	if (h->flags & OA_HTTP_UPGRADE)
 		oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
-	}
 	oa_exchange_count_active(ex);
 	oa_ctx_open((uint32_t)index, c->flags & OA_CONN_NONBLOCK);
 	oa_ctx_index((uint32_t)index, h, remote.valid, remote.trace_id, remote.parent_id);
@@ -270,7 +258,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	if (index < 0)
 		return -1;
 	ex = oa_exchange_at((uint32_t)index);
-	ex_flag(ex, OA_EX_PREPARED);
+	ex->flags |= OA_EX_PREPARED;
 	build_request_line(ex, h);
 	s = oa_exchange_span(ex);
 	oa_id_span(s->span_id);
@@ -291,10 +279,8 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
 	if (oa_exchange_span(ex)->flags & OA_SPAN_SAMPLED)
 		oa_capture_headers(ex, h, OA_DIR_REQUEST, OA_KIND_CLIENT);
-	if (h->flags & OA_HTTP_UPGRADE) {
-		ex_flag(ex, OA_EX_UPGRADE);
+	if (h->flags & OA_HTTP_UPGRADE)
 		oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
-	}
 	oa_exchange_count_active(ex);
 	return index;
 }
@@ -310,8 +296,8 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 	for (uint32_t i = c->first; i; i = oa_exchange_at(i - 1)->next) {
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 
-		if (ex_has(ex, OA_EX_PREPARED)) {
-			atomic_fetch_and_explicit(&ex->flags, ~OA_EX_PREPARED, memory_order_relaxed);
+		if ((ex->flags & OA_EX_PREPARED)) {
+			ex->flags &= ~OA_EX_PREPARED;
 			return;
 		}
 	}
@@ -320,7 +306,7 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 		atomic_store_explicit(&c->contended, 2, memory_order_relaxed);
 		return;
 	}
-	atomic_fetch_and_explicit(&oa_exchange_at((uint32_t)index)->flags, ~OA_EX_PREPARED, memory_order_relaxed);
+	oa_exchange_at((uint32_t)index)->flags &= ~OA_EX_PREPARED;
 	oa_exchange_span(oa_exchange_at((uint32_t)index))->inject =
 		result == OA_INJECT_REWRITTEN ? OA_INJECT_PARTIAL : result;
 }
@@ -366,7 +352,7 @@ static void build_tunnel(struct oa_feed *f, struct oa_exchange *http)
 	oa_exchange_set_str(ex, OA_STR_TARGET, oa_span_str(from, OA_STR_TARGET));
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_span_str(from, OA_STR_HOST));
 	oa_exchange_set_str(ex, OA_STR_UPGRADE,
-			    ex_has(http, OA_EX_CONNECT) ? OA_LIT("connect") : oa_span_str(from, OA_STR_UPGRADE));
+			    (http->flags & OA_EX_CONNECT) ? OA_LIT("connect") : oa_span_str(from, OA_STR_UPGRADE));
 }
 
 static void on_response(struct oa_feed *f, const struct oa_http_head *h)
@@ -381,10 +367,10 @@ static void on_response(struct oa_feed *f, const struct oa_http_head *h)
 	s->flags |= OA_SPAN_HAS_STATUS;
 	if (s->kind == OA_KIND_CLIENT)
 		s->version = h->version;
-	ex_flag(ex, OA_EX_RESPONDED);
+	ex->flags |= OA_EX_RESPONDED;
 	if (s->flags & OA_SPAN_SAMPLED)
 		oa_capture_headers(ex, h, OA_DIR_RESPONSE, s->kind);
-	if (h->status == 101 || (ex_has(ex, OA_EX_CONNECT) && h->status < 300))
+	if (h->status == 101 || ((ex->flags & OA_EX_CONNECT) && h->status < 300))
 		build_tunnel(f, ex);
 }
 
@@ -393,7 +379,7 @@ static struct oa_exchange *request_exchange(struct oa_conn *c)
 {
 	struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
 
-	return ex && !ex_has(ex, OA_EX_REQ_DONE) && oa_exchange_span(ex)->what == OA_WHAT_HTTP ? ex : NULL;
+	return ex && !(ex->flags & OA_EX_REQ_DONE) && oa_exchange_span(ex)->what == OA_WHAT_HTTP ? ex : NULL;
 }
 
 static void on_request_bytes(struct oa_feed *f, uint64_t n)
@@ -421,7 +407,7 @@ static void on_request_end(struct oa_feed *f)
 
 	if (!ex)
 		return;
-	ex_flag(ex, OA_EX_REQ_DONE);
+	ex->flags |= OA_EX_REQ_DONE;
 	oa_exchange_span(ex)->flags |= OA_SPAN_HAS_REQ_BODY;
 }
 
@@ -430,7 +416,7 @@ static void on_response_end(struct oa_feed *f)
 	struct oa_conn *c = f->c;
 	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
 
-	if (!ex || !ex_has(ex, OA_EX_RESPONDED))
+	if (!ex || !(ex->flags & OA_EX_RESPONDED))
 		return; /* 1xx, or an answer to nothing we saw */
 	oa_exchange_span(ex)->flags |= OA_SPAN_HAS_RESP_BODY;
 	oa_exchange_finish(c, c->first - 1, oa_feed_now(f), OA_ERR_NONE);
@@ -446,7 +432,7 @@ static void response_moves_context(struct oa_feed *f)
 	if (f->c->role == OA_ROLE_CLIENT) {
 		if (ex->parent.gen)
 			oa_ctx_touch(ex->parent);
-	} else if (ex_has(ex, OA_EX_LOOSE)) {
+	} else if (atomic_load_explicit(&ex->loose, memory_order_relaxed)) {
 		oa_ctx_settle(ex);
 	}
 }
@@ -493,6 +479,6 @@ struct oa_request_note oa_span_request_note(void *ctx)
 
 	if (!ex)
 		return (struct oa_request_note){ 0 };
-	return (struct oa_request_note){ .head = ex_has(ex, OA_EX_HEAD), .connect = ex_has(ex, OA_EX_CONNECT),
+	return (struct oa_request_note){ .head = (ex->flags & OA_EX_HEAD), .connect = (ex->flags & OA_EX_CONNECT),
 					 .known = true };
 }
