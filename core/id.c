@@ -100,7 +100,7 @@ static int unhex8(uint8_t ret_bytes[4], const uint8_t text[8])
 	memcpy(&x, text, 8);
 	v = (x & LANES(0x0f)) + (x >> 6 & LANES(0x01)) * 9;
 	letter = (v + LANES(0x76)) >> 7 & LANES(0x01); /* 10 and above */
-	if (v + LANES(0x30) + letter * 0x27 != x)
+	if (v & LANES(0xf0) || v + LANES(0x30) + letter * 0x27 != x)
 		return -EINVAL;
 	v = (v << 4 | v >> 8) & 0x00ff00ff00ff00ffull;
 	v = (v | v >> 8) & 0x0000ffff0000ffffull;
