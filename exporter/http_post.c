@@ -40,6 +40,7 @@ struct oa_post {
 	uint8_t *answer;
 	size_t answer_len, answer_bytes;
 	bool answer_too_long;
+	bool answer_head; /* its header is complete */
 	char retry_after[POST_RETRY_AFTER_MAX];
 };
 
@@ -51,12 +52,17 @@ static void post_answer_reset(struct oa_post *p)
 {
 	p->answer_len = 0;
 	p->answer_too_long = false;
+	p->answer_head = false;
 	p->retry_after[0] = '\0';
-	if (p->answer_bytes > POST_KEEP_MAX) {
-		free(p->answer);
-		p->answer = NULL;
-		p->answer_bytes = 0;
-	}
+}
+
+static void post_answer_trim(struct oa_post *p)
+{
+	if (p->answer_bytes <= POST_KEEP_MAX)
+		return;
+	free(p->answer);
+	p->answer = NULL;
+	p->answer_bytes = 0;
 }
 
 static bool post_answer_reserve(struct oa_post *p, size_t bytes)
@@ -97,8 +103,10 @@ static size_t post_on_header(char *line, size_t one, size_t len, void *arg)
 	struct oa_bytes value;
 
 	(void)one;
-	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) /* of another response: 1xx came before */
-		p->retry_after[0] = '\0';
+	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) /* maybe another one: 1xx came before */
+		post_answer_reset(p);
+	if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
+		p->answer_head = true;
 	if (len < name.len || !oa_bytes_ieq(oa_bytes(line, name.len), name))
 		return len;
 	value = oa_bytes(line + name.len, len - name.len);
@@ -213,6 +221,8 @@ static void post_settle(struct oa_post *p, enum oa_post_end end, unsigned status
 	p->running = false;
 	oa_stat_inc(end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
 	p->done(p->arg, &result);
+	if (!p->running) /* done() may have sent the next */
+		post_answer_trim(p);
 }
 
 static void post_retry(struct oa_post *p, unsigned status, const char *why)
@@ -268,7 +278,7 @@ static void post_on_end(struct oa_curl_transfer *t, int code)
 
 	if (code == OA_CURL_LOST)
 		t->easy = NULL; /* and whatever status it had with it */
-	else
+	else if (p->answer_head)
 		(void)curl_easy_getinfo((CURL *)t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (p->answer_too_long)
 		post_settle(p, OA_POST_FAILED, (unsigned)status, "the answer was too long");

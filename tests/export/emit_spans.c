@@ -1,0 +1,376 @@
+/* Feeds made-up records through an exporter, with the settings of the environment, in the loop of the side thread and
+ * linked as libotelauto.so is (--wrap). Prints what became of them as one line of JSON.
+ *
+ * emit_spans EXPORTER BATCHES SPANS DEADLINE_MS [OPTION…]
+ *   bad       texts that are not UTF-8, and random ones
+ *   steal     between two batches: closes all descriptors from 3 on, as daemons do, and puts files on the numbers
+ *   midway    the same while the first request waits for its answer
+ *   cancel    gives the first batch up while it waits
+ *   fork      a child exports too, after forgetting
+ *   cpu       adds the processor time of encoding and sending, per span
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/arena.h"
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/id.h"
+#include "core/stats.h"
+#include "core/sys.h"
+#include "exporter/exporter.h"
+#include "pipeline/resource.h"
+#include "tests/unit/otlp_oracle.h"
+
+#define SPANS_MAX 2048
+#define THEFT_FILES 64
+
+static struct oa_span_buf bufs[SPANS_MAX];
+static const struct oa_span *spans[SPANS_MAX];
+static size_t total_ok, total_rejected, total_failed, calls;
+static bool settled, bad;
+static const struct oa_exporter *exporter;
+static char stolen[THEFT_FILES];
+
+static void on_done(void *arg, size_t ok, size_t rejected, size_t failed)
+{
+	total_ok += ok;
+	total_rejected += rejected;
+	total_failed += failed;
+	calls++;
+	settled = true;
+}
+
+/* -- records -- */
+
+static void set(struct oa_span_buf *b, enum oa_str which, const char *text)
+{
+	(void)oa_span_set_str(&b->s, sizeof(*b), which, oa_bytes_str(text));
+}
+
+static void add_header(struct oa_span_buf *b, uint8_t direction, const char *name, const char *value)
+{
+	struct oa_bytes old = oa_span_str(&b->s, OA_STR_HEADERS);
+	uint8_t text[1024];
+	uint16_t len = (uint16_t)strlen(value);
+	size_t n = old.len;
+
+	memcpy(text, old.ptr, n);
+	text[n++] = direction;
+	text[n++] = (uint8_t)strlen(name);
+	memcpy(text + n, &len, 2);
+	memcpy(text + n + 2, name, strlen(name));
+	memcpy(text + n + 2 + strlen(name), value, len);
+	(void)oa_span_set_str(&b->s, sizeof(*b), OA_STR_HEADERS, oa_bytes(text, n + 2 + strlen(name) + len));
+}
+
+static void make_server(struct oa_span_buf *b)
+{
+	b->s.peer = (struct oa_addr){ .family = 4, .port = 40404, .ip = { 192, 0, 2, 7 } };
+	b->s.local_port = 8080;
+	set(b, OA_STR_NAME, "GET /users/{id}");
+	set(b, OA_STR_ROUTE, "/users/{id}");
+	set(b, OA_STR_PATH, "/users/17");
+	set(b, OA_STR_QUERY, "full=1&token=REDACTED");
+	set(b, OA_STR_HOST, "shop.example:8080");
+	set(b, OA_STR_USER_AGENT, "probe/1.0");
+	b->s.flags |= OA_SPAN_HAS_RESP_BODY | OA_SPAN_PARENT_REMOTE | OA_SPAN_RANDOM;
+	oa_id_span(b->s.parent_id);
+	set(b, OA_STR_TRACESTATE, "vendor=1,other=abc");
+	b->s.resp_body = 5120;
+}
+
+static void make_forwarded(struct oa_span_buf *b)
+{
+	make_server(b);
+	set(b, OA_STR_FWD_FOR, "\"[2001:db8::9]:4711\"");
+	set(b, OA_STR_FWD_PROTO, "HTTPS");
+	set(b, OA_STR_FWD_HOST, "public.example");
+	b->s.method = OA_METHOD_OTHER;
+	set(b, OA_STR_METHOD, "PURGE");
+	b->s.status = 503;
+	add_header(b, 0, "x-tenant", "blue");
+	add_header(b, 1, "set-thing", "a");
+	add_header(b, 0, "x-tenant", "gr\xc3\xbcn");
+}
+
+static void make_client(struct oa_span_buf *b)
+{
+	struct oa_link links[2];
+
+	b->s.kind = OA_KIND_CLIENT;
+	b->s.peer = (struct oa_addr){ .family = 6, .port = 443, .ip = { 0x20, 1, 0x0d, 0xb8, [15] = 1 } };
+	set(b, OA_STR_NAME, "POST");
+	b->s.method = OA_METHOD_POST;
+	set(b, OA_STR_HOST, "api.example");
+	set(b, OA_STR_PATH, "/v2/items");
+	set(b, OA_STR_QUERY, "q=x");
+	b->s.flags |= OA_SPAN_HTTPS | OA_SPAN_HAS_REQ_BODY;
+	b->s.req_body = 0;
+	b->s.status = 404;
+	b->s.resend = 2;
+	b->s.dns_us = 1500;
+	b->s.connect_us = 300;
+	b->s.evidence = OA_EV_AMBIGUOUS;
+	random_bytes((uint8_t *)links, sizeof(links));
+	(void)oa_span_set_str(&b->s, sizeof(*b), OA_STR_LINKS, oa_bytes(links, sizeof(links)));
+}
+
+static void make_unix_client(struct oa_span_buf *b)
+{
+	b->s.kind = OA_KIND_CLIENT;
+	b->s.flags = OA_SPAN_SAMPLED | OA_SPAN_UNIX;
+	b->s.peer.family = 1;
+	set(b, OA_STR_NAME, "GET");
+	set(b, OA_STR_PEER_PATH, "/run/app.sock");
+	set(b, OA_STR_PATH, "/info");
+	b->s.error = OA_ERR_ECONNRESET;
+}
+
+static void make_tunnel(struct oa_span_buf *b)
+{
+	make_server(b);
+	b->s.what = OA_WHAT_TUNNEL;
+	set(b, OA_STR_NAME, "websocket");
+	set(b, OA_STR_UPGRADE, "websocket");
+	b->s.req_body = 10;
+	b->s.resp_body = 1ull << 40;
+}
+
+static void make_connect(struct oa_span_buf *b)
+{
+	b->s.kind = OA_KIND_CLIENT;
+	b->s.what = OA_WHAT_CONNECT;
+	b->s.flags = OA_SPAN_SAMPLED;
+	b->s.peer = (struct oa_addr){ .family = 4, .port = 5432, .ip = { 127, 0, 0, 1 } };
+	b->s.error = OA_ERR_ECONNREFUSED;
+	set(b, OA_STR_NAME, "connect");
+}
+
+static void make_proxied(struct oa_span_buf *b)
+{
+	make_client(b);
+	b->s.flags &= ~OA_SPAN_HTTPS;
+	set(b, OA_STR_TARGET, "http://REDACTED:REDACTED@far.example:81/x?sig=REDACTED");
+	set(b, OA_STR_HOST, "far.example:81");
+	b->s.status = 200;
+}
+
+static void make_record(unsigned index)
+{
+	static void (*const makers[])(struct oa_span_buf *) = {
+		make_server, make_forwarded, make_client, make_unix_client, make_tunnel, make_connect, make_proxied,
+	};
+	struct oa_span_buf *b = &bufs[index];
+
+	memset(b, 0, sizeof(b->s));
+	b->s.bytes = sizeof(b->s);
+	if (bad) {
+		random_span(b);
+		set(b, OA_STR_NAME, "caf\xe9 \xff\xfe");
+		b->s.kind = (uint8_t)(1 + index % 3);
+	} else {
+		b->s.kind = OA_KIND_SERVER;
+		b->s.what = OA_WHAT_HTTP;
+		b->s.method = OA_METHOD_GET;
+		b->s.version = 11;
+		b->s.flags = OA_SPAN_SAMPLED | OA_SPAN_HAS_STATUS;
+		b->s.status = 200;
+		makers[index % (sizeof(makers) / sizeof(makers[0]))](b);
+	}
+	b->s.flags |= OA_SPAN_SAMPLED;
+	oa_id_trace(b->s.trace_id);
+	oa_id_span(b->s.span_id);
+	b->s.start_unix_ns = oa_unix_now_ns();
+	b->s.duration_ns = index * 1000;
+	spans[index] = &b->s;
+}
+
+/* -- what hosts do -- */
+
+static bool put_file(long fd, const char *path)
+{
+	long file = oa_sys4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
+	long got = file < 0 ? file : oa_sys3(SYS_dup3, file, fd, 0);
+
+	if (file >= 0 && file != fd)
+		(void)oa_sys1(SYS_close, file);
+	return got == fd;
+}
+
+static void steal(void)
+{
+	for (long fd = 3, n = 0; fd < 4096 && n < THEFT_FILES; fd++) {
+		if (oa_sys2(SYS_fcntl, fd, F_GETFD) < 0)
+			continue;
+		(void)oa_sys1(SYS_close, fd);
+		stolen[n++] = put_file(fd, "stolen") ? 'y' : 'n';
+	}
+}
+
+/* -- sending -- */
+
+static void pass_ms(unsigned ms)
+{
+	uint64_t until = oa_now_ns() + ms * 1000000ull;
+
+	while (!settled && oa_now_ns() < until)
+		oa_loop_turn(5);
+}
+
+static void send_batch(unsigned count, uint64_t deadline_ms)
+{
+	struct oa_batch batch = { .spans = spans, .count = count,
+				  .who = { .pid = (uint32_t)getpid(), .start_unix_ns = oa_unix_now_ns() } };
+
+	oa_id_trace(batch.who.instance_id);
+	for (unsigned i = 0; i < count; i++)
+		make_record(i);
+	settled = false;
+	exporter->send(&batch, deadline_ms ? oa_now_ns() + deadline_ms * 1000000ull : UINT64_MAX, on_done, NULL);
+	/* The exporter must not look at them any more. */
+	memset(bufs, 0xee, sizeof(bufs[0]) * count);
+}
+
+static void wait_settled(void)
+{
+	while (!settled)
+		oa_loop_turn(100);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t cpu_of_batch(unsigned count, uint64_t deadline_ms)
+{
+	struct oa_batch batch = { .spans = spans, .count = count, .who = { .pid = 1 } };
+	uint64_t start;
+
+	for (unsigned i = 0; i < count; i++)
+		make_record(i);
+	settled = false;
+	start = cpu_ns();
+	exporter->send(&batch, oa_now_ns() + deadline_ms * 1000000ull, on_done, NULL);
+	wait_settled();
+	return (cpu_ns() - start) / count;
+}
+
+static void say(const char *more)
+{
+	char line[1024], fds[256] = "";
+	size_t n = 0;
+	bool inherit = false;
+
+	for (long fd = 3; fd < 4096; fd++) {
+		long flags = oa_sys2(SYS_fcntl, fd, F_GETFD);
+
+		if (flags >= 0 && n < 200) {
+			n += (size_t)snprintf(fds + n, sizeof(fds) - n, "%s%ld", n ? "," : "", fd);
+			inherit |= !(flags & FD_CLOEXEC);
+		}
+	}
+	n = (size_t)snprintf(line, sizeof(line),
+			     "{\"ok\":%zu,\"rejected\":%zu,\"failed\":%zu,\"calls\":%zu,\"requests\":%lu,\"retries\":%lu,"
+			     "\"errors\":%lu,\"fds\":[%s],\"inherit\":%d,\"stolen\":\"%s\",\"arena\":%zu%s}\n",
+			     total_ok, total_rejected, total_failed, calls, oa_stat_sum(OA_STAT_export_requests),
+			     oa_stat_sum(OA_STAT_export_retries), oa_stat_sum(OA_STAT_export_errors), fds, inherit, stolen,
+			     oa_arena_used_bytes(), more);
+	(void)oa_sys3(SYS_write, 1, line, n);
+}
+
+static bool start(const char *name)
+{
+	oa_resource_open();
+	if (oa_loop_open())
+		return false;
+	for (unsigned i = 0; oa_exporters[i]; i++)
+		if (strcmp(oa_exporters[i]->name, name) == 0)
+			exporter = oa_exporters[i];
+	return exporter && exporter->open() == 0;
+}
+
+static void in_child(const char *name, unsigned count, uint64_t deadline_ms)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid) {
+		(void)waitpid(pid, &status, 0);
+		return;
+	}
+	exporter->forget();
+	oa_loop_forget();
+	oa_arena_forget();
+	oa_id_reseed();
+	say(",\"child\":1");
+	if (start(name)) {
+		send_batch(count, deadline_ms);
+		wait_settled();
+	}
+	say(",\"child\":2");
+	_exit(0);
+}
+
+static bool has_option(int argc, char **argv, const char *name)
+{
+	for (int i = 5; i < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void run_batch(int argc, char **argv, unsigned batch, unsigned count, uint64_t deadline_ms)
+{
+	if (batch && has_option(argc, argv, "steal"))
+		steal();
+	send_batch(count, deadline_ms);
+	if (!batch && has_option(argc, argv, "midway")) {
+		pass_ms(300);
+		steal();
+	}
+	if (!batch && has_option(argc, argv, "cancel")) {
+		pass_ms(300);
+		exporter->cancel();
+	}
+	wait_settled();
+}
+
+int main(int argc, char **argv)
+{
+	unsigned batches = argc > 4 ? (unsigned)atoi(argv[2]) : 0, count = argc > 4 ? (unsigned)atoi(argv[3]) : 0;
+	uint64_t deadline_ms = argc > 4 ? strtoull(argv[4], NULL, 10) : 0, cpu = UINT64_MAX;
+	char more[64] = "";
+
+	if (argc < 5 || count > SPANS_MAX)
+		return 2;
+	bad = has_option(argc, argv, "bad");
+	oa_config_read(environ);
+	oa_config_warn();
+	if (!start(argv[1])) {
+		say(",\"open\":0");
+		return 0;
+	}
+	for (unsigned i = 0; i < batches; i++)
+		run_batch(argc, argv, i, count, deadline_ms);
+	if (has_option(argc, argv, "fork"))
+		in_child(argv[1], count, deadline_ms);
+	for (unsigned i = 0; has_option(argc, argv, "cpu") && i < 200; i++) {
+		uint64_t ns = cpu_of_batch(count, deadline_ms);
+
+		cpu = ns < cpu ? ns : cpu;
+	}
+	if (cpu != UINT64_MAX)
+		(void)snprintf(more, sizeof(more), ",\"cpu_ns\":%lu", cpu);
+	say(more);
+	return 0;
+}
