@@ -197,7 +197,7 @@ START_TEST(templates_stay_few_and_short_whatever_is_asked_for)
 	uint64_t random = 1;
 
 	fresh("", 0);
-	for (unsigned i = 0; i < 200000; i++) {
+	for (unsigned i = 0; i < 50000; i++) {
 		char path[700] = "", route[OA_ROUTE_MAX];
 		unsigned segments, at = 0, k = 0;
 		size_t len;
