@@ -1,5 +1,6 @@
 /* Who we are: the parsers of pipeline/resource*.c on texts, and the whole on this machine. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -98,6 +99,7 @@ START_TEST(names_that_only_look_like_pods_are_none)
 {
 	check_uid("0::/machine.slice/libpod-" ID_A ".scope\n", "", "");
 	check_uid("0::/podman/podcast\n", "", "");
+	check_uid("0::/pod------------------------------------/x\n", "", "");
 	check_uid("0::/pod3f2504e0-4f89\n", "7 1 254:1 /kubelet/pods/x /etc/hosts rw - ext4 /dev/vda1 rw", "");
 }
 END_TEST
@@ -221,10 +223,10 @@ START_TEST(this_process_is_described)
 
 	ck_assert_int_eq(uname(&name), 0);
 	open_with("", "");
-	ck_assert_str_eq(attr("service.name"), "test_resource");
-	ck_assert_str_eq(attr("process.executable.name"), "test_resource");
+	ck_assert_str_eq(attr("service.name"), program_invocation_short_name);
+	ck_assert_str_eq(attr("process.executable.name"), program_invocation_short_name);
 	ck_assert_int_eq(access(attr("process.executable.path"), X_OK), 0);
-	ck_assert_ptr_nonnull(strstr(attr("process.command"), "test_resource"));
+	ck_assert_ptr_nonnull(strstr(attr("process.command"), program_invocation_short_name));
 	ck_assert_ptr_nonnull(attr("process.owner"));
 	ck_assert_str_eq(attr("host.name"), name.nodename);
 	ck_assert_str_eq(attr("host.arch"), "amd64");
@@ -262,7 +264,7 @@ END_TEST
 START_TEST(a_variable_with_an_error_changes_nothing)
 {
 	open_with("", "service.name=env,b=%zz");
-	ck_assert_str_eq(attr("service.name"), "test_resource");
+	ck_assert_str_eq(attr("service.name"), program_invocation_short_name);
 }
 END_TEST
 

@@ -85,6 +85,23 @@ START_TEST(the_first_pattern_that_matches_wins_also_for_refused_requests)
 }
 END_TEST
 
+START_TEST(what_is_no_pattern_is_skipped)
+{
+	char list[2 * OA_ROUTE_MAX] = "*,/\"x,/b";
+
+	fresh(list, 3);
+	check_route("/a/1", "");
+	check_route("/b", "/b");
+	memset(list, 'x', OA_ROUTE_MAX);
+	list[0] = '/';
+	list[OA_ROUTE_MAX] = '*';
+	list[OA_ROUTE_MAX + 1] = '\0';
+	fresh(list, 3);
+	list[OA_ROUTE_MAX] = '\0';
+	check_route(list, "");
+}
+END_TEST
+
 START_TEST(unmatched_requests_get_what_the_setting_says)
 {
 	fresh("/a", 1);
@@ -105,7 +122,7 @@ START_TEST(values_become_placeholders)
 		"1", "12", "123456", "-5", "12.5", "2024-01-31", "2024-01-31T10:00:00Z", "48.85,2.35",
 		"3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3F2504E0-4F89-11D3-9A0C-0305E82C3301", "deadbeef", "5eb63bbbe01eeed0",
 		"507f1f77bcf86cd799439011", "bob@example.org", "bob%40example.org", "cus_9s6XKzkNRiz8i3", "dQw4w9WgXcQ",
-		"user12345", "order-10001", "KzNrRiQxWbTd", "bcdfghjklmnp", "aGVsbG8gd29ybGQgMQ", "a=b", "my%20file",
+		"user12345", "order-10001", "a1z2c3", "KzNrRiQxWbTd", "bcdfghjklmnp", "aGVsbG8gd29ybGQgMQ", "a=b", "my%20file",
 		"a-very-long-title-of-an-article-that-goes-on-and-on", "ORD-2024-000123", "01ARZ3NDEKTSV4RRFFQ69G5FAV",
 	};
 
@@ -187,6 +204,19 @@ START_TEST(a_refused_request_gets_a_route_only_when_others_showed_it)
 	check_str(request("/users/8", 404), OA_STR_ROUTE, "/users/{id}");
 	check_str(request("/users", 404), OA_STR_ROUTE, "");
 	check_str(request("/wp-admin/setup.php", 404), OA_STR_ROUTE, "");
+}
+END_TEST
+
+START_TEST(refused_requests_use_up_no_places)
+{
+	char path[64];
+
+	fresh("", 0);
+	for (char c = 'a'; c <= 'z'; c++) {
+		snprintf(path, sizeof(path), "/scan-%c", c);
+		check_str(request(path, 404), OA_STR_ROUTE, "");
+	}
+	check_route("/users", "/users");
 }
 END_TEST
 
@@ -289,6 +319,7 @@ int main(void)
 	tcase_add_test(tc, patterns_match_segment_by_segment);
 	tcase_add_test(tc, a_star_at_the_end_matches_the_rest);
 	tcase_add_test(tc, the_first_pattern_that_matches_wins_also_for_refused_requests);
+	tcase_add_test(tc, what_is_no_pattern_is_skipped);
 	tcase_add_test(tc, unmatched_requests_get_what_the_setting_says);
 	tcase_add_test(tc, values_become_placeholders);
 	tcase_add_test(tc, names_stay);
@@ -296,6 +327,7 @@ int main(void)
 	tcase_add_test(tc, slashes_parameters_and_odd_bytes_make_no_templates_of_their_own);
 	tcase_add_test(tc, the_eleventh_name_under_a_prefix_is_a_star);
 	tcase_add_test(tc, a_refused_request_gets_a_route_only_when_others_showed_it);
+	tcase_add_test(tc, refused_requests_use_up_no_places);
 	tcase_add_test(tc, templates_stay_few_and_short_whatever_is_asked_for);
 	tcase_add_test(tc, only_answered_requests_to_a_server_have_a_route);
 	tcase_add_test(tc, spans_are_named_by_method_and_route);
