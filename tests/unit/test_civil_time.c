@@ -1,30 +1,36 @@
 /* The dates of core/civil_time.c against libc's. */
 #include <check.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/civil_time.h"
 
-static void same_as_libc(int64_t seconds)
+static bool is_same_as_libc(int64_t seconds)
 {
 	time_t t = seconds;
 	struct tm ours = { 0 }, libc = { 0 };
 
-	ck_assert_int_eq(oa_civil_from_unix(seconds, &ours), 0);
-	ck_assert_ptr_nonnull(gmtime_r(&t, &libc));
-	ck_assert_msg(ours.tm_sec == libc.tm_sec && ours.tm_min == libc.tm_min &&
-		      ours.tm_hour == libc.tm_hour && ours.tm_mday == libc.tm_mday &&
-		      ours.tm_mon == libc.tm_mon && ours.tm_year == libc.tm_year &&
-		      ours.tm_wday == libc.tm_wday && ours.tm_yday == libc.tm_yday &&
-		      ours.tm_isdst == 0 && ours.tm_gmtoff == 0 && !strcmp(ours.tm_zone, "GMT"),
-		      "differs at %lld", (long long)seconds);
+	return oa_civil_from_unix(seconds, &ours) == 0 && gmtime_r(&t, &libc) &&
+	       ours.tm_sec == libc.tm_sec && ours.tm_min == libc.tm_min &&
+	       ours.tm_hour == libc.tm_hour && ours.tm_mday == libc.tm_mday &&
+	       ours.tm_mon == libc.tm_mon && ours.tm_year == libc.tm_year &&
+	       ours.tm_wday == libc.tm_wday && ours.tm_yday == libc.tm_yday &&
+	       ours.tm_isdst == 0 && ours.tm_gmtoff == 0 && !strcmp(ours.tm_zone, "GMT");
 }
 
+static void same_as_libc(int64_t seconds)
+{
+	ck_assert_msg(is_same_as_libc(seconds), "differs at %lld", (long long)seconds);
+}
+
+/* Check writes to a pipe at each assertion: only one that fails is made. */
 START_TEST(every_day_of_nine_centuries_is_the_same_as_libcs)
 {
 	for (int64_t day = -250000; day < 100000; day++)
-		same_as_libc(day * 86400 + (day & 0xffff));
+		if (!is_same_as_libc(day * 86400 + (day & 0xffff)))
+			same_as_libc(day * 86400 + (day & 0xffff));
 }
 END_TEST
 
