@@ -327,11 +327,12 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 	}
 	ctx_note_loop(t, ident);
 	/* Timers that exist now are due at the earliest when this wait would time out. A zero timeout says nothing
-	 * about them (asyncio polls so while it has work), the last real wait's answer stays. */
+	 * about them (asyncio polls so while it has work), the last real wait's answer stays. Without an open request no
+	 * timer can belong to one. */
 	if (timeout_ms < 0)
 		t->timer_ns = UINT64_MAX;
 	else if (timeout_ms > 0)
-		t->timer_ns = thread_open(t) ? oa_now_ns() + (uint64_t)timeout_ms * 1000000u : 0;
+		t->timer_ns = thread_open(t) ? oa_now_ns() + (uint64_t)timeout_ms * 1000000u : UINT64_MAX;
 }
 
 void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
@@ -400,15 +401,16 @@ static uint64_t fp_of(unsigned what, struct oa_bytes text)
 	return oa_hash(0x9ae16a3b2f90404full + what, text.ptr, text.len) | 1;
 }
 
-/* The ids are random: mixing them is enough. */
+/* The ids are random, or should be: two rounds of mixing. */
 static uint64_t fp_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
 {
 	uint64_t v[3];
 
 	memcpy(v, trace_id, 16);
 	memcpy(v + 2, parent_id, 8);
-	v[0] = (v[0] ^ v[1] * 0x9e3779b97f4a7c15u ^ v[2] * 0xbf58476d1ce4e5b9u);
-	return (v[0] ^ v[0] >> 32) | 1;
+	v[0] = (v[0] ^ v[1] >> 32 ^ v[1] << 32 ^ v[2]) * 0x9e3779b97f4a7c15u;
+	v[0] = (v[0] ^ v[0] >> 32 ^ v[2] >> 24) * 0xbf58476d1ce4e5b9u;
+	return (v[0] ^ v[0] >> 29) | 1;
 }
 
 static uint64_t fp_target(const struct oa_http_head *head)

@@ -1,0 +1,116 @@
+#pragma once
+/* Drives conn/ without sockets: descriptor numbers are made up, bytes come from the test, finished records are read
+ * from the rings. One rig per test process (Check forks one per test). */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conn/conn.h"
+#include "conn/fd_table.h"
+#include "core/config.h"
+#include "core/id.h"
+#include "core/tree.h"
+
+#define RIG_LISTENER 500
+
+static inline struct sockaddr_in rig_addr(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+static inline void rig_start(void)
+{
+	char *const none[] = { NULL };
+
+	oa_config_read(none);
+	ck_assert_int_eq(oa_tree_map(), 0);
+	ck_assert_int_eq(oa_conn_init(), 0);
+}
+
+static inline void rig_accept(int fd, bool nonblock)
+{
+	struct sockaddr_in a = rig_addr((uint16_t)(40000 + fd));
+
+	oa_conn_on_accepted(RIG_LISTENER, fd, (struct sockaddr *)&a, sizeof(a), nonblock);
+}
+
+static inline void rig_receive(int fd, const char *text)
+{
+	oa_conn_on_received(fd, text, strlen(text), (ssize_t)strlen(text), 0, 0);
+}
+
+static inline void rig_connect(int fd)
+{
+	struct sockaddr_in a = rig_addr(8080);
+
+	oa_conn_on_socket(fd, AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+	oa_conn_on_connect(fd, (struct sockaddr *)&a, sizeof(a), 0, 0, 1);
+}
+
+/* Sends `text`; the kernel takes at most `room` bytes of what it is given, which is appended to wire. returns what
+ * the host would get. */
+static inline ssize_t rig_send_iov(int fd, const struct iovec *iov, int iovcnt, int flags, size_t room, char *wire)
+{
+	struct oa_send s;
+	const struct iovec *use;
+	int count;
+	size_t took = 0;
+
+	oa_conn_before_send(fd, iov, iovcnt, flags, &s);
+	use = s.rewrite ? s.iov : iov;
+	count = s.rewrite ? s.iovcnt : iovcnt;
+	if (room)
+		for (int i = 0; i < count && took < room; i++) {
+			size_t step = use[i].iov_len < room - took ? use[i].iov_len : room - took;
+
+			if (wire)
+				strncat(wire, use[i].iov_base, step);
+			took += step;
+		}
+	if (!s.watched)
+		return room ? (ssize_t)took : -1;
+	return oa_conn_after_send(&s, room ? (ssize_t)took : -1, room ? 0 : EAGAIN);
+}
+
+static inline ssize_t rig_send(int fd, const char *text, size_t room, char *wire)
+{
+	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
+
+	return rig_send_iov(fd, &iov, 1, 0, room, wire);
+}
+
+/* Answers the oldest request of a server connection. */
+static inline void rig_respond(int fd)
+{
+	rig_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", SIZE_MAX, NULL);
+}
+
+/* The next finished record, NULL when there is none. */
+static inline const struct oa_span *rig_next(void)
+{
+	static struct oa_span_buf copy;
+	struct oa_span_buf scratch;
+
+	for (unsigned i = 0; oa_self && i < oa_self->shards; i++) {
+		struct oa_ring *r = oa_proc_ring(oa_self, i);
+		const struct oa_span *s = oa_ring_peek(r, &scratch);
+
+		if (!s)
+			continue;
+		memcpy(&copy, s, s->bytes);
+		oa_ring_pop(r);
+		return &copy.s;
+	}
+	return NULL;
+}
+
+static inline bool rig_str_is(const struct oa_span *s, enum oa_str which, const char *text)
+{
+	return oa_bytes_eq(oa_span_str(s, which), oa_bytes_str(text));
+}

@@ -1,0 +1,352 @@
+/* The rules of docs/context.md, on event loops and on threads, by what the outgoing request's traceparent says. */
+#include "tests/unit/conn_rig.h"
+
+#include <pthread.h>
+
+#define EPOLL 600
+
+static char wire[4096];
+
+/* A server request with a trace id of its own, so that the outgoing request tells whose child it is. */
+static void serve(int fd, int number)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "GET /in/%d HTTP/1.1\r\nHost: x\r\n"
+		 "traceparent: 00-000000000000000000000000000000%02x-00000000000000%02x-01\r\n\r\n", number, number + 1,
+		 number + 1);
+	rig_receive(fd, text);
+}
+
+/* Makes a call; returns the number of the request it was attributed to, 0 none. */
+static int call_with(int fd, const char *extra)
+{
+	char text[512], *tp;
+	unsigned last = 0;
+
+	wire[0] = 0;
+	snprintf(text, sizeof(text), "GET /out HTTP/1.1\r\nHost: up\r\n%s\r\n", extra);
+	ck_assert_int_eq(rig_send(fd, text, SIZE_MAX, wire), (int)strlen(text));
+	tp = strstr(wire, "traceparent: 00-000000000000000000000000000000");
+	if (!tp)
+		return 0;
+	ck_assert_int_eq(sscanf(tp + strlen("traceparent: 00-000000000000000000000000000000"), "%2x", &last), 1);
+	return (int)last - 1;
+}
+
+static int call_out(int fd)
+{
+	return call_with(fd, "");
+}
+
+static void answer(int fd)
+{
+	rig_receive(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
+/* One turn of an epoll loop that delivers something and whose timers are far away. */
+static void turn(void)
+{
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+}
+
+static void loop_start(void)
+{
+	rig_start();
+	oa_conn_on_epoll_fd(EPOLL);
+	for (int i = 0; i < 4; i++) {
+		rig_accept(510 + i, true);
+		rig_connect(520 + i);
+	}
+	turn();
+}
+
+START_TEST(context_blocking_thread_calls_for_what_it_read)
+{
+	rig_start();
+	rig_accept(510, false);
+	rig_connect(520);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	answer(520);
+	ck_assert_int_eq(call_out(520), 1);
+	rig_respond(510);
+	ck_assert_int_eq(call_out(520), 0);
+}
+END_TEST
+
+START_TEST(context_loop_that_acts_at_once_is_followed_with_many_requests_open)
+{
+	loop_start();
+	for (int i = 0; i < 4; i++) {
+		serve(510 + i, i + 1);
+		ck_assert_int_eq(call_out(520 + i), i + 1);
+	}
+	turn();
+	answer(522); /* the third one's upstream answers, and it calls again */
+	ck_assert_int_eq(call_out(522), 3);
+}
+END_TEST
+
+START_TEST(context_loop_that_reads_two_before_acting_has_no_certain_parent)
+{
+	loop_start();
+	serve(510, 1);
+	serve(511, 2);
+	ck_assert_int_eq(call_out(520), 0);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_request_parked_behind_a_timer_makes_later_ones_uncertain)
+{
+	loop_start();
+	serve(510, 1); /* waits for something invisible */
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_timer_that_may_have_fired_makes_the_turn_uncertain)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 1, false); /* a timer is due in a millisecond */
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 1, 1);
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_wake_up_makes_the_turn_uncertain_only_with_others_open)
+{
+	loop_start();
+	oa_conn_on_wake_fd(601);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	serve(511, 2);
+	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
+	ck_assert_int_eq(call_out(521), 0);
+	rig_respond(511);
+	answer(520);
+	rig_respond(510);
+	turn();
+	serve(512, 3);
+	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
+	ck_assert_int_eq(call_out(522), 3);
+}
+END_TEST
+
+START_TEST(context_only_open_request_survives_turns)
+{
+	loop_start();
+	serve(510, 1);
+	turn();
+	turn();
+	ck_assert_int_eq(call_out(520), 1);
+}
+END_TEST
+
+START_TEST(context_polling_without_result_does_not_end_a_turn)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	serve(511, 2);
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 0, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 0, 0);
+	ck_assert_int_eq(call_out(521), 2);
+}
+END_TEST
+
+START_TEST(context_connection_opened_for_a_request_is_its_own_at_first_use)
+{
+	loop_start();
+	serve(510, 1);
+	rig_connect(530);
+	turn();
+	serve(511, 2);
+	rig_connect(531);
+	turn();
+	ck_assert_int_eq(call_out(530), 1);
+	ck_assert_int_eq(call_out(531), 2);
+}
+END_TEST
+
+START_TEST(context_same_request_id_tells_among_several)
+{
+	loop_start();
+	rig_receive(510, "GET /a HTTP/1.1\r\nHost: x\r\nX-Request-Id: one\r\n"
+			 "traceparent: 00-00000000000000000000000000000002-0000000000000002-01\r\n\r\n");
+	rig_receive(511, "GET /a HTTP/1.1\r\nHost: x\r\nX-Request-Id: two\r\n"
+			 "traceparent: 00-00000000000000000000000000000003-0000000000000003-01\r\n\r\n");
+	ck_assert_int_eq(call_with(520, "x-request-id: two\r\n"), 2);
+	ck_assert_int_eq(call_with(521, "x-request-id: one\r\n"), 1);
+	ck_assert_int_eq(call_with(522, "x-request-id: three\r\n"), 0);
+}
+END_TEST
+
+START_TEST(context_ambiguous_call_links_to_its_candidates)
+{
+	const struct oa_span *s;
+
+	loop_start();
+	serve(510, 1);
+	serve(511, 2);
+	call_out(520);
+	answer(520);
+	s = rig_next();
+	ck_assert_ptr_nonnull(s);
+	ck_assert_int_eq(s->evidence, OA_EV_AMBIGUOUS);
+	ck_assert_uint_eq(oa_span_str(s, OA_STR_LINKS).len, 2 * sizeof(struct oa_link));
+	ck_assert(!oa_span_has_parent(s));
+}
+END_TEST
+
+static int other_result;
+
+static void *other_thread(void *arg)
+{
+	other_result = call_out(*(int *)arg);
+	return NULL;
+}
+
+static int call_from_other_thread(int fd)
+{
+	pthread_t t;
+
+	ck_assert_int_eq(pthread_create(&t, NULL, other_thread, &fd), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
+	return other_result;
+}
+
+START_TEST(context_worker_gets_the_only_request_a_loop_left_parked)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_from_other_thread(520), 0); /* the loop has not gone on to wait: it may still act itself */
+	turn();
+	ck_assert_int_eq(call_from_other_thread(521), 1);
+	serve(511, 2);
+	turn();
+	ck_assert_int_eq(call_from_other_thread(522), 0);
+}
+END_TEST
+
+static pthread_barrier_t step;
+
+static void *background_thread(void *arg)
+{
+	(void)arg;
+	call_out(520); /* while nothing is served */
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&step);
+	other_result = call_out(521);
+	return NULL;
+}
+
+START_TEST(context_background_thread_is_never_taken_for_a_worker)
+{
+	pthread_t t;
+
+	loop_start();
+	serve(510, 1);
+	rig_respond(510);
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_create(&t, NULL, background_thread, NULL);
+	pthread_barrier_wait(&step);
+	serve(511, 2);
+	turn();
+	pthread_barrier_wait(&step);
+	pthread_join(t, NULL);
+	ck_assert_int_eq(other_result, 0);
+}
+END_TEST
+
+START_TEST(context_epoll_shared_by_threads_counts_the_whole_process)
+{
+	loop_start();
+	serve(510, 1); /* parked */
+	turn();
+	oa_fd_peek(EPOLL)->conn = UINT32_MAX; /* another thread waited on it */
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_header_handed_on_is_rewritten_to_name_our_span)
+{
+	const struct oa_span *client, *server;
+	char id[17] = { 0 };
+	uint8_t client_id[8];
+
+	loop_start();
+	serve(510, 1);
+	serve(511, 2); /* uncertain by flow, certain by message */
+	ck_assert_int_eq(call_with(520, "traceparent: 00-00000000000000000000000000000002-0000000000000002-01\r\n"), 1);
+	answer(520);
+	client = rig_next();
+	ck_assert_ptr_nonnull(client);
+	ck_assert_int_eq(client->evidence, OA_EV_MESSAGE);
+	ck_assert(client->flags & OA_SPAN_REWRITTEN);
+	memcpy(client_id, client->span_id, 8);
+	oa_hex(id, client_id, 8);
+	ck_assert_ptr_nonnull(strstr(wire, id));
+	ck_assert_ptr_null(strstr(wire, "0000000000000002-01"));
+	(void)server;
+}
+END_TEST
+
+START_TEST(context_header_of_the_program_itself_is_left_alone_and_joined)
+{
+	static const char own[] = "traceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01\r\n";
+	const struct oa_span *s;
+
+	loop_start();
+	serve(510, 1);
+	call_with(520, own);
+	ck_assert_ptr_nonnull(strstr(wire, own));
+	answer(520);
+	s = rig_next();
+	ck_assert_int_eq(s->trace_id[0], 0xaa);
+	ck_assert_int_eq(s->parent_id[0], 0xbb);
+	ck_assert(s->flags & OA_SPAN_FOREIGN);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("conn");
+	TCase *tc = tcase_create("context");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_test(tc, context_blocking_thread_calls_for_what_it_read);
+	tcase_add_test(tc, context_loop_that_acts_at_once_is_followed_with_many_requests_open);
+	tcase_add_test(tc, context_loop_that_reads_two_before_acting_has_no_certain_parent);
+	tcase_add_test(tc, context_request_parked_behind_a_timer_makes_later_ones_uncertain);
+	tcase_add_test(tc, context_timer_that_may_have_fired_makes_the_turn_uncertain);
+	tcase_add_test(tc, context_wake_up_makes_the_turn_uncertain_only_with_others_open);
+	tcase_add_test(tc, context_only_open_request_survives_turns);
+	tcase_add_test(tc, context_polling_without_result_does_not_end_a_turn);
+	tcase_add_test(tc, context_connection_opened_for_a_request_is_its_own_at_first_use);
+	tcase_add_test(tc, context_same_request_id_tells_among_several);
+	tcase_add_test(tc, context_ambiguous_call_links_to_its_candidates);
+	tcase_add_test(tc, context_worker_gets_the_only_request_a_loop_left_parked);
+	tcase_add_test(tc, context_background_thread_is_never_taken_for_a_worker);
+	tcase_add_test(tc, context_epoll_shared_by_threads_counts_the_whole_process);
+	tcase_add_test(tc, context_header_handed_on_is_rewritten_to_name_our_span);
+	tcase_add_test(tc, context_header_of_the_program_itself_is_left_alone_and_joined);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
