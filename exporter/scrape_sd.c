@@ -36,7 +36,7 @@ struct sd_dirent {
 };
 
 static char sd_path[SD_PATH_MAX];
-static _Atomic uint32_t sd_pid; /* whose file it is; 0: none was written */
+static _Atomic bool sd_written; /* sd_path is ours */
 static char sd_target[128];     /* what it says */
 static char sd_origin[96];
 static uint64_t sd_looked_ns;
@@ -137,7 +137,7 @@ static long sd_write(const char *target, uint32_t pid)
 	if (err)
 		return err;
 	memcpy(sd_path, path, sizeof(sd_path));
-	atomic_store_explicit(&sd_pid, pid, memory_order_release);
+	atomic_store(&sd_written, true);
 	return 0;
 }
 
@@ -209,17 +209,14 @@ void oa_scrape_sd_update(const char *target, uint64_t now_ns)
 
 void oa_scrape_sd_remove(void)
 {
-	uint32_t pid = atomic_load_explicit(&sd_pid, memory_order_acquire);
-
-	if (!pid || pid != (uint32_t)oa_sys0(SYS_getpid))
+	if (!atomic_exchange(&sd_written, false))
 		return;
-	atomic_store_explicit(&sd_pid, 0, memory_order_relaxed);
 	(void)oa_sys1(SYS_unlink, sd_path); /* its directory may be gone */
 }
 
 void oa_scrape_sd_forget(void)
 {
-	atomic_store_explicit(&sd_pid, 0, memory_order_relaxed);
+	atomic_store(&sd_written, false);
 	sd_target[0] = '\0';
 	sd_looked_ns = 0;
 }
