@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "exporter/addr_text.h"
 
 struct text_out {
 	char *buf;
@@ -148,14 +149,18 @@ static const char *endpoint_tcp(struct oa_endpoint *e, struct oa_bytes text, str
 				bool base, const char *suffix)
 {
 	struct oa_bytes scheme = e->https ? OA_LIT("https://") : OA_LIT("http://");
-	struct oa_bytes rest = endpoint_skip(text, scheme.len), authority, host;
+	struct oa_bytes rest = endpoint_skip(text, scheme.len), authority, host, name;
+	struct text_out bare = { e->host, sizeof(e->host), 0, false };
 	const uint8_t *at;
+	unsigned port;
 
 	authority = oa_bytes_cut(rest, endpoint_find(rest, "/?#"));
 	at = authority.len ? memrchr(authority.ptr, '@', authority.len) : NULL;
 	host = at ? endpoint_skip(authority, (size_t)(at - authority.ptr) + 1) : authority;
 	if (!host.len || host.ptr[0] == ':')
 		return "names no host";
+	oa_authority_split(host, &name, &port);
+	out_put(&bare, name);
 	out_put(url, scheme);
 	out_put(url, authority);
 	out_put(shown, scheme);

@@ -9,6 +9,7 @@ struct oa_endpoint {
 	char url[OA_URL_MAX];              /* for curl; may hold a password */
 	char shown[OA_URL_MAX];            /* for messages: without user, password and query */
 	char unix_path[OA_UNIX_PATH_MAX];  /* "" for TCP; '@' in front: abstract name */
+	char host[256];                    /* without brackets; "" for Unix sockets */
 	bool https;
 };
 

@@ -16,6 +16,7 @@
 #include "exporter/loop.h"
 #include "exporter/pem.h"
 #include "exporter/retry.h"
+#include "exporter/tls_address.h"
 
 #define POST_USER_AGENT "otelauto/" OA_VERSION " OTel-OTLP-Exporter-C/" OA_VERSION
 #define POST_KEEP_MAX   65536 /* a larger buffer for answers is given back */
@@ -27,6 +28,7 @@ struct oa_post {
 	uint64_t timeout_ms;
 	struct curl_slist *headers, *gzip_headers;
 	struct oa_pem ca, cert, key;
+	struct oa_tls_address address;
 	struct oa_curl_transfer transfer; /* easy: NULL before the first request and when it had to be left behind */
 	struct event *timer;              /* until the next attempt */
 	bool running;                     /* a request is under way, or waits for its next attempt */
@@ -138,6 +140,8 @@ static CURLcode post_set_tls(CURL *easy, const struct oa_post *p)
 		err = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	if (!err)
 		err = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	if (!err)
+		err = (CURLcode)oa_tls_address_set(easy, &p->address);
 	if (!err)
 		err = post_set_blob(easy, CURLOPT_CAINFO_BLOB, &p->ca, false);
 	if (!err)
@@ -268,14 +272,36 @@ static bool post_code_passes(int code)
 	return false;
 }
 
+/* curl's own texts are not built in. */
+static const char *post_code_text(int code)
+{
+	switch (code) {
+	case OA_CURL_LOST: return "its descriptor was taken away";
+	case CURLE_COULDNT_RESOLVE_HOST: return "unknown host";
+	case CURLE_COULDNT_CONNECT: return "cannot connect";
+	case CURLE_OPERATION_TIMEDOUT: return "timeout";
+	case CURLE_SSL_CONNECT_ERROR: return "TLS handshake failed";
+	case CURLE_PEER_FAILED_VERIFICATION: return "the certificate is not trusted";
+	case CURLE_SSL_CERTPROBLEM: return "the client certificate cannot be used";
+	case CURLE_SSL_CACERT_BADFILE: return "the CA certificates cannot be used";
+	case CURLE_OUT_OF_MEMORY: return "no memory";
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+	case CURLE_PARTIAL_FILE: return "the connection broke";
+	default: return "no answer that is HTTP";
+	}
+}
+
 /* Once the status is known it decides, also when the rest of the answer was cut off: sending again what was accepted
  * would double the spans. */
 static void post_on_end(struct oa_curl_transfer *t, int code)
 {
 	struct oa_post *p = (struct oa_post *)((char *)t - offsetof(struct oa_post, transfer));
-	const char *why = code <= 0 ? "no answer" : curl_easy_strerror((CURLcode)code);
+	const char *why = post_code_text(code);
 	long status = 0;
 
+	oa_dbg("%s: transfer ended with code %d", p->what, code);
 	if (code == OA_CURL_LOST)
 		t->easy = NULL; /* and whatever status it had with it */
 	else if (p->answer_head)
@@ -415,6 +441,7 @@ int oa_post_open(const struct oa_post_config *config, struct oa_post **ret_post)
 		return p ? -ENODEV : -ENOMEM;
 	p->what = config->what;
 	p->to = *config->to;
+	oa_tls_address_parse(&p->address, p->to.host);
 	p->timeout_ms = config->timeout_ms;
 	p->transfer.done = post_on_end;
 	p->timer = evtimer_new(oa_loop_base(), post_on_timer, p);

@@ -3,8 +3,8 @@
 #include "core/bytes.h"
 #include "core/tree.h"
 
-/* The attributes of oa_resource_attrs() and those of one process; a key set by the user wins over ours. Encoded
- * again only when `who` is another than last time.
+/* The attributes of oa_resource_attrs() and those of one process. Encoded again only when
+ * `who` is another than last time.
  *
  * returns   the message, borrowed until the next call; ptr NULL: no memory
  * runs on   side thread; locks: none; heap: the arena; blocks: no

@@ -1,26 +1,12 @@
 #include "exporter/proc_attrs.h"
 
-#include <string.h>
-
 #include "core/civil_time.h"
 #include "core/id.h"
 #include "exporter/addr_text.h"
 
-static bool proc_user_set(const char *key)
-{
-	size_t count;
-	const struct oa_attr *attrs = oa_resource_attrs(&count);
-
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(attrs[i].key, key) == 0)
-			return true;
-	return false;
-}
-
 static void proc_add(struct oa_proc_attrs *p, struct oa_attr attr)
 {
-	if (!proc_user_set(attr.key))
-		p->attr[p->count++] = attr;
+	p->attr[p->count++] = attr;
 }
 
 static void proc_put_uuid(char out[37], const uint8_t id[16])

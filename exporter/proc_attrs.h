@@ -13,7 +13,6 @@ struct oa_proc_attrs {
 	char creation_time[32];  /* ISO 8601, UTC, milliseconds */
 };
 
-/* service.instance.id, process.pid, process.parent_pid, process.creation.time, but for those that
- * oa_resource_attrs() has (settings of the user). The strings lie in *ret.
+/* service.instance.id, process.pid, process.parent_pid, process.creation.time. The strings lie in *ret.
  * runs on   side thread; locks: none; heap: no; blocks: no */
 void oa_proc_attrs(struct oa_proc_attrs *ret, const struct oa_proc_id *who);
