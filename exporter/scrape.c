@@ -257,8 +257,10 @@ void oa_scrape_tick(void)
 
 void oa_scrape_forget(void)
 {
-	int fd = atomic_exchange(&scrape_fd, 0);
+	int fd;
 
+	oa_scrape_bye(); /* when this is no child but the end of our side thread: others may take over */
+	fd = atomic_exchange(&scrape_fd, 0);
 	if (fd)
 		oa_loop_fd_close(fd);
 	scrape_pid = 0;

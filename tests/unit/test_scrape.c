@@ -574,6 +574,18 @@ START_TEST(a_leader_that_was_replaced_steps_down)
 }
 END_TEST
 
+START_TEST(a_leader_whose_side_thread_ends_makes_room)
+{
+	unsigned port;
+
+	lead();
+	port = oa_tree->port;
+	oa_scrape_forget();
+	ck_assert_uint_eq(oa_tree->leader_pid, 0);
+	ck_assert_int_ge(host_binds(port), 0);
+}
+END_TEST
+
 START_TEST(a_forked_child_keeps_nothing_of_the_listener)
 {
 	int to_parent[2], to_child[2];
@@ -914,6 +926,7 @@ int main(void)
 	tcase_add_test(tree, a_reused_pid_is_not_the_leader);
 	tcase_add_test(tree, of_many_followers_one_takes_over);
 	tcase_add_test(tree, a_leader_that_was_replaced_steps_down);
+	tcase_add_test(tree, a_leader_whose_side_thread_ends_makes_room);
 	tcase_add_test(tree, a_forked_child_keeps_nothing_of_the_listener);
 	tcase_add_test(tree, the_discovery_file_names_the_target_and_goes_at_the_end);
 	tcase_add_test(tree, the_next_leader_removes_the_file_of_the_dead_one_and_no_other);
