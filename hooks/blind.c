@@ -10,6 +10,8 @@ static int blind_begin(int out)
 {
 	int refused = 0;
 
+	if (!oa_hook_may_owe(out))
+		return 0;
 	OA_OBSERVE_ALWAYS()
 		refused = oa_conn_before_send_blind(out);
 	if (refused == 0)

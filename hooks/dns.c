@@ -1,13 +1,10 @@
 /* How long names take: getaddrinfo and the gethostbyname family. libc's resolver does its own network calls out of
- * our sight; the connection made next to one of the addresses tells the time.
- *
- * A client looks its first name up before its first connect, which is what activates us; so the last look-up
- * before activation is kept here. */
+ * our sight; the connection made next to one of the addresses tells the time. A client looks its first name up
+ * before its first connect, which is what activates us: conn/ takes these before activation too. */
 #include "hooks/hook.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -26,9 +23,6 @@ struct lookup {
 	uint64_t duration_ns;
 	union lookup_addr addr[LOOKUP_ADDRS];
 };
-
-static struct lookup lookup_early;
-static _Atomic int lookup_early_busy;
 
 static void lookup_add(struct lookup *l, const struct sockaddr *addr, size_t len)
 {
@@ -54,54 +48,25 @@ static void lookup_tell(const struct lookup *l)
 	oa_conn_on_lookup(list, l->duration_ns);
 }
 
-static void lookup_done(const struct lookup *l)
-{
-	OA_OBSERVE()
-		lookup_tell(l);
-	if (oa_hook_active() || atomic_exchange(&lookup_early_busy, 1))
-		return;
-	lookup_early = *l;
-	atomic_store(&lookup_early_busy, 0);
-}
-
-void oa_lookup_replay(void)
-{
-	if (atomic_exchange(&lookup_early_busy, 1))
-		return; /* for good: nothing is kept any more */
-	lookup_tell(&lookup_early);
-}
-
-OA_SLOW void lookup_of_list(const struct addrinfo *list, uint64_t start_ns)
-{
-	struct lookup l = { .duration_ns = oa_now_ns() - start_ns };
-
-	for (; list && l.count < LOOKUP_ADDRS; list = list->ai_next)
-		if (list->ai_family == AF_INET || list->ai_family == AF_INET6)
-			lookup_add(&l, list->ai_addr, list->ai_addrlen);
-	lookup_done(&l);
-}
-
 OA_EXPORT int getaddrinfo(const char *restrict node, const char *restrict service,
 			  const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
 {
 	uint64_t start_ns;
-	int result, err;
+	int result;
 
 	if (!oa_hook_awake() || !node)
 		return OA_REAL(getaddrinfo)(node, service, hints, ret_list);
 	start_ns = oa_now_ns();
 	result = OA_REAL(getaddrinfo)(node, service, hints, ret_list);
-	err = errno;
 	if (result == 0)
-		lookup_of_list(*ret_list, start_ns);
-	errno = err;
+		OA_OBSERVE_ALWAYS()
+			oa_conn_on_lookup(*ret_list, oa_now_ns() - start_ns);
 	return result;
 }
 
 OA_SLOW void lookup_of_host(const struct hostent *host, uint64_t start_ns)
 {
 	struct lookup l = { .duration_ns = oa_now_ns() - start_ns };
-	int err = errno;
 
 	for (char **at = host->h_addr_list; at && *at && l.count < LOOKUP_ADDRS; at++) {
 		union lookup_addr a = { 0 };
@@ -115,8 +80,8 @@ OA_SLOW void lookup_of_host(const struct hostent *host, uint64_t start_ns)
 			lookup_add(&l, &a.any, sizeof(a.v6));
 		}
 	}
-	lookup_done(&l);
-	errno = err;
+	OA_OBSERVE_ALWAYS()
+		lookup_tell(&l);
 }
 
 OA_EXPORT struct hostent *gethostbyname(const char *name)

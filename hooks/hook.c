@@ -25,10 +25,8 @@ bool oa_hook_start(void)
 		if (!g.on)
 			return false;
 		state = oa_activate_fn() ? OA_STATE_ACTIVE : OA_STATE_OFF;
-		if (state == OA_STATE_ACTIVE) {
+		if (state == OA_STATE_ACTIVE)
 			oa_note_replay();
-			oa_lookup_replay();
-		}
 		oa_guard_leave(&g);
 		errno = err;
 	}

@@ -103,6 +103,16 @@ static inline enum oa_fd_kind oa_hook_kind(int fd)
 	return slot ? (enum oa_fd_kind)atomic_load_explicit(&slot->kind, memory_order_relaxed) : OA_FD_NONE;
 }
 
+/* Is it a connection that conn/ must hear of before bytes go out? After we stood down only one that was open then: a
+ * number that came back would have to be asked for, which a sandbox may not allow. */
+static inline bool oa_hook_may_owe(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+
+	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_CONN &&
+	       (oa_hook_active() || !(atomic_load_explicit(&slot->flags, memory_order_relaxed) & OA_FD_CLOSING));
+}
+
 /* May `len` bytes at `at` be read at all? The kernel answers EFAULT to pointers we must not follow; this tells
  * the obvious ones (docs/hooks.md has the rest). */
 static inline bool oa_hook_plausible(const void *at, size_t len)
@@ -132,6 +142,3 @@ void oa_note_replay(void);
 
 /* Is it a stream socket? May ask the kernel about a descriptor that we saw nobody make. */
 bool oa_hook_is_stream(int fd);
-
-/* Name look-ups that ended before activation (dns.c). */
-void oa_lookup_replay(void);

@@ -25,7 +25,7 @@ OA_EXPORT int socket(int domain, int type, int protocol)
 {
 	int fd = OA_REAL(socket)(domain, type, protocol);
 
-	if (fd >= 0 && oa_hook_awake())
+	if (fd >= 0 && (oa_hook_awake() || oa_fd_tracked(fd)))
 		socket_made(fd, domain, type);
 	return fd;
 }
@@ -75,6 +75,7 @@ static bool accept_adopt_listener(int fd)
 
 static void accept_done(int listener, int fd, const struct sockaddr *addr, socklen_t len, int flags)
 {
+	oa_note_set(fd, OA_NOTE_STREAM);
 	OA_OBSERVE()
 		oa_conn_on_accepted(listener, fd, addr, len, flags & SOCK_NONBLOCK);
 }
@@ -122,21 +123,18 @@ OA_SLOW int accept_watched(int listener, struct sockaddr *addr, socklen_t *len, 
 		    OA_REAL(accept)(listener, peer.addr, peer.len);
 	if (fd < 0)
 		return fd;
-	oa_note_set(fd, ours ? OA_NOTE_STREAM : OA_NOTE_OTHER);
 	if (ours)
 		accept_done(listener, fd, peer.addr, accept_peer_len(&peer), flags);
-	else if (oa_fd_tracked(fd))
-		OA_OBSERVE()
-			oa_conn_before_close(fd); /* the number's former owner is gone */
+	else
+		socket_made(fd, AF_UNSPEC, SOCK_SEQPACKET);
 	return fd;
 }
 
-/* After we stood down: a number that comes back is forgotten. */
+/* After we stood down: what had the number is forgotten. */
 static int accept_off(int fd)
 {
 	if (fd >= 0 && oa_fd_tracked(fd))
-		OA_OBSERVE_ALWAYS()
-			oa_conn_before_close(fd);
+		socket_made(fd, AF_UNSPEC, SOCK_SEQPACKET);
 	return fd;
 }
 
@@ -219,7 +217,7 @@ OA_EXPORT int shutdown(int fd, int how)
 
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(shutdown)(fd, how);
-	if (how != SHUT_RD && oa_hook_kind(fd) == OA_FD_CONN)
+	if (how != SHUT_RD && oa_hook_may_owe(fd))
 		OA_OBSERVE_ALWAYS()
 			(void)oa_conn_before_send_blind(fd); /* refused: then it is lost, the host's call is not */
 	result = OA_REAL(shutdown)(fd, how);

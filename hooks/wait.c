@@ -61,15 +61,14 @@ static struct wait wait_unseen(int timeout_ms)
 
 /* -- epoll -- */
 
-/* A new epoll descriptor: whatever had its number is gone. */
 static int wait_new_epoll(int fd)
 {
 	if (fd < 0)
 		return fd;
 	oa_note_set(fd, OA_NOTE_UNKNOWN);
-	if (oa_fd_tracked(fd))
+	if (oa_hook_active() || oa_fd_tracked(fd))
 		OA_OBSERVE_ALWAYS()
-			oa_conn_before_close(fd);
+			oa_conn_on_epoll_fd(fd);
 	return fd;
 }
 

@@ -22,7 +22,7 @@
 #include "preload/module.h"
 #include "preload/side_thread.h"
 
-#define BOOT_STOP_MS 100
+#define BOOT_STOP_MS 500 /* a tenth of that as a rule; a host whose unshare() fails is worse off than one that waits */
 #define BOOT_EXIT_MS 100
 
 /* Marks us for a second copy of ourselves: whoever comes first in the loader's order is the one that works. The

@@ -24,7 +24,7 @@
 
 #define SIDE_STACK_BYTES   (256u << 10)
 #define SIDE_RETRY_NS      1000000000ull
-#define SIDE_LAST_FLUSH_NS 40000000ull /* what a stop leaves for the last spans */
+#define SIDE_LAST_FLUSH_NS 20000000ull /* what a stop leaves for the last spans */
 
 enum side_state { SIDE_NONE, SIDE_STARTING, SIDE_RUNNING, SIDE_GONE };
 
