@@ -156,7 +156,7 @@ def run_script(script, collector=None, expect_spans=True):
                        settings={k: substitute(s, v) for k, s in settings.items()}, preload=collector is not None)
 
     def note(words, result):
-        output = result.stdout
+        output = re.sub(r"(?m)^port \d+$", "port", result.stdout)
         for name, value in sorted(v.items()):
             if str(value).isdigit():
                 output = re.sub(rf"\b{value}\b", f"${name}", output)

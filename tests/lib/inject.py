@@ -10,8 +10,8 @@ from pathlib import Path
 from .preload import Program, app
 
 OURS = re.compile(rb"((?:traceparent|tracestate|baggage|b3|x-b3-[a-z]+|uber-trace-id|uberctx-[^:\r\n]+|"
-                  rb"x-amzn-trace-id): [\x20-\x7e]*\r\n)+", re.I)
-TRACEPARENT = re.compile(rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})\r\n")
+                  rb"x-amzn-trace-id): [\x20-\x7e]*\r?\n)+", re.I)
+TRACEPARENT = re.compile(rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})\r?\n")
 
 
 class Peer:
@@ -82,7 +82,7 @@ class Sent:
     def insertions(self):
         """[(offset in the stream, inserted bytes)]; AssertionError when the difference is anything else."""
         found, at, pos = [], 0, 0
-        blanks = [m.start() + 2 for m in re.finditer(rb"(?=\r\n\r\n)", self.stream)]
+        blanks = [m.end() for m in re.finditer(rb"\n(?=\r?\n)", self.stream)]
         for stop in blanks + [len(self.stream)]:
             want, have = self.stream[at:stop], self.received[pos:pos + stop - at]
             if want != have:
