@@ -79,15 +79,20 @@ const char *oa_method_name(enum oa_method m)
 
 enum oa_method oa_method_parse(struct oa_bytes name)
 {
-	char padded[8] = { 0 };
+	uint64_t text = 0, known;
 
-	if (name.len < 3 || name.len > 7 || memchr(name.ptr, 0, name.len))
+	if (name.len < 3 || name.len > 7)
 		return OA_METHOD_OTHER;
-	for (size_t i = 0; i < name.len; i++)
-		padded[i] = (char)name.ptr[i];
-	for (int m = OA_METHOD_OTHER + 1; m < OA_METHOD_COUNT; m++)
-		if (memcmp(padded, method_names[m], 8) == 0)
+	for (size_t i = name.len; i-- > 0;) {
+		if (!name.ptr[i])
+			return OA_METHOD_OTHER;
+		text = text << 8 | name.ptr[i];
+	}
+	for (int m = OA_METHOD_OTHER + 1; m < OA_METHOD_COUNT; m++) {
+		memcpy(&known, method_names[m], sizeof(known));
+		if (text == known)
 			return m;
+	}
 	return OA_METHOD_OTHER;
 }
 

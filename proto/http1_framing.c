@@ -38,16 +38,20 @@ static int parse_decimal(struct oa_bytes text, uint64_t *ret_value)
 	return 0;
 }
 
-static int take_length(struct http1_framing *f, struct oa_bytes value)
+static int take_length(struct http1_reading *r, struct oa_bytes value)
 {
 	struct oa_bytes item;
 	uint64_t length;
 
+	if (!r->has_length && parse_decimal(value, &r->length) == 0) {
+		r->has_length = true;
+		return 0;
+	}
 	while (list_next(&value, &item)) {
-		if (parse_decimal(item, &length) < 0 || (f->has_length && f->length != length))
+		if (parse_decimal(item, &length) < 0 || (r->has_length && r->length != length))
 			return -EPROTO;
-		f->length = length;
-		f->has_length = true;
+		r->length = length;
+		r->has_length = true;
 	}
 	return 0;
 }
@@ -66,44 +70,57 @@ static bool is_coding(struct oa_bytes item)
 	return item.len > 0;
 }
 
-static int take_coding(struct http1_framing *f, struct oa_bytes value)
+static int take_coding(struct http1_reading *r, struct oa_bytes value)
 {
 	struct oa_bytes item;
 
 	while (list_next(&value, &item)) {
 		bool chunked = oa_bytes_ieq(item, OA_LIT("chunked"));
 
-		if (!is_coding(item) || (chunked && f->had_chunked))
+		if (!is_coding(item) || (chunked && r->had_chunked))
 			return -EPROTO;
-		f->had_chunked |= chunked;
-		f->coding = chunked ? HTTP1_CHUNKED : HTTP1_OTHER_CODING;
+		r->had_chunked |= chunked;
+		r->coding = chunked ? HTTP1_CHUNKED : HTTP1_OTHER_CODING;
 	}
 	return 0;
 }
 
-static void take_connection(struct http1_framing *f, struct oa_bytes value)
+static void take_option(struct http1_reading *r, struct oa_bytes option)
 {
-	struct oa_bytes item;
-
-	while (list_next(&value, &item)) {
-		f->keep_alive |= oa_bytes_ieq(item, OA_LIT("keep-alive"));
-		f->close |= oa_bytes_ieq(item, OA_LIT("close"));
-		f->upgrade |= oa_bytes_ieq(item, OA_LIT("upgrade"));
+	switch (option.len) {
+	case 5:
+		r->close |= oa_bytes_ieq(option, OA_LIT("close"));
+		break;
+	case 7:
+		r->upgrade |= oa_bytes_ieq(option, OA_LIT("upgrade"));
+		break;
+	case 10:
+		r->keep_alive |= memcmp(option.ptr, "keep-alive", 10) == 0 ||
+				 oa_bytes_ieq(option, OA_LIT("keep-alive"));
+		break;
 	}
 }
 
-int oa_http1_take(struct http1_framing *f, unsigned id, struct oa_bytes value)
+static void take_connection(struct http1_reading *r, struct oa_bytes value)
+{
+	struct oa_bytes item;
+
+	while (list_next(&value, &item))
+		take_option(r, item);
+}
+
+int oa_http1_take(struct http1_reading *r, unsigned id, struct oa_bytes value)
 {
 	switch (id) {
 	case HTTP1_CONTENT_LENGTH:
-		return take_length(f, value);
+		return take_length(r, value);
 	case HTTP1_TRANSFER_ENCODING:
-		return take_coding(f, value);
+		return take_coding(r, value);
 	case HTTP1_CONNECTION:
-		take_connection(f, value);
+		take_connection(r, value);
 		return 0;
 	case HTTP1_EXPECT:
-		f->expect |= oa_bytes_ieq(value, OA_LIT("100-continue"));
+		r->expect |= oa_bytes_ieq(value, OA_LIT("100-continue"));
 		return 0;
 	}
 	return 0;
@@ -115,43 +132,44 @@ static bool status_has_no_body(unsigned status)
 }
 
 /* The body of a response, once it is known that there is one. */
-static unsigned response_body(const struct http1_framing *f)
+static unsigned response_body(const struct http1_reading *r)
 {
-	switch (f->coding) {
+	switch (r->coding) {
 	case HTTP1_CHUNKED:
 		return OA_HTTP_CHUNKED;
 	case HTTP1_OTHER_CODING:
 		return OA_HTTP_UNTIL_CLOSE;
 	}
-	return f->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_UNTIL_CLOSE;
+	return r->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_UNTIL_CLOSE;
 }
 
-static unsigned request_body(const struct http1_framing *f)
+static unsigned request_body(const struct http1_reading *r)
 {
-	if (f->coding)
+	if (r->coding)
 		return OA_HTTP_CHUNKED;
-	return f->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_NO_BODY;
+	return r->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_NO_BODY;
 }
 
-int oa_http1_frame(struct oa_http_head *h, enum oa_dir dir, const struct http1_framing *f)
+int oa_http1_frame(const struct http1_reading *r, enum oa_dir dir)
 {
+	struct oa_http_head *h = r->head;
 	unsigned flags = h->flags;
 
 	if (dir == OA_DIR_REQUEST) {
-		if (f->coding == HTTP1_OTHER_CODING)
+		if (r->coding == HTTP1_OTHER_CODING)
 			return -EPROTO;
-		flags |= request_body(f);
-		flags |= f->expect ? OA_HTTP_EXPECT : 0;
-		flags |= f->upgrade && h->field[OA_FIELD_upgrade].len ? OA_HTTP_UPGRADE : 0;
+		flags |= request_body(r);
+		flags |= r->expect ? OA_HTTP_EXPECT : 0;
+		flags |= r->upgrade && h->field[OA_FIELD_upgrade].len ? OA_HTTP_UPGRADE : 0;
 	} else {
-		flags |= response_body(f);
+		flags |= response_body(r);
 		flags |= h->status == 101 ? OA_HTTP_UPGRADE : 0;
 	}
-	flags |= f->coding && (f->has_length || h->version == 10) ? OA_HTTP_AMBIGUOUS : 0;
-	flags |= !f->close && (h->version == 11 || f->keep_alive) ? OA_HTTP_KEEP_ALIVE : 0;
+	flags |= r->coding && (r->has_length || h->version == 10) ? OA_HTTP_AMBIGUOUS : 0;
+	flags |= !r->close && (h->version == 11 || r->keep_alive) ? OA_HTTP_KEEP_ALIVE : 0;
 	h->flags = (uint16_t)flags;
-	h->length = f->has_length ? f->length : 0;
-	h->nl = f->bare_lf ? 1 : 2;
+	h->length = r->has_length ? r->length : 0;
+	h->nl = r->bare_lf ? 1 : 2;
 	if (dir == OA_DIR_RESPONSE && status_has_no_body(h->status))
 		oa_http1_no_body(h);
 	return 0;

@@ -37,8 +37,10 @@ struct http1_state {
 
 enum http1_coding { HTTP1_NO_CODING, HTTP1_CHUNKED, HTTP1_OTHER_CODING };
 
-/* What the fields that decide framing said, over all their lines. */
-struct http1_framing {
+/* A header block being read: where, into what, and what its fields said about framing so far. */
+struct http1_reading {
+	struct oa_bytes in; /* begins with the start line */
+	struct oa_http_head *head;
 	uint64_t length;
 	uint32_t seen; /* bit per enum oa_http_field: had one */
 	bool has_length, had_chunked, expect, close, keep_alive, upgrade, bare_lf;
@@ -57,17 +59,17 @@ enum oa_detect oa_http1_detect(enum oa_dir dir, struct oa_bytes in);
 
 /* -- http1_scan_sse2.c, http1_scan_avx2.c: http1_scan.h compiled twice -- */
 
-/* Reads the header lines that start at in.ptr[from]. returns offset behind the blank line; 0 incomplete; -EPROTO */
-typedef long http1_scan_fn(struct oa_bytes in, size_t from, struct oa_http_head *h, struct http1_framing *f);
+/* Reads the header lines that start at r->in.ptr[from]. returns offset behind the blank line; 0 incomplete; -EPROTO */
+typedef long http1_scan_fn(struct http1_reading *r, size_t from);
 http1_scan_fn oa_http1_scan_sse2, oa_http1_scan_avx2;
 extern bool oa_http1_wide; /* the processor has AVX2 */
 
 /* -- http1_framing.c -- */
 
 /* Takes the value of a field that decides framing (HTTP1_* of http1_names.h). returns 0 or -EPROTO */
-int oa_http1_take(struct http1_framing *f, unsigned id, struct oa_bytes value);
-/* Turns what was taken into h's flags and length. returns 0 or -EPROTO */
-int oa_http1_frame(struct oa_http_head *h, enum oa_dir dir, const struct http1_framing *f);
+int oa_http1_take(struct http1_reading *r, unsigned id, struct oa_bytes value);
+/* Turns what was taken into flags and length of r->head. returns 0 or -EPROTO */
+int oa_http1_frame(const struct http1_reading *r, enum oa_dir dir);
 /* The header announces a body that is not sent: HEAD, 204, 304, 2xx to CONNECT. */
 void oa_http1_no_body(struct oa_http_head *h);
 

@@ -32,7 +32,7 @@ static size_t target_end(struct oa_bytes in, size_t at)
 }
 
 /* Length of a line end at `at`. 0: it may still become one; -EPROTO */
-static int line_end(struct oa_bytes in, size_t at)
+static inline int line_end(struct oa_bytes in, size_t at)
 {
 	if (at < in.len && in.ptr[at] == '\n')
 		return 1;
@@ -43,18 +43,16 @@ static int line_end(struct oa_bytes in, size_t at)
 
 /* Do the bytes at `at`, as far as they are there, begin with "HTTP/1.0" or "HTTP/1.1"? returns 10, 11; 0: as far as
  * they are there; -EPROTO */
-static int version_at(struct oa_bytes in, size_t at)
+static inline int version_at(struct oa_bytes in, size_t at)
 {
-	static const char text[] = "HTTP/1.";
+	const uint8_t *p = in.ptr + at;
 	size_t have = in.len - at;
-	uint8_t digit;
 
-	if (memcmp(in.ptr + at, text, have < 7 ? have : 7) != 0)
-		return -EPROTO;
 	if (have < 8)
-		return 0;
-	digit = in.ptr[at + 7];
-	return digit == '0' || digit == '1' ? 10 + digit - '0' : -EPROTO;
+		return have == 0 || memcmp(p, "HTTP/1.", have) == 0 ? 0 : -EPROTO;
+	if (memcmp(p, "HTTP/1.", 7) != 0 || (p[7] != '0' && p[7] != '1'))
+		return -EPROTO;
+	return 10 + p[7] - '0';
 }
 
 static long request_line(struct oa_bytes in, struct oa_http_head *h)

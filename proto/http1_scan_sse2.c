@@ -6,26 +6,19 @@
 #define SCAN_TARGET
 #include "proto/http1_scan.h"
 
-SCAN_INLINE uint32_t scan_equal(__m128i a, __m128i b, __m128i with)
+static inline uint32_t scan_bits(__m128i low_half, __m128i high_half)
 {
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(a, with)) |
-	       (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(b, with)) << 16;
+	return (uint32_t)_mm_movemask_epi8(low_half) | (uint32_t)_mm_movemask_epi8(high_half) << 16;
 }
 
 SCAN_INLINE struct scan_masks scan_masks(const uint8_t *p)
 {
 	__m128i a = _mm_loadu_si128((const __m128i *)p), b = _mm_loadu_si128((const __m128i *)(p + 16));
-	__m128i top = _mm_set1_epi8(0x1f);
+	__m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r'), top = _mm_set1_epi8(0x1f);
 
 	return (struct scan_masks){
-		.lf = scan_equal(a, b, _mm_set1_epi8('\n')),
-		.cr = scan_equal(a, b, _mm_set1_epi8('\r')),
-		.low = scan_equal(_mm_max_epu8(a, top), _mm_max_epu8(b, top), top),
+		.lf = scan_bits(_mm_cmpeq_epi8(a, lf), _mm_cmpeq_epi8(b, lf)),
+		.cr = scan_bits(_mm_cmpeq_epi8(a, cr), _mm_cmpeq_epi8(b, cr)),
+		.low = scan_bits(_mm_cmpeq_epi8(_mm_max_epu8(a, top), top), _mm_cmpeq_epi8(_mm_max_epu8(b, top), top)),
 	};
-}
-
-SCAN_INLINE uint32_t scan_colons(const uint8_t *p)
-{
-	return scan_equal(_mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)(p + 16)),
-			  _mm_set1_epi8(':'));
 }

@@ -234,30 +234,51 @@ static inline int ref_field_id(const char *name)
 	return -1;
 }
 
+/* The name of a field that is read, in lower case, or "" for all others. Blanks before the colon are cut off. */
+static inline void ref_name(char ret_name[32], bool *ret_blanks, const uint8_t *p, size_t from, size_t colon)
+{
+	size_t end = colon;
+
+	ret_name[0] = 0;
+	while (end > from && ref_is_blank(p[end - 1]))
+		end--;
+	*ret_blanks = end < colon;
+	if (end - from > 31)
+		return;
+	memcpy(ret_name, p + from, end - from);
+	ret_name[end - from] = 0;
+	for (char *c = ret_name; *c; c++)
+		*c = (char)tolower((uint8_t)*c);
+	if (strcmp(ret_name, "content-length") && strcmp(ret_name, "transfer-encoding") &&
+	    strcmp(ret_name, "connection") && strcmp(ret_name, "expect") && ref_field_id(ret_name) < 0)
+		ret_name[0] = 0;
+}
+
 /* One header line with its folds, [from, end) without the line end. returns false: refused */
 static inline bool ref_header_line(const uint8_t *p, size_t from, size_t end, struct oa_http_head *h,
 				   struct ref_framing *f, bool had[])
 {
 	static struct ref_value v;
-	char name[32] = { 0 };
+	char name[32];
 	size_t colon = from;
+	bool blanks;
 	int id;
 
 	while (colon < end && p[colon] != ':')
 		colon++;
-	if (colon == end || colon - from > 31)
+	if (colon == end)
 		return true;
-	if (colon == from || ref_is_blank(p[colon - 1]))
-		return false;
-	memcpy(name, p + from, colon - from);
+	ref_name(name, &blanks, p, from, colon);
+	if (!*name || blanks)
+		return !*name;
 	ref_value_get(&v, p, colon + 1, end);
-	if (strcasecmp(name, "content-length") == 0)
+	if (strcmp(name, "content-length") == 0)
 		return ref_list(v.text, ref_length_item, f);
-	if (strcasecmp(name, "transfer-encoding") == 0)
+	if (strcmp(name, "transfer-encoding") == 0)
 		return ref_list(v.text, ref_coding_item, f);
-	if (strcasecmp(name, "connection") == 0)
+	if (strcmp(name, "connection") == 0)
 		return ref_list(v.text, ref_connection_item, f);
-	if (strcasecmp(name, "expect") == 0)
+	if (strcmp(name, "expect") == 0)
 		f->expect |= strcasecmp(v.text, "100-continue") == 0;
 	id = ref_field_id(name);
 	if (id < 0)
