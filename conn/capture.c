@@ -111,17 +111,14 @@ static void cap_append(struct oa_buf *buf, enum oa_dir dir, struct oa_bytes name
 	oa_buf_put(buf, value);
 }
 
-void oa_capture_headers(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir, enum oa_kind kind)
+static __attribute__((noinline)) void cap_headers(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir,
+						  const char *list)
 {
-	const char *list = cap_list(dir, kind);
+	int64_t block = oa_block_take(2);
 	struct oa_bytes name, value;
 	struct oa_buf buf;
 	size_t pos = 0;
-	int64_t block;
 
-	if (!list || !*list)
-		return;
-	block = oa_block_take(2);
 	if (block < 0)
 		return;
 	buf = oa_buf(oa_block_at(2, (uint32_t)block), oa_block_bytes[2] / 2);
@@ -131,4 +128,12 @@ void oa_capture_headers(struct oa_exchange *ex, const struct oa_http_head *h, en
 			cap_append(&buf, dir, name, value);
 	oa_exchange_set_str(ex, OA_STR_HEADERS, oa_buf_bytes(&buf));
 	oa_block_give(2, (uint32_t)block);
+}
+
+void oa_capture_headers(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir, enum oa_kind kind)
+{
+	const char *list = cap_list(dir, kind);
+
+	if (list && *list)
+		cap_headers(ex, h, dir, list);
 }

@@ -230,19 +230,22 @@ int oa_tree_retire_ring(unsigned shard)
 
 bool oa_tree_push(const struct oa_span *rec)
 {
-	unsigned shards = tree_shards;
+	unsigned shards = tree_shards, shard;
 	int cpu;
 
 	if (__builtin_expect(!shards, 0))
 		return false;
 	cpu = sched_getcpu();
-	return oa_ring_push(tree_rings[(unsigned)(cpu < 0 ? 0 : cpu) % shards], rec);
+	shard = cpu < 0 ? 0 : (unsigned)cpu;
+	if (__builtin_expect(shard >= shards, 0))
+		shard %= shards;
+	return oa_ring_push(__atomic_load_n(&tree_rings[shard], __ATOMIC_RELAXED), rec);
 }
 
 /* Field 22 (start time) and 3 (state) of /proc/<pid>/stat; the command in between may hold anything. */
 static bool tree_proc_stat(uint32_t pid, char *ret_state, uint64_t *ret_ticks)
 {
-	char path[32] = "/proc/", buf[1024], digits[12], *p;
+	char path[32] = "/proc/", buf[384], digits[12], *p; /* the fields wanted stand within the first 300 bytes */
 	unsigned n = 0, at = 6;
 
 	do
