@@ -27,8 +27,8 @@ static unsigned utf8_len(const uint8_t *p, size_t left)
 	return c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
 }
 
-/* Label values must be UTF-8, and must be made so before they are compared: two values that differ only in
- * what is replaced would be two series with the same text. */
+/* Label values must be UTF-8, and must be made so before they are compared: two values that differ
+ * only in what is replaced would be two series with the same text. */
 static size_t label_copy(uint8_t *to, size_t cap, struct oa_bytes value, bool *ret_fits)
 {
 	size_t used = 0;

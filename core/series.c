@@ -1,17 +1,20 @@
-/* The shared table of metric series. A slot goes free -> being claimed -> ready, and a writer that finds one
- * being claimed for too long gives it up for good: its owner was killed, or will see that it lost the slot
- * and look again. Ready and given-up slots never change, so whoever claims a free slot has seen that no
- * earlier slot of the probe sequence holds its labels, nor ever will: there are no duplicates. */
+/* The shared table of metric series. A slot goes free -> being claimed -> ready, and a writer that
+ * finds one being claimed for too long gives it up for good: its owner was killed, or will see that
+ * it lost the slot and look again. Ready and given-up slots never change, so whoever claims a free
+ * slot has seen that no earlier slot of the probe sequence holds its labels, nor ever will: there
+ * are no duplicates. */
 #include "core/series.h"
 
 #include "core/sys.h"
 
 enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
 
-#define SERIES_SLOTS  (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
-#define SERIES_HASHED (SERIES_SLOTS - OA_INS_COUNT) /* behind them: one overflow series per instrument */
-#define SERIES_SPINS  20                            /* rounds of 100 pauses: some 50 us */
+#define SERIES_SLOTS (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
+/* Behind them: one overflow series per instrument. */
+#define SERIES_HASHED (SERIES_SLOTS - OA_INS_COUNT)
+#define SERIES_SPINS  20 /* rounds of 100 pauses: some 50 us */
 
+/* clang-format off */
 /* Buckets of the semantic conventions, here in milliseconds. */
 #define SERIES_SECONDS(X) \
 	X(5) X(10) X(25) X(50) X(75) X(100) X(250) X(500) X(750) X(1000) X(2500) X(5000) X(7500) X(10000)
@@ -19,6 +22,7 @@ enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
 #define SERIES_SIZES(X) \
 	X(0) X(128) X(512) X(2048) X(8192) X(32768) X(131072) X(524288) X(2097152) X(8388608) \
 	X(33554432) X(134217728) X(536870912) X(2147483648)
+/* clang-format on */
 
 #define MS_TO_S(x)  x / 1000.0,
 #define MS_TO_NS(x) x * 1000000ull,
@@ -32,7 +36,12 @@ _Static_assert(sizeof(series_limits_sizes) / 8 <= OA_BOUNDS_MAX, "struct oa_seri
 
 const struct oa_instrument_info oa_instruments[OA_INS_COUNT] = {
 #define OA_INSTRUMENT(id, name, unit, bounds, help) \
-	{ name, unit, help, series_bounds_##bounds, series_limits_##bounds, sizeof(series_limits_##bounds) / 8 },
+	{ name, \
+	  unit, \
+	  help, \
+	  series_bounds_##bounds, \
+	  series_limits_##bounds, \
+	  sizeof(series_limits_##bounds) / 8 },
 #include "core/instruments.def"
 #undef OA_INSTRUMENT
 };
@@ -44,8 +53,8 @@ static bool series_reserve(struct oa_series_table *t, unsigned limit)
 	do
 		if (used >= limit)
 			return false;
-	while (!atomic_compare_exchange_weak_explicit(&t->used, &used, used + 1, memory_order_relaxed,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&t->used, &used, used + 1,
+						      memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 
@@ -84,8 +93,8 @@ static bool series_is(const struct oa_series *s, uint64_t hash, enum oa_instrume
 	       memcmp(s->labels, labels->bytes, labels->len) == 0;
 }
 
-static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_t hash, enum oa_instrument ins,
-			 const struct oa_label_set *labels)
+static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_t hash,
+			 enum oa_instrument ins, const struct oa_label_set *labels)
 {
 	if (!series_move(s, SERIES_FREE, SERIES_CLAIMED)) {
 		series_unreserve(t);
@@ -99,8 +108,8 @@ static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_
 }
 
 /* The series, made if need be; NULL when it would pass the limit. */
-static struct oa_series *series_get(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
-				    const struct oa_label_set *labels)
+static struct oa_series *series_get(struct oa_series_table *t, unsigned limit,
+				    enum oa_instrument ins, const struct oa_label_set *labels)
 {
 	uint64_t hash = oa_hash(ins + 1, labels->bytes, labels->len);
 	size_t at = hash % SERIES_HASHED;
@@ -125,9 +134,9 @@ static struct oa_series *series_get(struct oa_series_table *t, unsigned limit, e
 	return NULL;
 }
 
-/* Exemplars are copied by words so that a reader which meets a writer reads nonsense, not undefined behaviour;
- * it sees by `seq` that it has to throw it away. A writer that was killed in between leaves `seq` odd: that
- * bucket has no exemplar from then on. */
+/* Exemplars are copied by words so that a reader which meets a writer reads nonsense, not undefined
+ * behaviour; it sees by `seq` that it has to throw it away. A writer that was killed in between
+ * leaves `seq` odd: that bucket has no exemplar from then on. */
 #define EXEMPLAR_WORDS ((sizeof(struct oa_exemplar) - sizeof(uint32_t)) / sizeof(uint32_t))
 typedef uint32_t exemplar_word __attribute__((may_alias));
 
@@ -136,8 +145,8 @@ static void exemplar_write(struct oa_exemplar *e, const struct oa_exemplar *from
 	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
 	exemplar_word *to = (exemplar_word *)e + 1;
 
-	if (seq & 1 || !atomic_compare_exchange_strong_explicit(&e->seq, &seq, seq + 1, memory_order_acquire,
-								memory_order_relaxed))
+	if (seq & 1 || !atomic_compare_exchange_strong_explicit(
+			       &e->seq, &seq, seq + 1, memory_order_acquire, memory_order_relaxed))
 		return;
 	atomic_thread_fence(memory_order_release);
 	for (size_t i = 0; i < EXEMPLAR_WORDS; i++)
@@ -145,7 +154,8 @@ static void exemplar_write(struct oa_exemplar *e, const struct oa_exemplar *from
 	atomic_store_explicit(&e->seq, seq + 2, memory_order_release);
 }
 
-bool oa_series_exemplar(const struct oa_series *s, unsigned bucket, struct oa_exemplar *ret_exemplar)
+bool oa_series_exemplar(const struct oa_series *s, unsigned bucket,
+			struct oa_exemplar *ret_exemplar)
 {
 	const struct oa_exemplar *e = &s->exemplar[bucket];
 	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire);
@@ -154,11 +164,13 @@ bool oa_series_exemplar(const struct oa_series *s, unsigned bucket, struct oa_ex
 	if (!seq || seq & 1)
 		return false;
 	for (size_t i = 0; i < EXEMPLAR_WORDS; i++)
-		((exemplar_word *)&copy + 1)[i] = __atomic_load_n((const exemplar_word *)e + 1 + i, __ATOMIC_RELAXED);
+		((exemplar_word *)&copy + 1)[i] = __atomic_load_n((const exemplar_word *)e + 1 + i,
+								  __ATOMIC_RELAXED);
 	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&e->seq, memory_order_relaxed) != seq)
 		return false;
-	memcpy((exemplar_word *)ret_exemplar + 1, (exemplar_word *)&copy + 1, EXEMPLAR_WORDS * sizeof(uint32_t));
+	memcpy((exemplar_word *)ret_exemplar + 1, (exemplar_word *)&copy + 1,
+	       EXEMPLAR_WORDS * sizeof(uint32_t));
 	return true;
 }
 

@@ -1,5 +1,5 @@
-/* Counters. Each process counts in its own slot of the tree; what it counts before it has one waits in a
- * private array until the side thread moves it over. */
+/* Counters. Each process counts in its own slot of the tree; what it counts before it has one waits
+ * in a private array until the side thread moves it over. */
 #include "core/stats.h"
 
 #include <stddef.h>
@@ -17,13 +17,15 @@ const struct oa_stat_info oa_stat_info[OA_STAT_COUNT] = {
 enum { OA_STAT_inject_NONE };
 
 /* pipeline/red_metrics.c adds the enums to the first of their lines. */
-#define OA_INJECT(id, name, help)                                                           \
-	_Static_assert(OA_INJECT_##id == OA_INJECT_NONE ||                                  \
-		       OA_STAT_inject_DONE + OA_INJECT_##id - OA_INJECT_DONE == OA_STAT_inject_##id, \
+#define OA_INJECT(id, name, help) \
+	_Static_assert(OA_INJECT_##id == OA_INJECT_NONE || \
+			       OA_STAT_inject_DONE + OA_INJECT_##id - OA_INJECT_DONE == \
+				       OA_STAT_inject_##id, \
 		       "stats.def follows inject_result.def");
 #include "core/inject_result.def"
 #undef OA_INJECT
-_Static_assert(OA_STAT_parent_ROOT + OA_EV_COUNT - 1 == OA_STAT_parent_AMBIGUOUS, "stats.def follows enum oa_evidence");
+_Static_assert(OA_STAT_parent_ROOT + OA_EV_COUNT - 1 == OA_STAT_parent_AMBIGUOUS,
+	       "stats.def follows enum oa_evidence");
 
 static _Atomic uint64_t stats_early[OA_STAT_COUNT];
 
@@ -46,7 +48,8 @@ uint64_t oa_stat_sum(enum oa_stat s)
 
 	if (oa_tree)
 		for (unsigned i = 0; i < OA_PROCS_MAX; i++)
-			sum += atomic_load_explicit(&oa_tree->procs[i].stat[s], memory_order_relaxed);
+			sum += atomic_load_explicit(&oa_tree->procs[i].stat[s],
+						    memory_order_relaxed);
 	if (self && !stats_in_tree(self))
 		sum += atomic_load_explicit(&self->stat[s], memory_order_relaxed);
 	return sum;
@@ -61,9 +64,10 @@ void oa_stat_settle(void)
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++) {
 		if (!atomic_load_explicit(&stats_early[i], memory_order_relaxed))
 			continue;
-		atomic_fetch_add_explicit(&self->stat[i],
-					  atomic_exchange_explicit(&stats_early[i], 0, memory_order_relaxed),
-					  memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&self->stat[i],
+			atomic_exchange_explicit(&stats_early[i], 0, memory_order_relaxed),
+			memory_order_relaxed);
 	}
 }
 

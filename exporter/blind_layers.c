@@ -17,7 +17,9 @@ const struct oa_blind_layer oa_blind_layer_table[] = {
 #undef OA_BLIND
 	{ NULL, NULL },
 };
-_Static_assert(sizeof(oa_blind_layer_table) / sizeof(*oa_blind_layer_table) - 1 <= OA_BLIND_LAYERS_MAX, "one bit each");
+_Static_assert(sizeof(oa_blind_layer_table) / sizeof(*oa_blind_layer_table) - 1 <=
+		       OA_BLIND_LAYERS_MAX,
+	       "one bit each");
 
 static uint32_t blind_in_line(const char *line)
 {

@@ -25,9 +25,10 @@ bool oa_prom_grow(struct oa_prom_out *o, size_t more)
 /* Digits of value before `end`, two at a time. returns the first */
 static char *prom_digits(char *end, uint64_t value)
 {
-	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-				    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-				    "8081828384858687888990919293949596979899";
+	static const char pairs[] =
+		"00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+		"40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+		"8081828384858687888990919293949596979899";
 
 	while (value >= 100) {
 		end -= 2;
@@ -141,8 +142,8 @@ void oa_prom_label_value(struct oa_prom_out *o, struct oa_bytes value)
 	o->len = (size_t)(to - o->mem);
 }
 
-void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type, const char *unit,
-		    const char *help)
+void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
+		    const char *unit, const char *help)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram", "info" };
 	const char *suffix = "";

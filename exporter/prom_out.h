@@ -1,6 +1,7 @@
 #pragma once
-/* Text of a scrape under construction: a growing buffer, numbers without libc (no locale, no rounding: what we
- * export are integers and decimal fractions of integers), and the head of a metric family. Side thread only. */
+/* Text of a scrape under construction: a growing buffer, numbers without libc (no locale, no
+ * rounding: what we export are integers and decimal fractions of integers), and the head of a
+ * metric family. Side thread only. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -46,10 +47,11 @@ static inline void oa_prom_str(struct oa_prom_out *o, const char *s)
 
 /* Each writes at most OA_PROM_NUM_MAX characters without terminator and returns the end. */
 char *oa_prom_uint(char *to, uint64_t value);
-/* value / 10^scale as a decimal fraction, without trailing zeros: (1500000, 9) is 0.0015. scale <= 18 */
+/* value / 10^scale as a decimal fraction, without trailing zeros: (1500000, 9) is 0.0015. scale <=
+ * 18 */
 char *oa_prom_fixed(char *to, uint64_t value, unsigned scale);
-/* The same as Go prints a float64, which is what bucket bounds look like everywhere: 0.005, 1, 2.097152e+06;
- * OpenMetrics wants 1.0 instead of 1. */
+/* The same as Go prints a float64, which is what bucket bounds look like everywhere: 0.005,
+ * 1, 2.097152e+06; OpenMetrics wants 1.0 instead of 1. */
 char *oa_prom_bound(char *to, uint64_t value, unsigned scale, bool openmetrics);
 
 void oa_prom_put_uint(struct oa_prom_out *o, uint64_t value);
@@ -65,5 +67,5 @@ enum oa_prom_type { OA_PROM_COUNTER, OA_PROM_GAUGE, OA_PROM_HISTOGRAM, OA_PROM_I
  * name  of the family, without _total or _info
  * unit  "seconds", "bytes": the name ends in it; or NULL
  */
-void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type, const char *unit,
-		    const char *help);
+void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
+		    const char *unit, const char *help);

@@ -1,33 +1,38 @@
-/* Open exchanges and process metrics: sums over the processes of the tree. What only grows is summed over all
- * slots, dead owners' included, so it never falls; the rest over the processes that live. */
+/* Open exchanges and process metrics: sums over the processes of the tree. What only grows is
+ * summed over all slots, dead owners' included, so it never falls; the rest over the processes that
+ * live. */
 #include "exporter/prom_text.h"
 
 struct prom_usage {
 	const char *family; /* "" = the one before */
 	const char *unit;
 	const char *help;
-	const char *label;  /* "" none */
+	const char *label; /* "" none */
 	enum oa_prom_type type;
 	enum oa_usage usage;
 	unsigned scale;
 };
 
 static const struct prom_usage prom_usages[] = {
-	{ "process_cpu_time_seconds", "seconds", "CPU time used.", "cpu_mode=\"user\"", OA_PROM_COUNTER,
-	  OA_USAGE_CPU_USER_US, 6 },
+	{ "process_cpu_time_seconds", "seconds", "CPU time used.", "cpu_mode=\"user\"",
+	  OA_PROM_COUNTER, OA_USAGE_CPU_USER_US, 6 },
 	{ "", NULL, NULL, "cpu_mode=\"system\"", OA_PROM_COUNTER, OA_USAGE_CPU_SYSTEM_US, 6 },
-	{ "process_memory_usage_bytes", "bytes", "Physical memory in use.", "", OA_PROM_GAUGE, OA_USAGE_RSS_BYTES, 0 },
+	{ "process_memory_usage_bytes", "bytes", "Physical memory in use.", "", OA_PROM_GAUGE,
+	  OA_USAGE_RSS_BYTES, 0 },
 	{ "process_memory_virtual_bytes", "bytes", "Virtual memory reserved.", "", OA_PROM_GAUGE,
 	  OA_USAGE_VIRTUAL_BYTES, 0 },
 	{ "process_thread_count", NULL, "Threads.", "", OA_PROM_GAUGE, OA_USAGE_THREADS, 0 },
-	{ "process_unix_file_descriptor_count", NULL, "Open file descriptors.", "", OA_PROM_GAUGE, OA_USAGE_FDS, 0 },
-	{ "process_context_switches", NULL, "Context switches.", "process_context_switch_type=\"voluntary\"",
-	  OA_PROM_COUNTER, OA_USAGE_SWITCH_VOLUNTARY, 0 },
+	{ "process_unix_file_descriptor_count", NULL, "Open file descriptors.", "", OA_PROM_GAUGE,
+	  OA_USAGE_FDS, 0 },
+	{ "process_context_switches", NULL, "Context switches.",
+	  "process_context_switch_type=\"voluntary\"", OA_PROM_COUNTER, OA_USAGE_SWITCH_VOLUNTARY,
+	  0 },
 	{ "", NULL, NULL, "process_context_switch_type=\"involuntary\"", OA_PROM_COUNTER,
 	  OA_USAGE_SWITCH_INVOLUNTARY, 0 },
-	{ "process_paging_faults", NULL, "Page faults.", "system_paging_fault_type=\"major\"", OA_PROM_COUNTER,
-	  OA_USAGE_FAULT_MAJOR, 0 },
-	{ "", NULL, NULL, "system_paging_fault_type=\"minor\"", OA_PROM_COUNTER, OA_USAGE_FAULT_MINOR, 0 },
+	{ "process_paging_faults", NULL, "Page faults.", "system_paging_fault_type=\"major\"",
+	  OA_PROM_COUNTER, OA_USAGE_FAULT_MAJOR, 0 },
+	{ "", NULL, NULL, "system_paging_fault_type=\"minor\"", OA_PROM_COUNTER,
+	  OA_USAGE_FAULT_MINOR, 0 },
 };
 
 static uint64_t prom_usage_sum(enum oa_usage u, const struct oa_prom_alive *alive)
@@ -38,14 +43,17 @@ static uint64_t prom_usage_sum(enum oa_usage u, const struct oa_prom_alive *aliv
 	for (unsigned i = 0; slots && i < OA_PROCS_MAX; i++)
 		sum += atomic_load_explicit(&oa_tree->procs[i].usage[u], memory_order_relaxed);
 	for (unsigned i = 0; i < alive->count; i++) {
-		in_tree = slots && alive->proc[i] >= oa_tree->procs && alive->proc[i] < oa_tree->procs + OA_PROCS_MAX;
+		in_tree = slots && alive->proc[i] >= oa_tree->procs &&
+			  alive->proc[i] < oa_tree->procs + OA_PROCS_MAX;
 		if (!in_tree)
-			sum += atomic_load_explicit(&alive->proc[i]->usage[u], memory_order_relaxed);
+			sum += atomic_load_explicit(&alive->proc[i]->usage[u],
+						    memory_order_relaxed);
 	}
 	return sum;
 }
 
-/* A gauge of 0 means that /proc could not be read: no process has no memory. It is left out then. */
+/* A gauge of 0 means that /proc could not be read: no process has no memory. It is left out then.
+ */
 static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 {
 	const char *family = "";
@@ -73,23 +81,25 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 	}
 }
 
-static int64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind, unsigned method, unsigned https)
+static int64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind,
+			       unsigned method, unsigned https)
 {
 	int64_t sum = 0;
 
 	for (unsigned i = 0; i < alive->count; i++) {
 		const struct oa_proc *p = alive->proc[i];
 
-		sum += atomic_load_explicit(kind == OA_KIND_SERVER ? &p->active_server[method][https]
-								   : &p->active_client[method][https],
+		sum += atomic_load_explicit(kind == OA_KIND_SERVER
+						    ? &p->active_server[method][https]
+						    : &p->active_client[method][https],
 					    memory_order_relaxed);
 	}
 	return sum > 0 ? sum : 0;
 }
 
 /* One line for each method and scheme that was ever seen. */
-static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive, enum oa_kind kind, const char *name,
-			const char *help)
+static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive, enum oa_kind kind,
+			const char *name, const char *help)
 {
 	bool head = false;
 
@@ -112,7 +122,9 @@ static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive
 
 void oa_prom_process(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 {
-	prom_active(o, alive, OA_KIND_SERVER, "http_server_active_requests", "Number of active HTTP server requests.");
-	prom_active(o, alive, OA_KIND_CLIENT, "http_client_active_requests", "Number of active HTTP client requests.");
+	prom_active(o, alive, OA_KIND_SERVER, "http_server_active_requests",
+		    "Number of active HTTP server requests.");
+	prom_active(o, alive, OA_KIND_CLIENT, "http_client_active_requests",
+		    "Number of active HTTP client requests.");
 	prom_usage_all(o, alive);
 }

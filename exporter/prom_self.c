@@ -3,8 +3,8 @@
 
 #include "exporter/blind_layers.h"
 
-static void prom_sample(struct oa_prom_out *o, const char *name, const char *suffix, const char *label,
-			const char *label_value, uint64_t value)
+static void prom_sample(struct oa_prom_out *o, const char *name, const char *suffix,
+			const char *label, const char *label_value, uint64_t value)
 {
 	oa_prom_str(o, name);
 	oa_prom_str(o, suffix);
@@ -61,9 +61,11 @@ static void prom_rings(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 			queue_slots += r->slots;
 		}
 	}
-	prom_gauge(o, "otelauto_ring_used_slots", "slots of the rings that hold records not read yet", used);
+	prom_gauge(o, "otelauto_ring_used_slots",
+		   "slots of the rings that hold records not read yet", used);
 	prom_gauge(o, "otelauto_ring_slots", "slots of all rings", slots);
-	prom_gauge(o, "otelauto_queue_used_slots", "slots of the queues that hold spans waiting for export", queue_used);
+	prom_gauge(o, "otelauto_queue_used_slots",
+		   "slots of the queues that hold spans waiting for export", queue_used);
 	prom_gauge(o, "otelauto_queue_slots", "slots of all queues", queue_slots);
 }
 

@@ -1,5 +1,5 @@
-/* Histograms of the tree. The text of a series' labels is made once and kept by the index of its entry; per
- * scrape there is little more than one memcpy and one number a line. */
+/* Histograms of the tree. The text of a series' labels is made once and kept by the index of its
+ * entry; per scrape there is little more than one memcpy and one number a line. */
 #include "exporter/prom_text.h"
 
 #include <stdlib.h>
@@ -42,7 +42,8 @@ void oa_prom_series_forget(void)
 	memset(prom_seen, 0, sizeof(prom_seen));
 }
 
-static void prom_name_le(struct prom_instrument *pi, unsigned i, const struct oa_instrument_info *info)
+static void prom_name_le(struct prom_instrument *pi, unsigned i,
+			 const struct oa_instrument_info *info)
 {
 	for (unsigned om = 0; om < 2; om++) {
 		char *to = pi->le[i].text[om], *start = to;
@@ -60,7 +61,8 @@ static void prom_name_le(struct prom_instrument *pi, unsigned i, const struct oa
 	}
 }
 
-/* Names as OpenTelemetry's compatibility rules make them: dots to underscores, the unit as a suffix. */
+/* Names as OpenTelemetry's compatibility rules make them: dots to underscores, the unit as a
+ * suffix. */
 static void prom_name(struct prom_instrument *pi, const struct oa_instrument_info *info)
 {
 	bool seconds = strcmp(info->unit, "s") == 0;
@@ -162,11 +164,12 @@ static char *prom_exemplar(char *to, const struct oa_series *s, unsigned bucket,
 }
 
 /* The bucket counts are read once; the count is their sum, so they agree at any time. */
-static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s, const struct prom_instrument *pi,
-			   unsigned bounds_count)
+static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s,
+			   const struct prom_instrument *pi, unsigned bounds_count)
 {
 	const struct prom_labels *labels = prom_get_labels(s);
-	size_t line = pi->name_len + 8 + (labels ? labels->len : 0) + 32 + OA_PROM_NUM_MAX + PROM_EXEMPLAR_MAX;
+	size_t line = pi->name_len + 8 + (labels ? labels->len : 0) + 32 + OA_PROM_NUM_MAX +
+		      PROM_EXEMPLAR_MAX;
 	char *to = labels ? oa_prom_room(o, line * (OA_BOUNDS_MAX + 3)) : NULL;
 	uint64_t count = 0;
 
@@ -222,9 +225,11 @@ void oa_prom_series(struct oa_prom_out *o)
 				continue;
 			if (!head)
 				oa_prom_family(o, prom_instruments[ins].name, OA_PROM_HISTOGRAM,
-					       prom_instruments[ins].unit, oa_instruments[ins].help);
+					       prom_instruments[ins].unit,
+					       oa_instruments[ins].help);
 			head = true;
-			prom_histogram(o, found[i], &prom_instruments[ins], oa_instruments[ins].bounds_count);
+			prom_histogram(o, found[i], &prom_instruments[ins],
+				       oa_instruments[ins].bounds_count);
 		}
 	}
 }

@@ -7,8 +7,8 @@
 
 #define TARGET_ATTRS_MAX 128
 
-/* The name of an attribute as a label name: what is not allowed becomes _, runs of _ are one, and a digit does
- * not come first. returns its length */
+/* The name of an attribute as a label name: what is not allowed becomes _, runs of _ are one, and a
+ * digit does not come first. returns its length */
 static size_t target_label_name(char *to, size_t cap, const char *key)
 {
 	size_t len = 0;
@@ -46,7 +46,8 @@ static void target_value(struct oa_prom_out *o, const struct oa_attr *a)
 }
 
 /* Keys that become the same label share it: their values are joined in the order of the keys. */
-static void target_label(struct oa_prom_out *o, const struct oa_attr **attrs, size_t count, size_t first)
+static void target_label(struct oa_prom_out *o, const struct oa_attr **attrs, size_t count,
+			 size_t first)
 {
 	char name[128], other[128];
 	size_t len = target_label_name(name, sizeof(name), attrs[first]->key);
@@ -54,7 +55,8 @@ static void target_label(struct oa_prom_out *o, const struct oa_attr **attrs, si
 	if (!len)
 		return;
 	for (size_t i = 0; i < first; i++)
-		if (target_label_name(other, sizeof(other), attrs[i]->key) == len && !memcmp(name, other, len))
+		if (target_label_name(other, sizeof(other), attrs[i]->key) == len &&
+		    !memcmp(name, other, len))
 			return;
 	if (o->mem[o->len - 1] != '{')
 		oa_prom_lit(o, ",");
@@ -62,7 +64,8 @@ static void target_label(struct oa_prom_out *o, const struct oa_attr **attrs, si
 	oa_prom_lit(o, "=\"");
 	target_value(o, attrs[first]);
 	for (size_t i = first + 1; i < count; i++) {
-		if (target_label_name(other, sizeof(other), attrs[i]->key) != len || memcmp(name, other, len))
+		if (target_label_name(other, sizeof(other), attrs[i]->key) != len ||
+		    memcmp(name, other, len))
 			continue;
 		oa_prom_lit(o, ";");
 		target_value(o, attrs[i]);

@@ -40,7 +40,4 @@ int oa_prom_render(struct oa_prom_out *o)
 	return o->failed ? -ENOMEM : 0;
 }
 
-void oa_prom_forget(void)
-{
-	oa_prom_series_forget();
-}
+void oa_prom_forget(void) { oa_prom_series_forget(); }

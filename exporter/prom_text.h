@@ -1,5 +1,6 @@
 #pragma once
-/* The metrics of a process tree as Prometheus text 0.0.4 or OpenMetrics 1.0.0. docs/metrics.md lists them. */
+/* The metrics of a process tree as Prometheus text 0.0.4 or OpenMetrics 1.0.0. docs/metrics.md
+ * lists them. */
 #include "core/span.h"
 #include "core/tree.h"
 #include "exporter/prom_out.h"
@@ -21,14 +22,16 @@ void oa_prom_forget(void);
 
 /* prom_series.c: the histograms. */
 void oa_prom_series(struct oa_prom_out *o);
-/* True when a series of that method and scheme exists: then the gauge of open exchanges is shown, also at 0. */
+/* True when a series of that method and scheme exists: then the gauge of open exchanges is shown,
+ * also at 0. */
 bool oa_prom_seen(enum oa_kind kind, enum oa_method method, bool https);
 void oa_prom_series_forget(void);
 
 /* prom_target.c: target_info. */
 void oa_prom_target(struct oa_prom_out *o);
 
-/* prom_process.c: active requests and process_*; prom_self.c: otelauto_*. `alive`: slots whose process lives. */
+/* prom_process.c: active requests and process_*; prom_self.c: otelauto_*. `alive`: slots whose
+ * process lives. */
 struct oa_prom_alive {
 	const struct oa_proc *proc[OA_PROCS_MAX + 1];
 	unsigned count;

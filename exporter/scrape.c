@@ -1,6 +1,7 @@
-/* Who answers scrapes for a process tree: one process, the leader, named in the tree's shared memory. The others look
- * once a second whether it still lives; the first to see that it does not takes its place, on the same port. The leader
- * gives a port up at once when the host wants it, in whichever process of the tree. */
+/* Who answers scrapes for a process tree: one process, the leader, named in the tree's shared
+ * memory. The others look once a second whether it still lives; the first to see that it does not
+ * takes its place, on the same port. The leader gives a port up at once when the host wants it, in
+ * whichever process of the tree. */
 #include "exporter/scrape.h"
 
 #include <errno.h>
@@ -20,9 +21,9 @@
 #define OA_LOG_DOMAIN "scrape"
 #include "core/log.h"
 
-#define SCRAPE_PORTS      100        /* tried from the configured one upwards */
-#define SCRAPE_SAME_TRIES 5          /* ticks to insist on the port of a leader that died */
-#define SCRAPE_AVOID_MAX  8          /* ports the host took from us */
+#define SCRAPE_PORTS      100 /* tried from the configured one upwards */
+#define SCRAPE_SAME_TRIES 5   /* ticks to insist on the port of a leader that died */
+#define SCRAPE_AVOID_MAX  8   /* ports the host took from us */
 #define SCRAPE_YIELD_NS   50000000ull
 
 static struct oa_scrape_addr scrape_addr;
@@ -32,7 +33,8 @@ static uint16_t scrape_avoid[SCRAPE_AVOID_MAX];
 static unsigned scrape_avoid_count;
 static _Atomic bool scrape_gone; /* oa_scrape_bye() was called */
 
-/* The listener. A host thread that yields looks at it: the identity is written before the number. */
+/* The listener. A host thread that yields looks at it: the identity is written before the number.
+ */
 static _Atomic int scrape_fd; /* 0 none */
 static dev_t scrape_dev;
 static ino_t scrape_ino;
@@ -53,8 +55,9 @@ static bool scrape_leader_dead(uint32_t pid, uint64_t ticks)
 	return oa_proc_dead(&probe);
 }
 
-/* The start time is taken out before the pid changes and put in after it: whoever looks in between knows only the
- * pid, and a pid that lives is believed. So a new leader is never taken for its predecessor's reused pid. */
+/* The start time is taken out before the pid changes and put in after it: whoever looks in between
+ * knows only the pid, and a pid that lives is believed. So a new leader is never taken for its
+ * predecessor's reused pid. */
 static bool scrape_take_lead(void)
 {
 	uint64_t ticks = atomic_load(&oa_tree->leader_ticks);
@@ -121,7 +124,8 @@ static int scrape_search(void)
 	unsigned first = (unsigned)oa_config.prometheus_port;
 	int err = scrape_try(first);
 
-	for (unsigned i = 1; first && err == -EADDRINUSE && i < SCRAPE_PORTS && first + i <= UINT16_MAX; i++)
+	for (unsigned i = 1;
+	     first && err == -EADDRINUSE && i < SCRAPE_PORTS && first + i <= UINT16_MAX; i++)
 		err = scrape_try(first + i);
 	return err;
 }
@@ -146,7 +150,8 @@ static void scrape_open(void)
 /* No FUTEX_PRIVATE_FLAG: the word is in shared memory. */
 static void scrape_futex(int op, uint32_t value, const struct timespec *timeout)
 {
-	(void)oa_sys6(SYS_futex, (long)&oa_tree->yield_port, op, value, (long)timeout, 0, 0); /* looked at again */
+	(void)oa_sys6(SYS_futex, (long)&oa_tree->yield_port, op, value, (long)timeout, 0,
+		      0); /* looked at again */
 }
 
 void oa_scrape_look_at_yield(void)
@@ -169,18 +174,20 @@ void oa_scrape_look_at_yield(void)
 void oa_scrape_on_listener_error(void)
 {
 	oa_scrape_look_at_yield();
-	/* Shut down for an end that has come, or no descriptors left to accept with: it would be ready for ever. */
+	/* Shut down for an end that has come, or no descriptors left to accept with: it would be
+	 * ready for ever. */
 	scrape_close();
 }
 
-/* A listener that is shut down wakes the poll() of its side thread; closing it would not, and the port would stay
- * taken until that poll() ends. */
+/* A listener that is shut down wakes the poll() of its side thread; closing it would not, and the
+ * port would stay taken until that poll() ends. */
 static void scrape_wake_own(void)
 {
 	int fd = atomic_load(&scrape_fd);
 	struct stat st;
 
-	if (fd && oa_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == scrape_dev && st.st_ino == scrape_ino)
+	if (fd && oa_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == scrape_dev &&
+	    st.st_ino == scrape_ino)
 		(void)oa_sys2(SYS_shutdown, fd, SHUT_RDWR); /* fails when it was shut down before */
 }
 
@@ -190,7 +197,8 @@ static void scrape_wake_other(uint16_t port)
 	struct oa_scrape_addr to;
 	long fd;
 
-	(void)oa_scrape_addr_parse(&to, oa_config.prometheus_host); /* falls back as the leader did */
+	(void)oa_scrape_addr_parse(&to,
+				   oa_config.prometheus_host); /* falls back as the leader did */
 	to.v4.sin_port = htons(port);
 	fd = oa_sys3(SYS_socket, to.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -238,7 +246,8 @@ void oa_scrape_tick(void)
 {
 	char target[INET6_ADDRSTRLEN + 16];
 
-	if (!oa_tree || !oa_loop_base() || !(oa_config.metrics_exporter & 1) || atomic_load(&scrape_gone))
+	if (!oa_tree || !oa_loop_base() || !(oa_config.metrics_exporter & 1) ||
+	    atomic_load(&scrape_gone))
 		return;
 	scrape_set_up();
 	if (!scrape_take_lead()) {
@@ -259,7 +268,8 @@ void oa_scrape_forget(void)
 {
 	int fd;
 
-	oa_scrape_bye(); /* when this is no child but the end of our side thread: others may take over */
+	oa_scrape_bye(); /* when this is no child but the end of our side thread: others may take
+			    over */
 	fd = atomic_exchange(&scrape_fd, 0);
 	if (fd)
 		oa_loop_fd_close(fd);

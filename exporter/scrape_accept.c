@@ -20,11 +20,15 @@ static const struct {
 #define TEXT "text/plain; version="
 #define UTF8 "; charset=utf-8"
 #define ESCAPED(kind, om, type, scheme) \
-	{ kind, "1.0.0", scheme, { om, type "1.0.0" UTF8 "; escaping=" scheme } }
-#define ALL_SCHEMES(kind, om, type)                                                               \
-	ESCAPED(kind, om, type, "allow-utf-8"), ESCAPED(kind, om, type, "underscores"),           \
-	ESCAPED(kind, om, type, "dots"), ESCAPED(kind, om, type, "values"),                       \
-	{ kind, "1.0.0", "", { om, type "1.0.0" UTF8 "; escaping=underscores" } }
+	{ \
+		kind, "1.0.0", scheme, { om, type "1.0.0" UTF8 "; escaping=" scheme } \
+	}
+#define ALL_SCHEMES(kind, om, type) \
+	ESCAPED(kind, om, type, "allow-utf-8"), ESCAPED(kind, om, type, "underscores"), \
+		ESCAPED(kind, om, type, "dots"), ESCAPED(kind, om, type, "values"), \
+	{ \
+		kind, "1.0.0", "", { om, type "1.0.0" UTF8 "; escaping=underscores" } \
+	}
 	{ KIND_ANY, "", NULL, { false, TEXT "0.0.4" UTF8 } },
 	{ KIND_TEXT, "", NULL, { false, TEXT "0.0.4" UTF8 } },
 	{ KIND_TEXT, "0.0.4", NULL, { false, TEXT "0.0.4" UTF8 } },
@@ -104,7 +108,8 @@ static const struct oa_scrape_format *accept_find(const struct accept_range *r)
 {
 	for (size_t i = 0; i < ACCEPT_COUNT; i++) {
 		if (accept_table[i].kind != r->kind ||
-		    (r->kind != KIND_ANY && !oa_bytes_eq(r->version, oa_bytes_str(accept_table[i].version))))
+		    (r->kind != KIND_ANY &&
+		     !oa_bytes_eq(r->version, oa_bytes_str(accept_table[i].version))))
 			continue;
 		if (!accept_table[i].escaping || !*accept_table[i].escaping ||
 		    oa_bytes_eq(r->escaping, oa_bytes_str(accept_table[i].escaping)))

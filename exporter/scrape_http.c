@@ -1,8 +1,10 @@
-/* The HTTP side of the metrics endpoint: evhttp, one connection at a time. While one is open the listener is not
- * asked for more; others wait in its backlog. A connection lives for one second at most, whatever its client does.
+/* The HTTP side of the metrics endpoint: evhttp, one connection at a time. While one is open the
+ * listener is not asked for more; others wait in its backlog. A connection lives for one second at
+ * most, whatever its client does.
  *
- * Replies say "close", but we wait for the client to do it: the side that closes first keeps the port in TIME_WAIT,
- * and the host may want it. A client that does not is reset once it has everything. */
+ * Replies say "close", but we wait for the client to do it: the side that closes first keeps the
+ * port in TIME_WAIT, and the host may want it. A client that does not is reset once it has
+ * everything. */
 #include "exporter/scrape.h"
 
 #include <errno.h>
@@ -34,7 +36,7 @@ static const struct timeval http_at_once = { 0, 0 }, http_look_again = { 0, 1000
 static struct evhttp *http_server;
 static struct evhttp_bound_socket *http_bound;
 static struct event *http_timer;
-static struct oa_prom_out http_text; /* reused by every scrape; a reply refers to it until it is sent */
+static struct oa_prom_out http_text; /* of every scrape; a reply refers to it until it is sent */
 
 static struct {
 	struct bufferevent *bev; /* NULL: none is open */
@@ -45,8 +47,8 @@ static struct {
 	bool answered;
 } http_conn;
 
-/* libevent accepts and closes by these two (linker's --wrap, see meson.build), so that the connection has a high
- * number and is checked to be ours like all our descriptors. */
+/* libevent accepts and closes by these two (linker's --wrap, see meson.build), so that the
+ * connection has a high number and is checked to be ours like all our descriptors. */
 int __wrap_evutil_accept4_(int fd, struct sockaddr *peer, socklen_t *peer_len, int flags);
 int __wrap_evutil_closesocket(int fd);
 
@@ -57,7 +59,8 @@ static void http_on_lost(void *arg, int fd)
 	(void)arg, (void)fd;
 	if (!bev)
 		return;
-	/* evhttp would shut the number down when it frees the connection: it is left behind instead. */
+	/* evhttp would shut the number down when it frees the connection: it is left behind
+	 * instead. */
 	bufferevent_disable(bev, EV_READ | EV_WRITE);
 	bufferevent_setcb(bev, NULL, NULL, NULL, NULL);
 	bufferevent_setfd(bev, -1);
@@ -65,7 +68,9 @@ static void http_on_lost(void *arg, int fd)
 
 int __wrap_evutil_accept4_(int fd, struct sockaddr *peer, socklen_t *peer_len, int flags)
 {
-	long got = oa_loop_fd_check(fd) ? oa_sys4(SYS_accept4, fd, peer, peer_len, flags | SOCK_CLOEXEC) : -EBADF;
+	long got = oa_loop_fd_check(fd)
+			   ? oa_sys4(SYS_accept4, fd, peer, peer_len, flags | SOCK_CLOEXEC)
+			   : -EBADF;
 
 	if (got >= 0)
 		got = oa_loop_fd_adopt((int)got, http_on_lost, NULL);
@@ -86,7 +91,8 @@ static void http_listener_enable(bool on)
 	struct evconnlistener *l = http_bound ? evhttp_bound_socket_get_listener(http_bound) : NULL;
 
 	if (l)
-		(void)(on ? evconnlistener_enable(l) : evconnlistener_disable(l)); /* fails without memory only */
+		(void)(on ? evconnlistener_enable(l)
+			  : evconnlistener_disable(l)); /* fails without memory only */
 }
 
 /* The connection is gone: the next, please. */
@@ -109,7 +115,8 @@ static void http_on_close(struct evhttp_connection *c, void *arg)
 }
 
 /* What evhttp has set up for the connection; false when it is freed already. */
-static bool http_conn_handler(bufferevent_event_cb *ret_on_event, struct evhttp_connection **ret_conn)
+static bool http_conn_handler(bufferevent_event_cb *ret_on_event,
+			      struct evhttp_connection **ret_conn)
 {
 	void *arg = NULL;
 
@@ -163,7 +170,8 @@ static void http_on_timer(evutil_socket_t fd, short what, void *arg)
 		evhttp_connection_set_closecb(c, http_on_close, NULL);
 	http_conn.watched = true;
 	if (now - http_conn.since_ns >= HTTP_DEADLINE_NS ||
-	    (http_conn.replied_ns && now - http_conn.replied_ns >= HTTP_LINGER_NS && http_conn_all_arrived()))
+	    (http_conn.replied_ns && now - http_conn.replied_ns >= HTTP_LINGER_NS &&
+	     http_conn_all_arrived()))
 		http_conn_cut();
 	else
 		(void)evtimer_add(http_timer, &http_look_again);
@@ -199,7 +207,10 @@ static void http_on_sent(struct evhttp_request *req, void *arg)
 }
 
 /* What a reply's text is freed by; it is http_text's or cJSON's. */
-static void http_keep_text(const void *text, size_t len, void *arg) { (void)text, (void)len, (void)arg; }
+static void http_keep_text(const void *text, size_t len, void *arg)
+{
+	(void)text, (void)len, (void)arg;
+}
 
 static void http_free_text(const void *text, size_t len, void *arg)
 {
@@ -247,7 +258,8 @@ static void http_metrics(struct evhttp_request *req)
 		http_refuse(req, 503, "Out of memory");
 		return;
 	}
-	http_reply(req, 200, "OK", format.content_type, http_text.mem, http_text.len, http_keep_text);
+	http_reply(req, 200, "OK", format.content_type, http_text.mem, http_text.len,
+		   http_keep_text);
 }
 
 static void http_health(struct evhttp_request *req)

@@ -40,7 +40,8 @@ int oa_scrape_addr_parse(struct oa_scrape_addr *ret_addr, const char *host)
 	if (len && strcmp(host, "localhost") != 0) {
 		err = len < sizeof(bare) ? 0 : -EINVAL;
 		if (!err) {
-			memcpy(bare, host, len); /* not snprintf(): oa_scrape_yield() runs on host threads */
+			memcpy(bare, host,
+			       len); /* not snprintf(): oa_scrape_yield() runs on host threads */
 			bare[len] = '\0';
 		}
 	}
@@ -57,7 +58,8 @@ static void scrape_addr_set_port(struct oa_scrape_addr *addr, unsigned port)
 	addr->v4.sin_port = htons((uint16_t)port);
 }
 
-int oa_scrape_listen(const struct oa_scrape_addr *addr, unsigned port, oa_loop_lost_fn *lost, unsigned *ret_port)
+int oa_scrape_listen(const struct oa_scrape_addr *addr, unsigned port, oa_loop_lost_fn *lost,
+		     unsigned *ret_port)
 {
 	int fd = oa_loop_fd_open(addr->sa.sa_family, SOCK_STREAM, 0, lost, NULL);
 	struct oa_scrape_addr at = *addr;
@@ -89,7 +91,8 @@ void oa_scrape_target(char *ret_text, size_t cap, const struct oa_scrape_addr *a
 	if (addr->sa.sa_family == AF_INET6) {
 		bool any = IN6_IS_ADDR_UNSPECIFIED(&addr->v6.sin6_addr);
 
-		inet_ntop(AF_INET6, any ? &in6addr_loopback : &addr->v6.sin6_addr, host, sizeof(host));
+		inet_ntop(AF_INET6, any ? &in6addr_loopback : &addr->v6.sin6_addr, host,
+			  sizeof(host));
 		snprintf(ret_text, cap, "[%s]:%u", host, port);
 		return;
 	}

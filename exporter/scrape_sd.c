@@ -1,6 +1,7 @@
-/* The service-discovery file: one target with its labels, in place of the old one in a single step. It is read by
- * Prometheus (file_sd_configs), maybe by one that serves many containers which share the directory: a file is only
- * taken for a leftover when it was written in this boot and this pid namespace. */
+/* The service-discovery file: one target with its labels, in place of the old one in a single step.
+ * It is read by Prometheus (file_sd_configs), maybe by one that serves many containers which share
+ * the directory: a file is only taken for a leftover when it was written in this boot and this pid
+ * namespace. */
 #include "exporter/scrape.h"
 
 #include <errno.h>
@@ -19,13 +20,13 @@
 #define OA_LOG_DOMAIN "scrape"
 #include "core/log.h"
 
-#define SD_PREFIX     "otelauto-"
-#define SD_SUFFIX     ".json"
-#define SD_PERIOD_NS  60000000000ull
-#define SD_PATH_MAX   512
-#define SD_NAME_MAX   64 /* of the service, in the file's name */
-#define SD_FILE_MAX   2048
-#define SD_ORIGIN     "__otelauto_origin"
+#define SD_PREFIX    "otelauto-"
+#define SD_SUFFIX    ".json"
+#define SD_PERIOD_NS 60000000000ull
+#define SD_PATH_MAX  512
+#define SD_NAME_MAX  64 /* of the service, in the file's name */
+#define SD_FILE_MAX  2048
+#define SD_ORIGIN    "__otelauto_origin"
 
 struct sd_dirent {
 	uint64_t ino;
@@ -61,7 +62,8 @@ static void sd_file_name(char *ret_name, size_t cap, uint32_t pid)
 
 	for (; *from && len < SD_NAME_MAX; from++) {
 		uint8_t c = (uint8_t)*from;
-		bool keep = (uint8_t)(oa_lower(c) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '.' || c == '_';
+		bool keep = (uint8_t)(oa_lower(c) - 'a') < 26 || (uint8_t)(c - '0') < 10 ||
+			    c == '.' || c == '_';
 
 		service[len++] = keep ? (char)c : '_';
 	}
@@ -96,7 +98,8 @@ static char *sd_make_text(const char *target, uint32_t pid)
 	labels = cJSON_AddObjectToObject(entry, "labels");
 	if (cJSON_AddItemToArray(targets, cJSON_CreateString(target)) &&
 	    cJSON_AddStringToObject(labels, "service_name", sd_service()) &&
-	    cJSON_AddStringToObject(labels, "pid", number) && cJSON_AddStringToObject(labels, SD_ORIGIN, sd_origin))
+	    cJSON_AddStringToObject(labels, "pid", number) &&
+	    cJSON_AddStringToObject(labels, SD_ORIGIN, sd_origin))
 		text = cJSON_PrintUnformatted(list);
 	cJSON_Delete(list);
 	return text;
@@ -104,7 +107,8 @@ static char *sd_make_text(const char *target, uint32_t pid)
 
 static long sd_write_file(const char *path, const char *text)
 {
-	long fd = oa_sys4(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	long fd = oa_sys4(SYS_openat, AT_FDCWD, path,
+			  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	long len = (long)strlen(text), done, err;
 
 	if (fd < 0)
@@ -126,7 +130,8 @@ static long sd_write(const char *target, uint32_t pid)
 	if (!text)
 		return -ENOMEM;
 	if (snprintf(path, sizeof(path), "%s/%s", oa_config.sd_dir, name) < (int)sizeof(path) &&
-	    snprintf(fresh, sizeof(fresh), "%s/.%s.new", oa_config.sd_dir, name) < (int)sizeof(fresh)) {
+	    snprintf(fresh, sizeof(fresh), "%s/.%s.new", oa_config.sd_dir, name) <
+		    (int)sizeof(fresh)) {
 		err = sd_write_file(fresh, text);
 		if (!err)
 			err = oa_sys2(SYS_rename, fresh, path);
@@ -162,14 +167,17 @@ static void sd_remove_if_stale(const char *name)
 	if (!pid || oa_sys2(SYS_kill, pid, 0) != -ESRCH ||
 	    snprintf(path, sizeof(path), "%s/%s", oa_config.sd_dir, name) >= (int)sizeof(path))
 		return;
-	if (oa_sys_read_file(path, text, sizeof(text)) > 0 && strstr(text, SD_ORIGIN) && strstr(text, sd_origin))
+	if (oa_sys_read_file(path, text, sizeof(text)) > 0 && strstr(text, SD_ORIGIN) &&
+	    strstr(text, sd_origin))
 		(void)oa_sys1(SYS_unlink, path); /* another leader may have been faster */
 }
 
 static void sd_remove_stale(void)
 {
 	char buf[4096] __attribute__((aligned(8)));
-	long fd = oa_sys4(SYS_openat, AT_FDCWD, oa_config.sd_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), len;
+	long fd = oa_sys4(SYS_openat, AT_FDCWD, oa_config.sd_dir,
+			  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0),
+	     len;
 
 	if (fd < 0)
 		return;

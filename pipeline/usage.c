@@ -1,6 +1,6 @@
-/* One getrusage for what only grows (the kernel sums it over the threads, which /proc/self/status does not do
- * for context switches), /proc/self/stat for sizes and threads, and the number of open descriptors. Whatever
- * cannot be read stays 0 and is then not exported. */
+/* One getrusage for what only grows (the kernel sums it over the threads, which /proc/self/status
+ * does not do for context switches), /proc/self/stat for sizes and threads, and the number of open
+ * descriptors. Whatever cannot be read stays 0 and is then not exported. */
 #include "pipeline/usage.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@
 
 #define USAGE_PERIOD_NS 1000000000ull
 #define USAGE_PAGE      4096
-#define USAGE_FDS_CALLS 64 /* of getdents64 with 4 KiB: some 10 000 descriptors; more are not counted */
+#define USAGE_FDS_CALLS \
+	64 /* of getdents64 with 4 KiB: some 10 000 descriptors; more are not counted */
 
 struct usage_dirent {
 	uint64_t ino;
@@ -31,10 +32,12 @@ static uint64_t usage_former[OA_USAGE_CUMULATIVE]; /* of the processes that had 
 /* What former owners of the slot used stays in the sum, so that it never falls. */
 static void usage_take_over(void)
 {
-	bool shared = oa_tree && oa_self >= oa_tree->procs && oa_self < oa_tree->procs + OA_PROCS_MAX;
+	bool shared = oa_tree && oa_self >= oa_tree->procs &&
+		      oa_self < oa_tree->procs + OA_PROCS_MAX;
 
 	for (unsigned u = 0; u < OA_USAGE_CUMULATIVE; u++)
-		usage_former[u] = shared ? atomic_load_explicit(&oa_self->usage[u], memory_order_relaxed) : 0;
+		usage_former[u] =
+			shared ? atomic_load_explicit(&oa_self->usage[u], memory_order_relaxed) : 0;
 }
 
 static void usage_set(enum oa_usage u, uint64_t value)
@@ -63,7 +66,8 @@ static void usage_cumulative(void)
 	usage_set(OA_USAGE_FAULT_MINOR, (uint64_t)r.ru_minflt);
 }
 
-/* Numeric field of /proc/self/stat, counted from 1; `p` stands at field 3, behind the command's bracket. */
+/* Numeric field of /proc/self/stat, counted from 1; `p` stands at field 3, behind the command's
+ * bracket. */
 static uint64_t usage_field(const char *p, unsigned field)
 {
 	uint64_t value = 0;
@@ -80,7 +84,8 @@ static void usage_sizes(void)
 	char buf[1024];
 	const char *p;
 
-	if (oa_sys_read_file("/proc/self/stat", buf, sizeof(buf)) <= 0 || !(p = strrchr(buf, ')')) || !p[1])
+	if (oa_sys_read_file("/proc/self/stat", buf, sizeof(buf)) <= 0 ||
+	    !(p = strrchr(buf, ')')) || !p[1])
 		return;
 	usage_set(OA_USAGE_THREADS, usage_field(p + 2, 20));
 	usage_set(OA_USAGE_VIRTUAL_BYTES, usage_field(p + 2, 23));
@@ -136,7 +141,4 @@ void oa_usage_tick(uint64_t now_ns)
 	oa_stat_settle();
 }
 
-void oa_usage_forget(void)
-{
-	usage_last_ns = 0;
-}
+void oa_usage_forget(void) { usage_last_ns = 0; }

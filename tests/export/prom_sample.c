@@ -1,5 +1,5 @@
-/* Serves or prints the metrics of a made-up process tree, for test_prometheus.py and the benchmark. It is linked as
- * libotelauto.so is (--wrap), so it has no stdio.
+/* Serves or prints the metrics of a made-up process tree, for test_prometheus.py and the benchmark.
+ * It is linked as libotelauto.so is (--wrap), so it has no stdio.
  *
  *   prom_sample text | openmetrics       prints one scrape
  *   prom_sample serve                    prints the port, answers until stdin ends
@@ -21,8 +21,10 @@
 #define MS 1000000ull
 
 static const struct oa_attr attrs[] = {
-	{ "service.name", "sample \"quoted\" \\ and\nmore", 0, false }, { "telemetry.sdk.language", "c", 0, false },
-	{ "host.name", "h\xc3\xa4ne", 0, false }, { "process.count", NULL, 3, true },
+	{ "service.name", "sample \"quoted\" \\ and\nmore", 0, false },
+	{ "telemetry.sdk.language", "c", 0, false },
+	{ "host.name", "h\xc3\xa4ne", 0, false },
+	{ "process.count", NULL, 3, true },
 };
 
 const struct oa_attr *oa_resource_attrs(size_t *ret_count)
@@ -45,23 +47,26 @@ static struct oa_label_set labels_of(const char *method, const char *route, cons
 
 static void record(enum oa_instrument ins, const char *route, uint64_t value, bool exemplar)
 {
-	static const uint8_t trace[16] = { 0x4b, 0xf9, 0x2f, 0x35, 1 }, span[8] = { 0, 0xf0, 0x67, 0xaa, 1 };
+	static const uint8_t trace[16] = { 0x4b, 0xf9, 0x2f, 0x35, 1 },
+			     span[8] = { 0, 0xf0, 0x67, 0xaa, 1 };
 	struct oa_label_set set = labels_of("GET", route, "200");
 
-	oa_series_record(&oa_tree->series, OA_SERIES_MAX, ins, &set, value, exemplar ? trace : NULL, span,
-			 1700000000123456789ull);
+	oa_series_record(&oa_tree->series, OA_SERIES_MAX, ins, &set, value, exemplar ? trace : NULL,
+			 span, 1700000000123456789ull);
 }
 
 static void fill(void)
 {
-	static const char *const routes[] = { "/", "/users/{id}", "/q\"uote\\back\nline", "/\xff\xfe", "/\xe2\x82\xac" };
+	static const char *const routes[] = { "/", "/users/{id}", "/q\"uote\\back\nline",
+					      "/\xff\xfe", "/\xe2\x82\xac" };
 	struct oa_label_set overflow = { .overflow = true };
 
 	for (unsigned ins = 0; ins < OA_INS_COUNT; ins++)
 		for (unsigned r = 0; r < 5; r++)
 			for (uint64_t v = 1; v < 20000 * MS; v = v * 3 + r)
 				record(ins, routes[r], v, r == 1);
-	oa_series_record(&oa_tree->series, OA_SERIES_MAX, OA_INS_http_server_duration, &overflow, MS, NULL, NULL, 0);
+	oa_series_record(&oa_tree->series, OA_SERIES_MAX, OA_INS_http_server_duration, &overflow,
+			 MS, NULL, NULL, 0);
 	oa_self->active_server[OA_METHOD_GET][0] = 3;
 	oa_self->active_client[OA_METHOD_POST][1] = 1;
 	oa_tree->procs[7].stat[OA_STAT_drop_ring_full] = 5;
@@ -120,11 +125,14 @@ static size_t print_with_snprintf(char *to, size_t cap)
 			if (i <= OA_BOUNDS_MAX)
 				count += s->bucket[i];
 			len += (size_t)snprintf(to + len, cap - len,
-						"%s%s{otel_scope_name=\"%s\",otel_scope_version=\"%s\",http_request_method"
-						"=\"%s\",http_route=\"%s\",http_response_status_code=\"%s\",url_scheme=\"%s\","
+						"%s%s{otel_scope_name=\"%s\",otel_scope_version=\"%"
+						"s\",http_request_method"
+						"=\"%s\",http_route=\"%s\",http_response_status_"
+						"code=\"%s\",url_scheme=\"%s\","
 						"network_protocol_version=\"%s\",le=\"%g\"} %.9g\n",
-						"http_server_request_duration_seconds", "_bucket", "otelauto", "0.1.0",
-						"GET", "/some/route/123", "200", "http", "1.1",
+						"http_server_request_duration_seconds", "_bucket",
+						"otelauto", "0.1.0", "GET", "/some/route/123",
+						"200", "http", "1.1",
 						oa_instruments[0].bounds[i % OA_BOUNDS_MAX],
 						i == OA_BOUNDS_MAX + 1 ? sum : (double)count);
 		}
@@ -165,8 +173,10 @@ static int bench(unsigned series)
 		lines += out.mem[i] == '\n';
 	qsort(ours, ROUNDS, sizeof(*ours), by_value);
 	qsort(theirs, ROUNDS, sizeof(*theirs), by_value);
-	put(text, (size_t)snprintf(text, cap, "{\"series\": %u, \"lines\": %zu, \"bytes\": %zu, \"render_ns\": %lu, \"snprintf_ns\": %lu}\n", series,
-				   lines, out.len, (unsigned long)ours[ROUNDS / 2],
+	put(text, (size_t)snprintf(text, cap,
+				   "{\"series\": %u, \"lines\": %zu, \"bytes\": %zu, "
+				   "\"render_ns\": %lu, \"snprintf_ns\": %lu}\n",
+				   series, lines, out.len, (unsigned long)ours[ROUNDS / 2],
 				   (unsigned long)theirs[ROUNDS / 2]));
 	return 0;
 }
