@@ -28,7 +28,7 @@
 #define OA_SLOW   __attribute__((noinline)) static /* own stack frame: the untracked path has none */
 
 /* The real function, typed by the system's header. */
-#define OA_REAL(name) ((__typeof__(&name))oa_real_get(OA_SYM_##name))
+#define OA_REAL(name) ((__typeof__(&name))oa_real_get(OA_SYM_##name, OA_HAS_STANDIN_##name))
 
 /* -- set by preload/ -- */
 

@@ -1,6 +1,7 @@
-/* Stand-ins for the real functions: bare system calls, for the moment in which libc's are being looked up (a
- * loader hook, an allocator, another thread, a signal handler may call us then) and for names that an old libc
- * does not have. Unlike libc's they are no cancellation points, which POSIX leaves open for a while anyway.
+/* Stand-ins for the real functions: bare system calls. They are what the table holds until the constructor has
+ * looked the real ones up, so that calls made before (by other libraries' constructors, by an allocator that the
+ * look-up enters, by other threads) need neither wait nor search; and for good where an old libc lacks a name.
+ * Unlike libc's they are no cancellation points, which POSIX leaves open for a while anyway.
  *
  * Integer arguments travel alike whatever their type, so one shape serves every prototype. */
 #include <errno.h>
@@ -126,18 +127,13 @@ static long raw_pselect(RAW_ARGS)
 
 /* -- the table -- */
 
-#define RAW_FN_SYS(nr) RAW_FN
-#define RAW_FN_OWN     RAW_FN
-#define RAW_FN_NONE    RAW_NO_FN
-#define RAW_FN(name)   (void *)raw_##name
+#define RAW_FN_SYS(nr)  RAW_FN
+#define RAW_FN_OWN      RAW_FN
+#define RAW_FN_NONE     RAW_NO_FN
+#define RAW_FN(name)    (void *)raw_##name
 #define RAW_NO_FN(name) NULL
 #define OA_SYM(name, need, standin) RAW_FN_##standin(name),
-static void *const raw_table[OA_SYM_COUNT] = {
+void *_Atomic oa_real_table[OA_SYM_COUNT] = {
 #include "hooks/libc.def"
 };
 #undef OA_SYM
-
-void *oa_raw(enum oa_sym sym)
-{
-	return raw_table[sym];
-}

@@ -1,6 +1,6 @@
 /* Bytes in: read readv recv recvfrom recvmsg recvmmsg, the positioned readers that take "here", and the fortified
  * names. What arrived is looked at after the real call, in the host's own buffers; nothing is taken, kept
- * back or asked for. */
+ * back or asked for. The untracked path of each is a jump, hence the second functions. */
 #include "hooks/hook.h"
 
 #include <sys/socket.h>
@@ -10,13 +10,26 @@ ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
 		       socklen_t *addr_len);
 
+OA_SLOW OA_HOT ssize_t read_tracked(int fd, void *buf, size_t len)
+{
+	ssize_t n = OA_REAL(read)(fd, buf, len);
+
+	OA_OBSERVE()
+		oa_conn_on_received(fd, buf, len, n, errno, 0);
+	return n;
+}
+
 OA_EXPORT OA_HOT ssize_t read(int fd, void *buf, size_t len)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(read)(fd, buf, len);
-	n = OA_REAL(read)(fd, buf, len);
+	return read_tracked(fd, buf, len);
+}
+
+OA_SLOW ssize_t read_chk_tracked(int fd, void *buf, size_t len, size_t room)
+{
+	ssize_t n = OA_REAL(__read_chk)(fd, buf, len, room);
+
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, 0);
 	return n;
@@ -24,36 +37,49 @@ OA_EXPORT OA_HOT ssize_t read(int fd, void *buf, size_t len)
 
 OA_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(__read_chk)(fd, buf, len, room);
-	n = OA_REAL(__read_chk)(fd, buf, len, room);
-	OA_OBSERVE()
-		oa_conn_on_received(fd, buf, len, n, errno, 0);
-	return n;
+	return read_chk_tracked(fd, buf, len, room);
 }
 
-OA_EXPORT OA_HOT ssize_t readv(int fd, const struct iovec *iov, int count)
+OA_SLOW OA_HOT ssize_t readv_tracked(int fd, const struct iovec *iov, int count)
 {
-	ssize_t n;
+	ssize_t n = OA_REAL(readv)(fd, iov, count);
 
-	if (!oa_fd_tracked(fd))
-		return OA_REAL(readv)(fd, iov, count);
-	n = OA_REAL(readv)(fd, iov, count);
 	OA_OBSERVE()
 		oa_conn_on_received_iov(fd, iov, count, n, errno, 0);
 	return n;
 }
 
+OA_EXPORT OA_HOT ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+	if (!oa_fd_tracked(fd))
+		return OA_REAL(readv)(fd, iov, count);
+	return readv_tracked(fd, iov, count);
+}
+
 /* On a socket only offset -1, "here", works; others fail with ESPIPE. */
+OA_SLOW ssize_t preadv2_tracked(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	ssize_t n = OA_REAL(preadv2)(fd, iov, count, offset, flags);
+
+	OA_OBSERVE()
+		oa_conn_on_received_iov(fd, iov, count, n, errno, 0);
+	return n;
+}
+
 OA_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	ssize_t n;
-
 	if (offset != -1 || !oa_fd_tracked(fd))
 		return OA_REAL(preadv2)(fd, iov, count, offset, flags);
-	n = OA_REAL(preadv2)(fd, iov, count, offset, flags);
+	return preadv2_tracked(fd, iov, count, offset, flags);
+}
+
+OA_SLOW ssize_t preadv64v2_tracked(int fd, const struct iovec *iov, int count, off64_t offset,
+				   int flags)
+{
+	ssize_t n = OA_REAL(preadv64v2)(fd, iov, count, offset, flags);
+
 	OA_OBSERVE()
 		oa_conn_on_received_iov(fd, iov, count, n, errno, 0);
 	return n;
@@ -61,23 +87,31 @@ OA_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offs
 
 OA_EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
 {
-	ssize_t n;
-
 	if (offset != -1 || !oa_fd_tracked(fd))
 		return OA_REAL(preadv64v2)(fd, iov, count, offset, flags);
-	n = OA_REAL(preadv64v2)(fd, iov, count, offset, flags);
+	return preadv64v2_tracked(fd, iov, count, offset, flags);
+}
+
+OA_SLOW OA_HOT ssize_t recv_tracked(int fd, void *buf, size_t len, int flags)
+{
+	ssize_t n = OA_REAL(recv)(fd, buf, len, flags);
+
 	OA_OBSERVE()
-		oa_conn_on_received_iov(fd, iov, count, n, errno, 0);
+		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;
 }
 
 OA_EXPORT OA_HOT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(recv)(fd, buf, len, flags);
-	n = OA_REAL(recv)(fd, buf, len, flags);
+	return recv_tracked(fd, buf, len, flags);
+}
+
+OA_SLOW ssize_t recv_chk_tracked(int fd, void *buf, size_t len, size_t room, int flags)
+{
+	ssize_t n = OA_REAL(__recv_chk)(fd, buf, len, room, flags);
+
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;
@@ -85,11 +119,16 @@ OA_EXPORT OA_HOT ssize_t recv(int fd, void *buf, size_t len, int flags)
 
 OA_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(__recv_chk)(fd, buf, len, room, flags);
-	n = OA_REAL(__recv_chk)(fd, buf, len, room, flags);
+	return recv_chk_tracked(fd, buf, len, room, flags);
+}
+
+OA_SLOW OA_HOT ssize_t recvfrom_tracked(int fd, void *buf, size_t len, int flags,
+					struct sockaddr *addr, socklen_t *addr_len)
+{
+	ssize_t n = OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;
@@ -97,11 +136,16 @@ OA_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int fla
 
 OA_EXPORT OA_HOT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addr_len)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
-	n = OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+	return recvfrom_tracked(fd, buf, len, flags, addr, addr_len);
+}
+
+OA_SLOW ssize_t recvfrom_chk_tracked(int fd, void *buf, size_t len, size_t room, int flags,
+				     struct sockaddr *addr, socklen_t *addr_len)
+{
+	ssize_t n = OA_REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addr_len);
+
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;
@@ -110,14 +154,9 @@ OA_EXPORT OA_HOT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, stru
 OA_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
 				 socklen_t *addr_len)
 {
-	ssize_t n;
-
 	if (!oa_fd_tracked(fd))
 		return OA_REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addr_len);
-	n = OA_REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addr_len);
-	OA_OBSERVE()
-		oa_conn_on_received(fd, buf, len, n, errno, flags);
-	return n;
+	return recvfrom_chk_tracked(fd, buf, len, room, flags, addr, addr_len);
 }
 
 /* Tells about descriptors that came with a message, and lets a connection that was handed over start us. */
