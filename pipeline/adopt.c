@@ -1,6 +1,8 @@
 /* What dead processes of the tree left in shared memory. `pid` and `start_ticks` of a slot name who is in
  * charge of it: its process, and after its death whoever adopted it. So an adopter that dies in the middle
  * is itself found dead, and the next leader goes on where it stopped. */
+#define OA_LOG_DOMAIN "adopt"
+#include "core/log.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "pipeline/batch.h"
@@ -62,6 +64,8 @@ static unsigned adopt_one(struct oa_proc *p)
 		if (r)
 			seen += oa_drain_abandoned(r, &p->id);
 	}
+	oa_dbg("process %u of slot %d died: %u records, %u spans waiting in queue %d", p->id.pid,
+	       (int)(p - oa_tree->procs), seen, oa_batch_waiting(p), p->queue_unit);
 	oa_batch_adopted(p);
 	return seen;
 }

@@ -31,6 +31,7 @@ struct batch_source {
 static struct batch_source batch_sources[BATCH_SOURCES]; /* [0] is this process */
 static const struct oa_exporter *batch_exporters[BATCH_EXPORTERS];
 static unsigned batch_exporter_count;
+static bool batch_wanted = true; /* by the settings */
 static const struct oa_span **batch_spans;
 static uint32_t batch_max, batch_queue_max;
 static uint64_t batch_delay_ns;
@@ -64,7 +65,8 @@ static struct oa_ring *batch_own_queue(void)
 
 static void batch_open_exporters(void)
 {
-	if (oa_config.traces_exporter & BATCH_LIST_NONE)
+	batch_wanted = !(oa_config.traces_exporter & BATCH_LIST_NONE);
+	if (!batch_wanted)
 		return;
 	for (unsigned i = 0; oa_exporters[i] && batch_exporter_count < BATCH_EXPORTERS; i++)
 		if ((oa_config.traces_exporter >> i & 1) && (!oa_exporters[i]->open || oa_exporters[i]->open() == 0))
@@ -125,8 +127,12 @@ static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
 	struct batch_source *src;
 
-	if (!batch_exporter_count || !(span->s.flags & OA_SPAN_SAMPLED))
+	if (!batch_wanted || !(span->s.flags & OA_SPAN_SAMPLED))
 		return 0;
+	if (!batch_exporter_count) {
+		oa_stat_inc(OA_STAT_drop_export_failed);
+		return 0;
+	}
 	src = batch_source_of(who);
 	if (!src || !src->queue || src->waiting >= batch_queue_max ||
 	    !oa_ring_push(src->queue, batch_pack(&span->s))) {
@@ -306,6 +312,13 @@ void oa_batch_adopt(struct oa_proc *p)
 		src->waiting++;
 	/* Only its own side thread wrote here: what follows is the one record it died in the middle of. */
 	atomic_store(&src->queue->head, pos);
+}
+
+unsigned oa_batch_waiting(const struct oa_proc *p)
+{
+	const struct batch_source *src = batch_source_of(&p->id);
+
+	return src ? src->waiting : 0;
 }
 
 void oa_batch_adopted(struct oa_proc *p)

@@ -12,6 +12,7 @@ uint64_t oa_batch_due_ns(void);
 bool oa_batch_can_adopt(void);
 /* From now on spans of &p->id go to its own queue, behind those already waiting there. */
 void oa_batch_adopt(struct oa_proc *p);
+unsigned oa_batch_waiting(const struct oa_proc *p);
 /* All of its records were seen: the slot is released once its queue is empty. */
 void oa_batch_adopted(struct oa_proc *p);
 

@@ -1,10 +1,13 @@
 /* One turn of the side thread: rings, ticks, the exporters' loop. */
 #include "pipeline/pipeline.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "core/clock.h"
 #include "core/stats.h"
+#include "core/sys.h"
 #include "core/tree.h"
 #include "exporter/exporter.h"
 #include "pipeline/batch.h"
@@ -31,11 +34,24 @@ static int pipeline_open_processors(void)
 	return ret;
 }
 
-int oa_pipeline_open(void)
+/* A host thread may be taking the slot just now; it needs microseconds, unless it was stopped. */
+static int pipeline_claim(void)
 {
+	const struct timespec pause = { .tv_nsec = 1000000 };
 	int ret = oa_tree_claim();
 
-	if (!oa_self)
+	for (unsigned i = 0; ret == -EAGAIN && i < 1000; i++) {
+		(void)oa_sys2(SYS_nanosleep, &pause, NULL);
+		ret = oa_tree_claim();
+	}
+	return ret;
+}
+
+int oa_pipeline_open(void)
+{
+	int ret = pipeline_claim();
+
+	if (ret < 0)
 		return ret;
 	atomic_store(&oa_self->start_ticks, oa_proc_ticks(oa_self->id.pid));
 	oa_stat_settle();

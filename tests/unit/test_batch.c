@@ -242,6 +242,7 @@ START_TEST(unsampled_spans_and_no_exporter_leave_the_queue_empty)
 	fresh(1u << 31, 100, 1);
 	add(1);
 	ck_assert(!oa_processor_batch.busy());
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
 	oa_processor_batch.forget();
 	oa_config.traces_exporter = 1;
 	ck_assert_int_eq(oa_processor_batch.open(), 0);
@@ -263,6 +264,17 @@ START_TEST(an_exporter_that_cannot_open_does_not_stop_the_other)
 	tick(oa_now_ns());
 	ck_assert_uint_eq(fakes[0].sends, 0);
 	ck_assert_uint_eq(fakes[1].sends, 1);
+}
+END_TEST
+
+START_TEST(spans_that_no_exporter_takes_are_counted)
+{
+	fresh(1, 100, 1);
+	oa_processor_batch.forget();
+	fakes[0].open = -1;
+	ck_assert_int_eq(oa_processor_batch.open(), 0);
+	add(1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 1);
 }
 END_TEST
 
@@ -479,6 +491,7 @@ int main(void)
 	tcase_add_test(tc, a_queue_larger_than_the_shared_piece_holds_what_was_asked_for);
 	tcase_add_test(tc, unsampled_spans_and_no_exporter_leave_the_queue_empty);
 	tcase_add_test(tc, an_exporter_that_cannot_open_does_not_stop_the_other);
+	tcase_add_test(tc, spans_that_no_exporter_takes_are_counted);
 	tcase_add_test(tc, what_became_of_spans_is_counted);
 	tcase_add_test(tc, bytes_that_no_text_refers_to_are_not_queued);
 	tcase_add_test(tc, at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted);
