@@ -3,16 +3,20 @@
  *
  * emit_spans EXPORTER BATCHES SPANS DEADLINE_MS [OPTION…]
  *   bad       texts that are not UTF-8, and random ones
- *   steal     between two batches: closes all descriptors from 3 on, as daemons do, and puts files on the numbers
+ *   steal     between two batches: closes all descriptors from 3 on, as daemons do, and puts sockets of the host's on
+ *             the numbers; at the end they must be as they were
  *   midway    the same while the first request waits for its answer
+ *   late      the loop stands still until the deadline of the first batch is over
  *   cancel    gives the first batch up while it waits
  *   fork      a child exports too, after forgetting
  *   cpu       adds the processor time of encoding and sending, per span
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,14 +32,15 @@
 #include "tests/unit/otlp_oracle.h"
 
 #define SPANS_MAX 2048
-#define THEFT_FILES 64
+#define THEFTS_MAX 64
 
 static struct oa_span_buf bufs[SPANS_MAX];
 static const struct oa_span *spans[SPANS_MAX];
 static size_t total_ok, total_rejected, total_failed, calls;
 static bool settled, bad;
 static const struct oa_exporter *exporter;
-static char stolen[THEFT_FILES];
+static struct { int fd, other; } thefts[THEFTS_MAX];
+static unsigned theft_count;
 
 static void on_done(void *arg, size_t ok, size_t rejected, size_t failed)
 {
@@ -193,24 +198,47 @@ static void make_record(unsigned index)
 
 /* -- what hosts do -- */
 
-static bool put_file(long fd, const char *path)
+static void take_number(int fd)
 {
-	long file = oa_sys4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
-	long got = file < 0 ? file : oa_sys3(SYS_dup3, file, fd, 0);
+	int pair[2];
 
-	if (file >= 0 && file != fd)
-		(void)oa_sys1(SYS_close, file);
-	return got == fd;
+	if (oa_sys4(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair))
+		return;
+	(void)oa_sys3(SYS_dup3, pair[0], fd, 0);
+	if (pair[0] != fd)
+		(void)oa_sys1(SYS_close, pair[0]);
+	(void)oa_sys6(SYS_sendto, pair[1], (long)"host", 4, 0, 0, 0);
+	thefts[theft_count].fd = fd;
+	thefts[theft_count++].other = pair[1];
+}
+
+static bool is_hosts(int fd)
+{
+	for (unsigned i = 0; i < theft_count; i++)
+		if (thefts[i].fd == fd)
+			return true;
+	return false;
 }
 
 static void steal(void)
 {
-	for (long fd = 3, n = 0; fd < 4096 && n < THEFT_FILES; fd++) {
-		if (oa_sys2(SYS_fcntl, fd, F_GETFD) < 0)
-			continue;
-		(void)oa_sys1(SYS_close, fd);
-		stolen[n++] = put_file(fd, "stolen") ? 'y' : 'n';
+	for (int fd = 900; fd < 4096 && theft_count < THEFTS_MAX; fd++)
+		if (oa_sys2(SYS_fcntl, fd, F_GETFD) >= 0 && !is_hosts(fd))
+			take_number(fd); /* dup3 closes what was there */
+}
+
+/* How many of the host's sockets are still open, have lost nothing and got nothing. */
+static unsigned unharmed(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < theft_count; i++) {
+		char buf[16];
+		long got = oa_sys3(SYS_read, thefts[i].other, buf, sizeof(buf));
+
+		count += got == -EAGAIN && oa_sys3(SYS_read, thefts[i].fd, buf, sizeof(buf)) == 4 && !memcmp(buf, "host", 4);
 	}
+	return count;
 }
 
 /* -- sending -- */
@@ -281,9 +309,10 @@ static void say(const char *more)
 	}
 	n = (size_t)snprintf(line, sizeof(line),
 			     "{\"ok\":%zu,\"rejected\":%zu,\"failed\":%zu,\"calls\":%zu,\"requests\":%lu,\"retries\":%lu,"
-			     "\"errors\":%lu,\"fds\":[%s],\"inherit\":%d,\"stolen\":\"%s\",\"arena\":%zu%s}\n",
+			     "\"errors\":%lu,\"fds\":[%s],\"inherit\":%d,\"stolen\":%u,\"unharmed\":%u,\"arena\":%zu%s}\n",
 			     total_ok, total_rejected, total_failed, calls, oa_stat_sum(OA_STAT_export_requests),
-			     oa_stat_sum(OA_STAT_export_retries), oa_stat_sum(OA_STAT_export_errors), fds, inherit, stolen,
+			     oa_stat_sum(OA_STAT_export_retries), oa_stat_sum(OA_STAT_export_errors), fds, inherit, theft_count,
+			     unharmed(),
 			     oa_arena_used_bytes(), more);
 	(void)oa_sys3(SYS_write, 1, line, n);
 }
@@ -341,6 +370,10 @@ static void run_batch(int argc, char **argv, unsigned batch, unsigned count, uin
 	if (!batch && has_option(argc, argv, "cancel")) {
 		pass_ms(300);
 		exporter->cancel();
+	}
+	if (!batch && has_option(argc, argv, "late")) {
+		pass_ms(100);
+		(void)oa_sys2(SYS_nanosleep, (&(struct timespec){ (time_t)(deadline_ms / 1000), 500000000 }), NULL);
 	}
 	wait_settled();
 }

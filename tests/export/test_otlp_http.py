@@ -343,21 +343,31 @@ def test_descriptors_are_few_high_and_close_on_exec():
         assert len(got.fds) == 1 and min(got.fds) >= 900 and not got.inherit
 
 
-def test_a_host_that_closes_all_descriptors_loses_nothing(tmp_path):
-    """Its files get our numbers: not a byte of ours may end up there."""
+def test_a_host_that_closes_all_descriptors_loses_nothing():
+    """Its sockets get our numbers: they are neither written, read nor closed."""
     with Fake() as c:
-        got = emit(c.endpoint, "steal", batches=3, cwd=tmp_path)
-        assert got.stolen == "y" * len(got.stolen) and got.stolen
+        got = emit(c.endpoint, "steal", batches=3)
+        assert got.stolen == got.unharmed == 2
         assert got.ok == 21 and len(c.spans) == 21
-        assert (tmp_path / "stolen").read_bytes() == b""
         strict(c)
 
 
-def test_a_descriptor_taken_in_the_middle_of_a_request_makes_it_start_again(tmp_path):
+def test_a_descriptor_taken_in_the_middle_of_a_request_makes_it_start_again():
     with Fake(delayed(1.0, ok()), ok()) as c:
-        got = emit(c.endpoint, "midway", batches=2, cwd=tmp_path)
-        assert got.stolen and got.ok == 14 and got.retries == 1
-        assert (tmp_path / "stolen").read_bytes() == b""
+        got = emit(c.endpoint, "midway", batches=2)
+        assert got.stolen == got.unharmed == 1 and got.ok == 14 and got.retries == 1
+
+
+def test_giving_up_when_the_descriptor_was_taken():
+    with Fake(silent(), ok()) as c:
+        got = emit(c.endpoint, "midway", "cancel", batches=2)
+        assert got.stolen == got.unharmed == 1 and got.calls == 2 and got.ok + got.failed == 14
+
+
+def test_a_loop_that_comes_too_late_does_not_send():
+    with Fake(answer(503), ok()) as c:
+        got = emit(c.endpoint, "late", deadline=1000)
+        assert got.failed == 7 and len(c.received) == 1
 
 
 def test_a_forked_child_closes_its_copies_and_has_a_connection_of_its_own():
