@@ -127,6 +127,8 @@ def convention_problems(span):
     if "http.request.method" not in attributes:
         return
     required = ["url.path", "url.scheme"] if span.kind == 2 else ["url.full", "server.address"]
+    if attributes["http.request.method"] == "CONNECT":  # its target is no URL
+        required = ["server.address"]
     for key in required:
         if key not in attributes:
             yield f"{KINDS.get(span.kind)} span without {key}"
