@@ -59,9 +59,10 @@ static inline struct oa_bytes oa_http_field(const struct oa_http_head *h, enum o
  * what follows in `in` is the tunnel's; feed() takes later bytes of that direction whole, without events. The
  * other direction is not told: conn/ stops feeding it. request_note is asked before a final RESPONSE event. */
 
-/* Chooses the fastest code this processor has. At activation, once; everything works without, slower.
+/* Chooses the fastest code this processor has. At activation, before anything is parsed on another thread;
+ * everything works without, slower.
  *
- * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no
+ * runs on   one thread; signal-safe: yes; locks: none; heap: no; blocks: no
  */
 void oa_http1_init(void);
 

@@ -167,8 +167,11 @@ void oa_http1_init(void)
 	uint64_t used = 0;
 
 	__atomic_store_n(&oa_http1_wide, cpu_has_avx2(), __ATOMIC_RELAXED);
-	for (unsigned id = 0; id < HTTP1_NAME_COUNT; id++)
-		if (!name_add(id, &used))
+	for (unsigned id = 0; id < HTTP1_NAME_COUNT; id++) {
+		if (!name_add(id, &used)) {
+			memset(oa_http1_keys.names, 0, sizeof(oa_http1_keys.names));
 			return;
+		}
+	}
 	__atomic_store_n(&oa_http1_keys.used, used, __ATOMIC_RELEASE);
 }

@@ -57,7 +57,7 @@ SCAN_INLINE int scan_line(struct http1_reading *r, uint64_t used, const uint8_t 
 {
 	unsigned key;
 
-	if (at - start <= 3) /* the shortest name, a colon, a byte of value */
+	if (at - start < 3) /* the shortest name and a colon; the LF is the fourth byte that is read */
 		return 0;
 	key = http1_key(p + start);
 	return used >> key & 1 ? oa_http1_known_line(r, start, at - (p[at - 1] == '\r'), key) : 0;

@@ -19,17 +19,20 @@ struct file {
 static struct file files[FILES_MAX];
 static int file_count;
 
-/* Beside this source file; tests run where its path, as the compiler was told it, holds. */
-static void path_of(char *ret_path, size_t size, const char *dir, const char *name, const char *ending)
+/* Beside this source file; tests run where its path, as the compiler was told it, holds. To be freed. */
+static char *path_of(const char *dir, const char *name, const char *ending)
 {
 	const char *here = __FILE__, *slash = strrchr(here, '/');
+	char *path;
 
-	snprintf(ret_path, size, "%.*s/../%s/%s%s", slash ? (int)(slash - here) : 1, slash ? here : ".", dir, name,
-		 ending);
+	ck_assert_int_gt(asprintf(&path, "%.*s/../%s/%s%s", slash ? (int)(slash - here) : 1, slash ? here : ".", dir,
+				  name, ending), 0);
+	return path;
 }
 
-static struct oa_bytes file_read(const char *path)
+static struct oa_bytes file_read(const char *dir, const char *name, const char *ending)
 {
+	char *path = path_of(dir, name, ending);
 	FILE *f = fopen(path, "rb");
 	uint8_t *data;
 	size_t len;
@@ -39,6 +42,7 @@ static struct oa_bytes file_read(const char *path)
 	len = fread(data, 1, HTTP1_CHECK_MAX, f);
 	data[len] = 0;
 	fclose(f);
+	free(path);
 	return oa_bytes(data, len);
 }
 
@@ -50,12 +54,10 @@ static int by_name(const void *a, const void *b)
 /* Every file of tests/<dir> whose name ends in `ending`, in order of names. */
 static void files_load(const char *dir, const char *ending)
 {
-	char path[512];
+	char *path = path_of(dir, "", "");
 	struct dirent *entry;
-	DIR *d;
+	DIR *d = opendir(path);
 
-	path_of(path, sizeof(path), dir, "", "");
-	d = opendir(path);
 	ck_assert_msg(d != NULL, "cannot open %s", path);
 	file_count = 0;
 	while ((entry = readdir(d))) {
@@ -67,11 +69,10 @@ static void files_load(const char *dir, const char *ending)
 		snprintf(files[file_count++].name, sizeof(files[0].name), "%.*s", (int)(len - cut), entry->d_name);
 	}
 	closedir(d);
+	free(path);
 	qsort(files, (size_t)file_count, sizeof(files[0]), by_name);
-	for (int i = 0; i < file_count; i++) {
-		path_of(path, sizeof(path), dir, files[i].name, ending);
-		files[i].bytes = file_read(path);
-	}
+	for (int i = 0; i < file_count; i++)
+		files[i].bytes = file_read(dir, files[i].name, ending);
 }
 
 /* "@notes get head connect unknown": what the responses answer; the last one holds for all that follow. */
@@ -119,10 +120,7 @@ static const char *take_directives(const char *text)
 
 static struct oa_bytes events_of(const struct file *f)
 {
-	char path[512];
-
-	path_of(path, sizeof(path), "data/http1", f->name, ".events");
-	return file_read(path);
+	return file_read("data/http1", f->name, ".events");
 }
 
 static void plays_as_written(const struct file *f)
