@@ -1,6 +1,6 @@
-/* What dead processes of the tree left in shared memory. `pid` and `start_ticks` of a slot name who is in
- * charge of it: its process, and after its death whoever adopted it. So an adopter that dies in the middle
- * is itself found dead, and the next leader goes on where it stopped. */
+/* What dead processes of the tree left in shared memory. `pid` and `start_ticks` of a slot name who
+ * is in charge of it: its process, and after its death whoever adopted it. So an adopter that dies
+ * in the middle is itself found dead, and the next leader goes on where it stopped. */
 #define OA_LOG_DOMAIN "adopt"
 #include "core/log.h"
 #include "core/stats.h"
@@ -8,8 +8,8 @@
 #include "pipeline/batch.h"
 #include "pipeline/drain.h"
 
-/* Takes charge of a slot. Two leaders at the same time (one stopped, the other taking over) are told apart
- * by the compare-and-swap. */
+/* Takes charge of a slot. Two leaders at the same time (one stopped, the other taking over) are
+ * told apart by the compare-and-swap. */
 static bool adopt_claim(struct oa_proc *p, uint32_t dead_pid)
 {
 	uint32_t self = atomic_load(&oa_self->pid);
@@ -29,12 +29,8 @@ static void adopt_numbers(struct oa_proc *p)
 			atomic_store(&p->active_server[m][tls], 0);
 			atomic_store(&p->active_client[m][tls], 0);
 		}
-	for (unsigned i = 0; i < OA_USAGE_COUNT; i++) {
-		uint64_t last = atomic_exchange(&p->usage[i], 0);
-
-		if (i < OA_USAGE_CUMULATIVE)
-			atomic_fetch_add(&p->usage_base[i], last);
-	}
+	for (unsigned i = OA_USAGE_CUMULATIVE; i < OA_USAGE_COUNT; i++)
+		atomic_store(&p->usage[i], 0); /* what only grows stays: the slot's next owner counts on */
 }
 
 static bool adopt_has_telemetry(struct oa_proc *p)
@@ -72,7 +68,8 @@ static unsigned adopt_one(struct oa_proc *p)
 
 static bool adopt_leads(void)
 {
-	return oa_tree && oa_self && atomic_load(&oa_tree->leader_pid) == atomic_load(&oa_self->pid);
+	return oa_tree && oa_self &&
+	       atomic_load(&oa_tree->leader_pid) == atomic_load(&oa_self->pid);
 }
 
 unsigned oa_adopt_tick(void)
@@ -88,7 +85,8 @@ unsigned oa_adopt_tick(void)
 
 		if (p == oa_self || !pid || pid == atomic_load(&oa_self->pid))
 			continue;
-		if ((state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && oa_proc_dead(p) && adopt_claim(p, pid))
+		if ((state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && oa_proc_dead(p) &&
+		    adopt_claim(p, pid))
 			seen += adopt_one(p);
 	}
 	return seen;

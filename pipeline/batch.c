@@ -1,6 +1,7 @@
-/* Groups of sampled spans for the exporters. They wait in a ring in shared memory, so that those of a killed
- * worker survive it, and leave it only when every exporter is done with them. Each source (this process, and
- * dead ones being emptied) has its own ring, because a batch has one identity. */
+/* Groups of sampled spans for the exporters. They wait in a ring in shared memory, so that those of
+ * a killed worker survive it, and leave it only when every exporter is done with them. Each source
+ * (this process, and dead ones being emptied) has its own ring, because a batch has one identity.
+ */
 #include "pipeline/batch.h"
 
 #include <errno.h>
@@ -13,19 +14,20 @@
 #include "pipeline/drain.h"
 #include "pipeline/processor.h"
 
-#define BATCH_SOURCES 9        /* ourselves and as many dead processes at a time */
+#define BATCH_SOURCES   9 /* ourselves and as many dead processes at a time */
 #define BATCH_EXPORTERS 8
-#define BATCH_PER_TICK 8       /* exporters that answer at once do not keep the rings from being emptied */
+#define BATCH_PER_TICK \
+	8 /* exporters that answer at once do not keep the rings from being emptied */
 #define BATCH_PRIVATE_MAX (64u << 20)
-#define BATCH_LIST_NONE (1u << 31)
+#define BATCH_LIST_NONE   (1u << 31)
 
 struct batch_source {
 	struct oa_proc *proc;  /* NULL: free */
 	struct oa_ring *queue; /* NULL: its spans are dropped */
 	struct oa_proc_id id;
-	uint32_t waiting;      /* records in the queue */
-	uint64_t due_ns;       /* when they are sent if they do not fill a batch before */
-	bool complete;         /* dead process: nothing more will come */
+	uint32_t waiting; /* records in the queue */
+	uint64_t due_ns;  /* when they are sent if they do not fill a batch before */
+	bool complete;    /* dead process: nothing more will come */
 };
 
 static struct batch_source batch_sources[BATCH_SOURCES]; /* [0] is this process */
@@ -43,7 +45,7 @@ static struct {
 	struct batch_source *source; /* NULL: none under way */
 	uint64_t end_pos;
 	uint32_t records;
-	unsigned pending;            /* exporters not done, and one while they are being started */
+	unsigned pending; /* exporters not done, and one while they are being started */
 } batch_flight;
 
 /* Larger queues than the shared piece holds are private: they do not survive a kill. */
@@ -69,7 +71,8 @@ static void batch_open_exporters(void)
 	if (!batch_wanted)
 		return;
 	for (unsigned i = 0; oa_exporters[i] && batch_exporter_count < BATCH_EXPORTERS; i++)
-		if ((oa_config.traces_exporter >> i & 1) && (!oa_exporters[i]->open || oa_exporters[i]->open() == 0))
+		if ((oa_config.traces_exporter >> i & 1) &&
+		    (!oa_exporters[i]->open || oa_exporters[i]->open() == 0))
 			batch_exporters[batch_exporter_count++] = oa_exporters[i];
 }
 
@@ -88,7 +91,9 @@ static int batch_open(void)
 		batch_exporter_count = 0;
 		return -ENOMEM;
 	}
-	batch_sources[0] = (struct batch_source){ .proc = oa_self, .id = oa_self->id, .queue = batch_own_queue() };
+	batch_sources[0] = (struct batch_source){ .proc = oa_self,
+						  .id = oa_self->id,
+						  .queue = batch_own_queue() };
 	return 0;
 }
 
@@ -100,7 +105,8 @@ static struct batch_source *batch_source_of(const struct oa_proc_id *who)
 	return NULL;
 }
 
-/* A copy without the bytes that no text refers to any more. Texts that share bytes are written twice. */
+/* A copy without the bytes that no text refers to any more. Texts that share bytes are written
+ * twice. */
 static const struct oa_span *batch_pack(const struct oa_span *s)
 {
 	struct oa_span *out = &batch_packed.s;
@@ -177,7 +183,8 @@ static void batch_done(void *arg, size_t ok, size_t rejected, size_t failed)
 	batch_settle();
 }
 
-/* Collects up to batch_max records of a queue. At most one of them wraps around the end of the ring. */
+/* Collects up to batch_max records of a queue. At most one of them wraps around the end of the
+ * ring. */
 static size_t batch_collect(struct batch_source *src, uint32_t *ret_records, uint64_t *ret_end)
 {
 	uint64_t pos = oa_ring_begin(src->queue);
@@ -212,14 +219,16 @@ static void batch_send(struct batch_source *src, uint64_t now_ns)
 	batch_flight.pending = 1;
 	for (unsigned i = 0; batch.count && i < batch_exporter_count; i++) {
 		batch_flight.pending++;
-		batch_exporters[i]->send(&batch, timeout_ns ? now_ns + timeout_ns : UINT64_MAX, batch_done, NULL);
+		batch_exporters[i]->send(&batch, timeout_ns ? now_ns + timeout_ns : UINT64_MAX,
+					 batch_done, NULL);
 	}
 	batch_settle();
 }
 
 static bool batch_due(const struct batch_source *src, uint64_t now_ns)
 {
-	return src->waiting && (batch_flushing || src->waiting >= batch_max || now_ns >= src->due_ns);
+	return src->waiting &&
+	       (batch_flushing || src->waiting >= batch_max || now_ns >= src->due_ns);
 }
 
 /* The next source that has something to send, each in turn. */
@@ -254,10 +263,7 @@ static bool batch_busy(void)
 	return batch_flight.source != NULL;
 }
 
-static void batch_flush(void)
-{
-	batch_flushing = true;
-}
+static void batch_flush(void) { batch_flushing = true; }
 
 /* The parent's: its exporters' state, its queue, the dead it was emptying. */
 static void batch_forget(void)
@@ -294,10 +300,7 @@ static struct batch_source *batch_source_free(void)
 	return NULL;
 }
 
-bool oa_batch_can_adopt(void)
-{
-	return batch_source_free() != NULL;
-}
+bool oa_batch_can_adopt(void) { return batch_source_free() != NULL; }
 
 void oa_batch_adopt(struct oa_proc *p)
 {
@@ -310,7 +313,8 @@ void oa_batch_adopt(struct oa_proc *p)
 	pos = oa_ring_begin(src->queue);
 	while (oa_ring_next(src->queue, &pos, &batch_scratch))
 		src->waiting++;
-	/* Only its own side thread wrote here: what follows is the one record it died in the middle of. */
+	/* Only its own side thread wrote here: what follows is the one record it died in the middle
+	 * of. */
 	atomic_store(&src->queue->head, pos);
 }
 
@@ -363,6 +367,11 @@ void oa_batch_end(void)
 }
 
 const struct oa_processor oa_processor_batch = {
-	.name = "batch", .open = batch_open, .on_span = batch_on_span, .on_tick = batch_on_tick,
-	.busy = batch_busy, .flush = batch_flush, .forget = batch_forget,
+	.name = "batch",
+	.open = batch_open,
+	.on_span = batch_on_span,
+	.on_tick = batch_on_tick,
+	.busy = batch_busy,
+	.flush = batch_flush,
+	.forget = batch_forget,
 };

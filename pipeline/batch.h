@@ -16,6 +16,6 @@ unsigned oa_batch_waiting(const struct oa_proc *p);
 /* All of its records were seen: the slot is released once its queue is empty. */
 void oa_batch_adopted(struct oa_proc *p);
 
-/* Ends for good: gives up the export under way and counts what is left as lost at exit, unless another
- * process of the tree can still pick it up. */
+/* Ends for good: gives up the export under way and counts what is left as lost at exit, unless
+ * another process of the tree can still pick it up. */
 void oa_batch_end(void);

@@ -1,5 +1,5 @@
-/* Rings to processors. A record is copied and consumed before it is processed: when this process is killed
- * in between it is missing, never doubled. */
+/* Rings to processors. A record is copied and consumed before it is processed: when this process is
+ * killed in between it is missing, never doubled. */
 #include "pipeline/drain.h"
 
 #include "core/clock.h"
@@ -21,11 +21,14 @@ bool oa_drain_valid(const struct oa_span *s)
 	if (s->bytes < sizeof(*s) || s->bytes > sizeof(struct oa_span_buf))
 		return false;
 	for (unsigned i = 0; i < OA_STR_COUNT; i++)
-		if (s->str[i].len && (s->str[i].off < sizeof(*s) || s->str[i].off + s->str[i].len > s->bytes))
+		if (s->str[i].len &&
+		    (s->str[i].off < sizeof(*s) || s->str[i].off + s->str[i].len > s->bytes))
 			return false;
-	return (s->kind == OA_KIND_SERVER || s->kind == OA_KIND_CLIENT || s->kind == OA_KIND_INTERNAL) &&
-	       s->what >= OA_WHAT_HTTP && s->what <= OA_WHAT_CONNECT && s->method < OA_METHOD_COUNT &&
-	       s->error < OA_ERR_COUNT && s->evidence < OA_EV_COUNT && s->inject < OA_INJECT_COUNT;
+	return (s->kind == OA_KIND_SERVER || s->kind == OA_KIND_CLIENT ||
+		s->kind == OA_KIND_INTERNAL) &&
+	       s->what >= OA_WHAT_HTTP && s->what <= OA_WHAT_CONNECT &&
+	       s->method < OA_METHOD_COUNT && s->error < OA_ERR_COUNT &&
+	       s->evidence < OA_EV_COUNT && s->inject < OA_INJECT_COUNT;
 }
 
 static void drain_process(struct oa_span_buf *rec, const struct oa_proc_id *who)
@@ -37,7 +40,8 @@ static void drain_process(struct oa_span_buf *rec, const struct oa_proc_id *who)
 }
 
 /* Copies the record at `tail`, consumes it up to pos and processes it. */
-static void drain_one(struct oa_ring *r, const struct oa_span *s, uint64_t pos, const struct oa_proc_id *who)
+static void drain_one(struct oa_ring *r, const struct oa_span *s, uint64_t pos,
+		      const struct oa_proc_id *who)
 {
 	uint16_t bytes = s->bytes;
 	uint64_t tail = oa_ring_begin(r);
@@ -109,8 +113,9 @@ unsigned oa_drain_abandoned(struct oa_ring *r, const struct oa_proc_id *who)
 	return seen;
 }
 
-/* Takes a ring out of use when its oldest record has been unfinished for too long: whoever reserved it was
- * killed or jumped away. It may still come back and write to its slots, so they are never used again. */
+/* Takes a ring out of use when its oldest record has been unfinished for too long: whoever reserved
+ * it was killed or jumped away. It may still come back and write to its slots, so they are never
+ * used again. */
 static unsigned drain_check_stall(unsigned shard, struct oa_ring *r, uint64_t now_ns)
 {
 	uint64_t tail = oa_ring_begin(r);
@@ -124,7 +129,8 @@ static unsigned drain_check_stall(unsigned shard, struct oa_ring *r, uint64_t no
 		drain_stall[shard].tail = tail;
 		return 0;
 	}
-	if (now_ns - drain_stall[shard].since_ns <= DRAIN_STALL_NS || oa_tree_retire_ring(shard) < 0)
+	if (now_ns - drain_stall[shard].since_ns <= DRAIN_STALL_NS ||
+	    oa_tree_retire_ring(shard) < 0)
 		return 0;
 	drain_stall[shard].since_ns = 0;
 	return oa_drain_abandoned(r, &oa_self->id);
@@ -141,13 +147,11 @@ unsigned oa_drain_own(uint64_t now_ns)
 
 		if (!r)
 			continue;
-		seen += drain_until(r, atomic_load_explicit(&r->head, memory_order_relaxed), &oa_self->id);
+		seen += drain_until(r, atomic_load_explicit(&r->head, memory_order_relaxed),
+				    &oa_self->id);
 		seen += drain_check_stall(i, r, now_ns);
 	}
 	return seen;
 }
 
-void oa_drain_forget(void)
-{
-	memset(drain_stall, 0, sizeof(drain_stall));
-}
+void oa_drain_forget(void) { memset(drain_stall, 0, sizeof(drain_stall)); }

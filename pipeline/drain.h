@@ -1,27 +1,27 @@
 #pragma once
-/* Takes finished records out of the rings: our own every turn, those of dead processes of the tree while
- * this process leads it. All of it runs on the side thread. */
+/* Takes finished records out of the rings: our own every turn, those of dead processes of the tree
+ * while this process leads it. All of it runs on the side thread. */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/ring.h"
 #include "core/tree.h"
 
-/* Empties the rings of this process as far as they were filled when called, and runs the processors.
- * returns   records seen */
+/* Empties the rings of this process as far as they were filled when called, and runs the
+ * processors. returns   records seen */
 unsigned oa_drain_own(uint64_t now_ns);
 
 /* Empties a ring that nobody writes to any more, over records that were never finished.
  * returns   records seen */
 unsigned oa_drain_abandoned(struct oa_ring *r, const struct oa_proc_id *who);
 
-/* True when every text, number and name of the record is within its bounds: it comes from memory that a
- * broken process could write to. */
+/* True when every text, number and name of the record is within its bounds: it comes from memory
+ * that a broken process could write to. */
 bool oa_drain_valid(const struct oa_span *s);
 
 void oa_drain_forget(void);
 
-/* Looks for processes of the tree that died and takes over what they left: their rings are emptied, their
- * waiting spans exported under their own identity, then the slot is free again. For the leader, every second.
- * returns   records seen */
+/* Looks for processes of the tree that died and takes over what they left: their rings are emptied,
+ * their waiting spans exported under their own identity, then the slot is free again. For the
+ * leader, every second. returns   records seen */
 unsigned oa_adopt_tick(void);

@@ -1,5 +1,5 @@
-/* Rate, errors, duration of HTTP exchanges, from all of them, sampled or not; and counts of what the sampler,
- * the context rules and the injector decided. */
+/* Rate, errors, duration of HTTP exchanges, from all of them, sampled or not; and counts of what
+ * the sampler, the context rules and the injector decided. */
 #include "pipeline/red_metrics.h"
 
 #include "core/config.h"
@@ -11,7 +11,11 @@
 
 #define RED_HOST_MAX 128 /* longest server.address in a label */
 
-enum { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF }; /* OTEL_METRICS_EXEMPLAR_FILTER */
+enum {
+	EXEMPLARS_TRACE_BASED,
+	EXEMPLARS_ALWAYS_ON,
+	EXEMPLARS_ALWAYS_OFF
+}; /* OTEL_METRICS_EXEMPLAR_FILTER */
 
 static void red_add(struct oa_label_set *set, enum oa_label label, struct oa_bytes value)
 {
@@ -33,10 +37,14 @@ static void red_add_num(struct oa_label_set *set, enum oa_label label, unsigned 
 static struct oa_bytes red_version(const struct oa_span *s)
 {
 	switch (s->version) {
-	case 10: return OA_LIT("1.0");
-	case 11: return OA_LIT("1.1");
-	case 20: return OA_LIT("2");
-	default: return (struct oa_bytes){ 0 };
+	case 10:
+		return OA_LIT("1.0");
+	case 11:
+		return OA_LIT("1.1");
+	case 20:
+		return OA_LIT("2");
+	default:
+		return (struct oa_bytes){ 0 };
 	}
 }
 
@@ -48,7 +56,8 @@ static struct oa_bytes red_host(struct oa_bytes host, uint8_t buf[RED_HOST_MAX])
 	for (size_t i = 0; i < host.len; i++) {
 		uint8_t c = oa_lower(host.ptr[i]);
 
-		if ((uint8_t)(c - 'a') >= 26 && (uint8_t)(c - '0') >= 10 && !(c && strchr("-._:%~", c)))
+		if ((uint8_t)(c - 'a') >= 26 && (uint8_t)(c - '0') >= 10 &&
+		    !(c && strchr("-._:%~", c)))
 			return OA_LIT("_OTHER");
 		buf[i] = c;
 	}
@@ -92,7 +101,8 @@ static void red_record(const struct oa_span *s)
 {
 	bool server = s->kind == OA_KIND_SERVER;
 	bool exemplar = oa_config.exemplar_filter == EXEMPLARS_ALWAYS_ON ||
-			(oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED);
+			(oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED &&
+			 s->flags & OA_SPAN_SAMPLED);
 	const uint8_t *trace = exemplar ? s->trace_id : NULL, *span = exemplar ? s->span_id : NULL;
 	uint64_t when = s->start_unix_ns + s->duration_ns;
 	unsigned limit = (unsigned)oa_config.series_limit;
@@ -100,13 +110,17 @@ static void red_record(const struct oa_span *s)
 	struct oa_label_set labels;
 
 	oa_red_labels(s, &labels);
-	oa_series_record(t, limit, server ? OA_INS_http_server_duration : OA_INS_http_client_duration, &labels,
-			 s->duration_ns, trace, span, when);
+	oa_series_record(t, limit,
+			 server ? OA_INS_http_server_duration : OA_INS_http_client_duration,
+			 &labels, s->duration_ns, trace, span, when);
 	if (s->flags & OA_SPAN_HAS_REQ_BODY)
-		oa_series_record(t, limit, server ? OA_INS_http_server_req_body : OA_INS_http_client_req_body,
+		oa_series_record(t, limit,
+				 server ? OA_INS_http_server_req_body : OA_INS_http_client_req_body,
 				 &labels, s->req_body, trace, span, when);
 	if (s->flags & OA_SPAN_HAS_RESP_BODY)
-		oa_series_record(t, limit, server ? OA_INS_http_server_resp_body : OA_INS_http_client_resp_body,
+		oa_series_record(t, limit,
+				 server ? OA_INS_http_server_resp_body
+					: OA_INS_http_client_resp_body,
 				 &labels, s->resp_body, trace, span, when);
 }
 
@@ -127,5 +141,6 @@ static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 }
 
 const struct oa_processor oa_processor_red_metrics = {
-	.name = "red_metrics", .on_span = red_on_span,
+	.name = "red_metrics",
+	.on_span = red_on_span,
 };

@@ -13,7 +13,7 @@
 
 #define RESOURCE_FILE_MAX (256u << 10)
 #define RESOURCE_PATH_MAX 1024
-#define RESOURCE_SA "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+#define RESOURCE_SA       "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 static struct oa_resource resource;
 static char *resource_file[2]; /* while detecting: two files at a time */
@@ -44,12 +44,14 @@ static void resource_executable(void)
 
 	if (len <= 0)
 		return;
-	if (len > (long)sizeof(deleted) && memcmp(path + len - sizeof(deleted) + 1, deleted, sizeof(deleted) - 1) == 0)
+	if (len > (long)sizeof(deleted) &&
+	    memcmp(path + len - sizeof(deleted) + 1, deleted, sizeof(deleted) - 1) == 0)
 		len -= (long)sizeof(deleted) - 1; /* replaced by an upgrade */
 	path[len] = '\0';
 	slash = strrchr(path, '/');
 	oa_resource_default(&resource, "process.executable.path", oa_bytes_str(path));
-	oa_resource_default(&resource, "process.executable.name", oa_bytes_str(slash ? slash + 1 : path));
+	oa_resource_default(&resource, "process.executable.name",
+			    oa_bytes_str(slash ? slash + 1 : path));
 }
 
 /* argv[0]; a program that put a title there ("nginx: master process") is called by its path. */
@@ -59,7 +61,8 @@ static void resource_command(void)
 
 	if (*command && !strchr(command, ' '))
 		oa_resource_default(&resource, "process.command", oa_bytes_str(command));
-	oa_resource_default(&resource, "process.command", oa_resource_get(&resource, "process.executable.path"));
+	oa_resource_default(&resource, "process.command",
+			    oa_resource_get(&resource, "process.executable.path"));
 }
 
 static void resource_owner(void)
@@ -79,8 +82,10 @@ static void resource_owner(void)
 static void resource_os(const char *kernel)
 {
 	static const char *const names[][2] = {
-		{ "os.name", "NAME" }, { "os.version", "VERSION_ID" },
-		{ "os.description", "PRETTY_NAME" }, { "os.build_id", "BUILD_ID" },
+		{ "os.name", "NAME" },
+		{ "os.version", "VERSION_ID" },
+		{ "os.description", "PRETTY_NAME" },
+		{ "os.build_id", "BUILD_ID" },
 	};
 	const char *text = resource_read(0, "/etc/os-release");
 	char buf[256];
@@ -89,7 +94,8 @@ static void resource_os(const char *kernel)
 		text = resource_read(0, "/usr/lib/os-release");
 	oa_resource_default(&resource, "os.type", OA_LIT("linux"));
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		oa_resource_default(&resource, names[i][0], oa_resource_os_release(text, names[i][1], buf, sizeof(buf)));
+		oa_resource_default(&resource, names[i][0],
+				    oa_resource_os_release(text, names[i][1], buf, sizeof(buf)));
 	oa_resource_default(&resource, "os.build_id", oa_bytes_str(kernel));
 }
 
@@ -113,7 +119,8 @@ static void resource_host_id(bool contained)
 	resource_set_line("host.id", resource_read(0, "/var/lib/dbus/machine-id"));
 }
 
-/* The variables' names are everybody's (other systems have a NODE_NAME too), so they count only in a pod. */
+/* The variables' names are everybody's (other systems have a NODE_NAME too), so they count only in
+ * a pod. */
 static void resource_pod(const char *uid)
 {
 	const char *namespace = resource_read(0, RESOURCE_SA);
@@ -144,8 +151,8 @@ static void resource_container(void)
 /* Exporters add these from the identity of the process that made the spans. */
 static void resource_drop_own_keys(void)
 {
-	static const char *const own[] = { "service.instance.id", "process.pid", "process.parent_pid",
-					   "process.creation.time" };
+	static const char *const own[] = { "service.instance.id", "process.pid",
+					   "process.parent_pid", "process.creation.time" };
 	size_t kept = 0;
 
 	for (size_t i = 0; i < resource.count; i++) {
@@ -154,7 +161,8 @@ static void resource_drop_own_keys(void)
 		for (size_t k = 0; k < sizeof(own) / sizeof(*own); k++)
 			drop |= strcmp(resource.attrs[i].key, own[k]) == 0;
 		if (drop)
-			oa_info("OTEL_RESOURCE_ATTRIBUTES: %s is left out, every process has its own",
+			oa_info("OTEL_RESOURCE_ATTRIBUTES: %s is left out, every process has its "
+				"own",
 				resource.attrs[i].key);
 		else
 			resource.attrs[kept++] = resource.attrs[i];
@@ -174,7 +182,8 @@ static void resource_set_ours(void)
 static void resource_detect(void)
 {
 	resource_executable();
-	oa_resource_default(&resource, "service.name", oa_resource_get(&resource, "process.executable.name"));
+	oa_resource_default(&resource, "service.name",
+			    oa_resource_get(&resource, "process.executable.name"));
 	oa_resource_default(&resource, "service.name", OA_LIT("unknown_service"));
 	resource_command();
 	resource_owner();
@@ -188,7 +197,8 @@ void oa_resource_open(void)
 
 	memset(&resource, 0, sizeof(resource));
 	if (oa_resource_parse_env(&resource, oa_config.resource_attributes) < 0)
-		oa_warn("OTEL_RESOURCE_ATTRIBUTES is not `key=value,…` with percent-encoding: ignoring all of it");
+		oa_warn("OTEL_RESOURCE_ATTRIBUTES is not `key=value,…` with percent-encoding: "
+			"ignoring all of it");
 	resource_drop_own_keys();
 	oa_resource_set(&resource, "service.name", oa_bytes_str(oa_config.service_name));
 	if (files) {

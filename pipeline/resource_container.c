@@ -1,10 +1,8 @@
-/* Container id and pod uid from the names that container runtimes give to control groups and mounts. */
+/* Container id and pod uid from the names that container runtimes give to control groups and
+ * mounts. */
 #include "pipeline/resource.h"
 
-static bool container_hex(uint8_t c)
-{
-	return (uint8_t)(c - '0') < 10 || (uint8_t)(c - 'a') < 6;
-}
+static bool container_hex(uint8_t c) { return (uint8_t)(c - '0') < 10 || (uint8_t)(c - 'a') < 6; }
 
 static size_t container_hex_len(struct oa_bytes t)
 {
@@ -52,7 +50,8 @@ static bool container_keep(char ret_id[OA_CONTAINER_ID_MAX + 1], struct oa_bytes
 /* ECS: 32 hex digits of the task, `-`, digits. */
 static bool container_is_ecs(struct oa_bytes t)
 {
-	if (t.len < 34 || t.len > OA_CONTAINER_ID_MAX || container_hex_len(t) != 32 || t.ptr[32] != '-')
+	if (t.len < 34 || t.len > OA_CONTAINER_ID_MAX || container_hex_len(t) != 32 ||
+	    t.ptr[32] != '-')
 		return false;
 	for (size_t i = 33; i < t.len; i++)
 		if ((uint8_t)(t.ptr[i] - '0') >= 10)
@@ -72,7 +71,8 @@ static bool container_id_of_cgroup(struct oa_bytes line, char *ret_id)
 	if (name.len > 6 && memcmp(name.ptr + name.len - 6, ".scope", 6) == 0)
 		name.len -= 6;
 	name = container_from(name, container_behind_last(name, "-:"));
-	return name.len == OA_CONTAINER_ID_MAX && container_hex_len(name) == name.len && container_keep(ret_id, name);
+	return name.len == OA_CONTAINER_ID_MAX && container_hex_len(name) == name.len &&
+	       container_keep(ret_id, name);
 }
 
 /* The 64 hex digits behind `marker` in a line of mountinfo. */
@@ -81,7 +81,8 @@ static bool container_id_behind(struct oa_bytes line, struct oa_bytes marker, ch
 	for (size_t i = 0; i + marker.len + OA_CONTAINER_ID_MAX <= line.len; i++) {
 		struct oa_bytes id = container_from(line, i + marker.len);
 
-		if (memcmp(line.ptr + i, marker.ptr, marker.len) == 0 && container_hex_len(id) == OA_CONTAINER_ID_MAX)
+		if (memcmp(line.ptr + i, marker.ptr, marker.len) == 0 &&
+		    container_hex_len(id) == OA_CONTAINER_ID_MAX)
 			return container_keep(ret_id, oa_bytes_cut(id, OA_CONTAINER_ID_MAX));
 	}
 	return false;
@@ -105,7 +106,8 @@ static bool container_id_of_mounts(const char *mountinfo, char *ret_id)
 	return false;
 }
 
-bool oa_resource_container_id(const char *cgroup, const char *mountinfo, char ret_id[OA_CONTAINER_ID_MAX + 1])
+bool oa_resource_container_id(const char *cgroup, const char *mountinfo,
+			      char ret_id[OA_CONTAINER_ID_MAX + 1])
 {
 	struct oa_bytes line;
 
@@ -120,7 +122,8 @@ static size_t container_uid_len(struct oa_bytes t, char *ret_uid)
 {
 	size_t n = 0, hex = 0;
 
-	while (n < t.len && n < OA_POD_UID_MAX && (container_hex(t.ptr[n]) || t.ptr[n] == '-' || t.ptr[n] == '_')) {
+	while (n < t.len && n < OA_POD_UID_MAX &&
+	       (container_hex(t.ptr[n]) || t.ptr[n] == '-' || t.ptr[n] == '_')) {
 		hex += container_hex(t.ptr[n]);
 		ret_uid[n] = t.ptr[n] == '_' ? '-' : (char)t.ptr[n];
 		n++;
@@ -144,12 +147,14 @@ static bool container_uid_behind(struct oa_bytes line, struct oa_bytes marker, c
 	return false;
 }
 
-bool oa_resource_pod_uid(const char *cgroup, const char *mountinfo, char ret_uid[OA_POD_UID_MAX + 1])
+bool oa_resource_pod_uid(const char *cgroup, const char *mountinfo,
+			 char ret_uid[OA_POD_UID_MAX + 1])
 {
 	struct oa_bytes line;
 
 	while (container_next_line(&cgroup, &line))
-		if (container_uid_behind(line, OA_LIT("/pod"), ret_uid) || container_uid_behind(line, OA_LIT("-pod"), ret_uid))
+		if (container_uid_behind(line, OA_LIT("/pod"), ret_uid) ||
+		    container_uid_behind(line, OA_LIT("-pod"), ret_uid))
 			return true;
 	while (container_next_line(&mountinfo, &line))
 		if (container_uid_behind(line, OA_LIT("/kubelet/pods/"), ret_uid))

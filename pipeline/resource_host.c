@@ -50,8 +50,9 @@ struct oa_bytes oa_resource_passwd_name(const char *text, unsigned uid)
 struct oa_bytes oa_resource_arch(const char *machine)
 {
 	static const char *const names[][2] = {
-		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm32" }, { "armv6l", "arm32" },
-		{ "i686", "x86" }, { "i386", "x86" }, { "ppc64le", "ppc64" }, { "s390x", "s390x" },
+		{ "x86_64", "amd64" },  { "aarch64", "arm64" }, { "armv7l", "arm32" },
+		{ "armv6l", "arm32" },  { "i686", "x86" },      { "i386", "x86" },
+		{ "ppc64le", "ppc64" }, { "s390x", "s390x" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

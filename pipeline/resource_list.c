@@ -67,7 +67,12 @@ static bool resource_utf8(const uint8_t *p, size_t len)
 	for (size_t i = 0, n; i < len; i += n) {
 		uint32_t c = p[i];
 
-		n = c < 0x80 ? 1 : c >= 0xf8 ? 0 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
+		n = c < 0x80    ? 1
+		    : c >= 0xf8 ? 0
+		    : c >= 0xf0 ? 4
+		    : c >= 0xe0 ? 3
+		    : c >= 0xc0 ? 2
+				: 0;
 		if (!n || n > len - i || !c)
 			return false;
 		c &= n == 1 ? 0x7f : 0xffu >> (n + 1);
@@ -154,7 +159,8 @@ int oa_resource_parse_env(struct oa_resource *r, const char *list)
 
 		if (!member.len || resource_parse_member(r, member) == 0)
 			continue;
-		/* Any error discards the whole variable. It is read into an empty list, so nothing was replaced. */
+		/* Any error discards the whole variable. It is read into an empty list, so nothing
+		 * was replaced. */
 		r->count = count;
 		r->text_len = text_len;
 		return -EINVAL;

@@ -4,7 +4,12 @@
 #include "core/config.h"
 #include "pipeline/processor.h"
 
-enum { ROUTES_HEURISTIC, ROUTES_WILDCARD, ROUTES_PATH, ROUTES_UNSET }; /* choices of OTELAUTO_ROUTES_UNMATCHED */
+enum {
+	ROUTES_HEURISTIC,
+	ROUTES_WILDCARD,
+	ROUTES_PATH,
+	ROUTES_UNSET
+}; /* choices of OTELAUTO_ROUTES_UNMATCHED */
 
 static struct {
 	char text[OA_ROUTE_MAX + 64];
@@ -20,16 +25,14 @@ static int route_open(void)
 static bool route_plain(struct oa_bytes path)
 {
 	for (size_t i = 0; i < path.len; i++)
-		if (path.ptr[i] <= 0x20 || path.ptr[i] >= 0x7f || path.ptr[i] == '"' || path.ptr[i] == '\\')
+		if (path.ptr[i] <= 0x20 || path.ptr[i] >= 0x7f || path.ptr[i] == '"' ||
+		    path.ptr[i] == '\\')
 			return false;
 	return path.len && path.len <= OA_ROUTE_MAX;
 }
 
 /* A refused request shows nothing about which routes exist: scanners ask for whatever they like. */
-static bool route_refused(const struct oa_span *s)
-{
-	return s->status >= 400 && s->status < 500;
-}
+static bool route_refused(const struct oa_span *s) { return s->status >= 400 && s->status < 500; }
 
 static struct oa_bytes route_unmatched(const struct oa_span *s, struct oa_bytes path)
 {
@@ -51,7 +54,8 @@ static struct oa_bytes route_of(const struct oa_span *s)
 {
 	struct oa_bytes path = oa_span_str(s, OA_STR_PATH), route;
 
-	if (s->kind != OA_KIND_SERVER || !(s->flags & OA_SPAN_HAS_STATUS) || !path.len || path.ptr[0] != '/')
+	if (s->kind != OA_KIND_SERVER || !(s->flags & OA_SPAN_HAS_STATUS) || !path.len ||
+	    path.ptr[0] != '/')
 		return oa_bytes(NULL, 0);
 	route = oa_route_pattern_find(path);
 	return route.len ? route : route_unmatched(s, path);
@@ -64,13 +68,15 @@ static void route_name_put(struct oa_bytes text)
 	route_name.len += text.len;
 }
 
-/* Name of the protocol that took a connection over; what is no token of reasonable length is a "tunnel". */
+/* Name of the protocol that took a connection over; what is no token of reasonable length is a
+ * "tunnel". */
 static struct oa_bytes route_tunnel_name(const struct oa_span *s)
 {
 	struct oa_bytes name = oa_span_str(s, OA_STR_UPGRADE);
 
 	for (size_t i = 0; i < name.len; i++)
-		if ((uint8_t)(oa_lower(name.ptr[i]) - 'a') >= 26 && (uint8_t)(name.ptr[i] - '0') >= 10 &&
+		if ((uint8_t)(oa_lower(name.ptr[i]) - 'a') >= 26 &&
+		    (uint8_t)(name.ptr[i] - '0') >= 10 &&
 		    !strchr("-._/", name.ptr[i] ? name.ptr[i] : ' '))
 			return OA_LIT("tunnel");
 	return name.len && name.len <= 32 ? name : OA_LIT("tunnel");
@@ -91,7 +97,8 @@ static void route_set_name(struct oa_span *s, struct oa_bytes route)
 		route_name_put(OA_LIT(" "));
 		route_name_put(route);
 	}
-	(void)oa_span_set_str(s, sizeof(struct oa_span_buf), OA_STR_NAME, oa_bytes(route_name.text, route_name.len));
+	(void)oa_span_set_str(s, sizeof(struct oa_span_buf), OA_STR_NAME,
+			      oa_bytes(route_name.text, route_name.len));
 }
 
 static int route_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
@@ -108,5 +115,7 @@ static int route_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 }
 
 const struct oa_processor oa_processor_route = {
-	.name = "route", .open = route_open, .on_span = route_on_span,
+	.name = "route",
+	.open = route_open,
+	.on_span = route_on_span,
 };

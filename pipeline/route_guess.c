@@ -1,20 +1,21 @@
-/* Templates by heuristic, learned from the traffic of this process: a tree of segments in fixed memory. Under
- * one prefix at most ten names keep their own place, whatever came first; later ones are `*`. */
+/* Templates by heuristic, learned from the traffic of this process: a tree of segments in fixed
+ * memory. Under one prefix at most ten names keep their own place, whatever came first; later ones
+ * are `*`. */
 #include "pipeline/route.h"
 
 #include <stdint.h>
 
-#define GUESS_NODES_MAX 1024
-#define GUESS_TEXT_MAX 24576
-#define GUESS_STATIC_MAX 10  /* names under one prefix */
-#define GUESS_DEPTH_MAX 10   /* segments; what is deeper is one `**` */
+#define GUESS_NODES_MAX  1024
+#define GUESS_TEXT_MAX   24576
+#define GUESS_STATIC_MAX 10 /* names under one prefix */
+#define GUESS_DEPTH_MAX  10 /* segments; what is deeper is one `**` */
 
 struct guess_node {
-	uint16_t child, next;  /* index, 0 none: node 0 is the root and nobody's child */
-	uint16_t off, len;     /* in guess_text */
-	uint8_t statics;       /* children that are names */
+	uint16_t child, next; /* index, 0 none: node 0 is the root and nobody's child */
+	uint16_t off, len;    /* in guess_text */
+	uint8_t statics;      /* children that are names */
 	bool is_static;
-	bool ends;             /* a path ended here that was not refused */
+	bool ends; /* a path ended here that was not refused */
 };
 
 static struct guess_node guess_nodes[GUESS_NODES_MAX];
@@ -33,7 +34,8 @@ static unsigned guess_find(unsigned parent, struct oa_bytes text)
 {
 	unsigned i = guess_nodes[parent].child;
 
-	while (i && !oa_bytes_eq(oa_bytes(guess_text + guess_nodes[i].off, guess_nodes[i].len), text))
+	while (i &&
+	       !oa_bytes_eq(oa_bytes(guess_text + guess_nodes[i].off, guess_nodes[i].len), text))
 		i = guess_nodes[i].next;
 	return i;
 }
@@ -45,8 +47,10 @@ static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static)
 
 	if (i >= GUESS_NODES_MAX || guess_text_len + text.len > GUESS_TEXT_MAX)
 		return 0;
-	guess_nodes[i] = (struct guess_node){ .next = guess_nodes[parent].child, .off = (uint16_t)guess_text_len,
-					      .len = (uint16_t)text.len, .is_static = is_static };
+	guess_nodes[i] = (struct guess_node){ .next = guess_nodes[parent].child,
+					      .off = (uint16_t)guess_text_len,
+					      .len = (uint16_t)text.len,
+					      .is_static = is_static };
 	memcpy(guess_text + guess_text_len, text.ptr, text.len);
 	guess_text_len += text.len;
 	guess_nodes[parent].child = (uint16_t)i;
@@ -70,7 +74,8 @@ static unsigned guess_step(unsigned parent, struct oa_bytes text, bool is_static
 	return i;
 }
 
-/* Cuts the next segment off a path; parameters behind `;` are not part of it. Empty segments are skipped. */
+/* Cuts the next segment off a path; parameters behind `;` are not part of it. Empty segments are
+ * skipped. */
 static bool guess_next_segment(struct oa_bytes *path, struct oa_bytes *ret_segment)
 {
 	size_t end = 0, semicolon;
@@ -101,7 +106,8 @@ static struct oa_bytes guess_text_of(struct oa_bytes segment, char buf[16], bool
 	case OA_SEGMENT_ID_EXT:
 		memcpy(buf, "{id}", 4);
 		memcpy(buf + 4, ext.ptr, ext.len);
-		*ret_static = true; /* extensions are counted like names: a client can make them up */
+		*ret_static =
+			true; /* extensions are counted like names: a client can make them up */
 		return oa_bytes(buf, 4 + ext.len);
 	case OA_SEGMENT_ID:
 		return OA_LIT("{id}");
@@ -134,7 +140,9 @@ size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
 		node = guess_step(node, text, is_static && !deep, learn);
 		if (!node)
 			return learn ? guess_put(ret_route, len, OA_LIT("**")) : 0;
-		len = guess_put(ret_route, len, oa_bytes(guess_text + guess_nodes[node].off, guess_nodes[node].len));
+		len = guess_put(
+			ret_route, len,
+			oa_bytes(guess_text + guess_nodes[node].off, guess_nodes[node].len));
 		if (deep)
 			break;
 	}

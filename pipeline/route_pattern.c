@@ -89,7 +89,8 @@ void oa_route_patterns_read(const char *list)
 		if (!p.len)
 			continue;
 		if (!pattern_valid(p) || pattern_count == PATTERNS_MAX)
-			oa_warn("OTELAUTO_ROUTES: ignoring \"%.*s\": a pattern starts with `/`, is plain ASCII and at most %d long",
+			oa_warn("OTELAUTO_ROUTES: ignoring \"%.*s\": a pattern starts with `/`, is "
+				"plain ASCII and at most %d long",
 				(int)p.len, (const char *)p.ptr, OA_ROUTE_MAX);
 		else
 			patterns[pattern_count++] = p;

@@ -1,23 +1,36 @@
-/* Tells names that a programmer chose from values that a program put there, one path segment at a time. It is
- * a heuristic: wrong in both directions now and then, so route_guess.c bounds what a wrong "static" can cost. */
+/* Tells names that a programmer chose from values that a program put there, one path segment at a
+ * time. It is a heuristic: wrong in both directions now and then, so route_guess.c bounds what a
+ * wrong "static" can cost. */
 #include "pipeline/route.h"
 
 #define SEGMENT_STATIC_MAX 40
+
+/* Sets of ASCII characters: those below 64, those from 64 on. */
+#define LOW(c)  (1ull << (c))
+#define HIGH(c) (1ull << ((c)-64))
+#define SEGMENT_ODD \
+	(LOW('"') | LOW('*') | LOW('<') | LOW('>')), (HIGH('\\') | HIGH('{') | HIGH('}'))
+#define SEGMENT_VALUE \
+	(LOW('%') | LOW('=') | LOW(',') | LOW('!') | LOW('$') | LOW('&') | LOW('\'') | LOW('(') | \
+	 LOW(')') | LOW('+')), \
+		HIGH('@')
+#define SEGMENT_NUMERIC \
+	(LOW('-') | LOW('.') | LOW(':') | LOW(',') | LOW('+')), (HIGH('_') | HIGH('T') | HIGH('Z'))
+#define SEGMENT_VOWEL 0, (HIGH('a') | HIGH('e') | HIGH('i') | HIGH('o') | HIGH('u') | HIGH('y'))
 
 struct segment_marks {
 	unsigned len, digits, digit_runs, upper, lower, turns, vowels;
 	bool hex;
 };
 
-static bool segment_is_digit(uint8_t c)
+static bool segment_in(uint8_t c, uint64_t low, uint64_t high)
 {
-	return (uint8_t)(c - '0') < 10;
+	return c < 64 ? low >> c & 1 : c < 128 && (high >> (c - 64) & 1);
 }
 
-static bool segment_is_alpha(uint8_t c)
-{
-	return (uint8_t)(oa_lower(c) - 'a') < 26;
-}
+static bool segment_is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
+
+static bool segment_is_alpha(uint8_t c) { return (uint8_t)(oa_lower(c) - 'a') < 26; }
 
 static struct segment_marks segment_look(struct oa_bytes t)
 {
@@ -33,7 +46,7 @@ static struct segment_marks segment_look(struct oa_bytes t)
 		m.upper += upper;
 		m.lower += lower;
 		m.turns += upper && (uint8_t)(before - 'a') < 26;
-		m.vowels += lower || upper ? strchr("aeiouy", oa_lower(c)) != NULL : 0;
+		m.vowels += segment_in(oa_lower(c), SEGMENT_VOWEL);
 		m.hex &= segment_is_digit(c) || (uint8_t)(oa_lower(c) - 'a') < 6;
 		before = c;
 	}
@@ -58,7 +71,7 @@ static bool segment_is_numeric(struct oa_bytes t)
 
 	for (size_t i = 0; i < t.len; i++) {
 		any |= segment_is_digit(t.ptr[i]);
-		if (!segment_is_digit(t.ptr[i]) && (!t.ptr[i] || !strchr("-_.:,+TZ", t.ptr[i])))
+		if (!segment_is_digit(t.ptr[i]) && !segment_in(t.ptr[i], SEGMENT_NUMERIC))
 			return false;
 	}
 	return any;
@@ -107,7 +120,8 @@ static struct oa_bytes segment_ext(struct oa_bytes t)
 
 	while (dot > 1 && t.ptr[dot - 1] != '.' && t.len - dot < 6)
 		dot--;
-	if (dot < 2 || t.ptr[dot - 1] != '.' || dot == t.len || t.len - dot > 5 || !segment_is_alpha(t.ptr[dot]))
+	if (dot < 2 || t.ptr[dot - 1] != '.' || dot == t.len || t.len - dot > 5 ||
+	    !segment_is_alpha(t.ptr[dot]))
 		return (struct oa_bytes){ 0 };
 	for (size_t i = dot; i < t.len; i++)
 		if (!segment_is_alpha(t.ptr[i]) && !segment_is_digit(t.ptr[i]))
@@ -117,17 +131,19 @@ static struct oa_bytes segment_ext(struct oa_bytes t)
 
 enum oa_segment oa_route_segment(struct oa_bytes t, struct oa_bytes *ret_ext)
 {
+	bool value = false;
+
 	for (size_t i = 0; i < t.len; i++) {
 		uint8_t c = t.ptr[i];
 
-		if (c <= 0x20 || c >= 0x7f || strchr("\"\\{}*<>", c))
+		if (c <= 0x20 || c >= 0x7f || segment_in(c, SEGMENT_ODD))
 			return OA_SEGMENT_ODD;
+		value |= segment_in(c, SEGMENT_VALUE);
 	}
 	if (oa_bytes_eq(t, OA_LIT(".")) || oa_bytes_eq(t, OA_LIT("..")))
 		return OA_SEGMENT_ODD;
-	for (size_t i = 0; i < t.len; i++)
-		if (strchr("%@=,!$&'()+", t.ptr[i]))
-			return OA_SEGMENT_ID;
+	if (value)
+		return OA_SEGMENT_ID;
 	if (segment_is_version(t))
 		return OA_SEGMENT_STATIC;
 	if (segment_is_numeric(t))
@@ -135,5 +151,6 @@ enum oa_segment oa_route_segment(struct oa_bytes t, struct oa_bytes *ret_ext)
 	*ret_ext = segment_ext(t);
 	if (!ret_ext->len)
 		return segment_has_id(t) ? OA_SEGMENT_ID : OA_SEGMENT_STATIC;
-	return segment_has_id(oa_bytes(t.ptr, t.len - ret_ext->len)) ? OA_SEGMENT_ID_EXT : OA_SEGMENT_STATIC;
+	return segment_has_id(oa_bytes(t.ptr, t.len - ret_ext->len)) ? OA_SEGMENT_ID_EXT
+								     : OA_SEGMENT_STATIC;
 }

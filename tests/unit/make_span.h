@@ -35,8 +35,9 @@ static inline void check_str(const struct oa_span *s, enum oa_str which, const c
 {
 	struct oa_bytes text = oa_span_str(s, which);
 
-	ck_assert_msg(oa_bytes_eq(text, oa_bytes_str(expected)), "text %d is \"%.*s\", expected \"%s\"", which,
-		      (int)text.len, (const char *)text.ptr, expected);
+	ck_assert_msg(oa_bytes_eq(text, oa_bytes_str(expected)),
+		      "text %d is \"%.*s\", expected \"%s\"", which, (int)text.len,
+		      (const char *)text.ptr, expected);
 }
 
 /* No piece of the record, referred to or not, may be in what exporters can reach. */
