@@ -189,7 +189,9 @@ int oa_tree_claim(void)
 		return want == 2 ? 0 : -EAGAIN;
 	p = tree_slot_take(&index);
 	if (!p) {
-		p = &tree_private_proc;
+		p = &tree_private_proc; /* in a forked child it holds the parent's numbers */
+		memset((void *)p->stat, 0, sizeof(p->stat));
+		memset((void *)p->usage, 0, sizeof(p->usage));
 		atomic_store(&p->state, OA_PROC_CLAIMED);
 	}
 	tree_proc_setup(p);

@@ -41,8 +41,8 @@ struct oa_proc {
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */
 	_Atomic int64_t active_client[OA_METHOD_COUNT][2];
-	_Atomic uint64_t usage[OA_USAGE_COUNT];      /* written by the owner's side thread every second */
-	_Atomic uint64_t usage_base[OA_USAGE_COUNT]; /* of former owners: cumulative ones only */
+	/* Written by the owner's side thread every second; the cumulative ones include the slot's former owners. */
+	_Atomic uint64_t usage[OA_USAGE_COUNT];
 };
 
 struct oa_tree {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <locale.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,10 +17,12 @@
 
 #include "conn/conn.h"
 #include "core/clock.h"
+#include "core/config.h"
 #include "core/fork_gate.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "core/thread.h"
+#include "exporter/exporter.h"
 #include "pipeline/pipeline.h"
 
 #define SIDE_STACK_BYTES   (256u << 10)
@@ -67,6 +70,7 @@ static void side_answer_flush(void)
 		return;
 	oa_conn_reap(true);
 	oa_pipeline_flush(atomic_load(&side_flush_until_ns));
+	oa_scrape_bye();
 	atomic_store(&side_flushed, asked);
 	side_futex_wake(&side_flushed);
 }
@@ -85,8 +89,11 @@ static void side_run(void)
 	unsigned wait_ms = 10;
 
 	oa_fork_gate_enter();
+	/* Third parties write numbers with printf: never in the host's locale. */
+	(void)uselocale(newlocale(LC_ALL_MASK, "C", 0));
 	opened = oa_pipeline_open();
 	oa_fork_gate_leave();
+	oa_config_warn();
 	while (!atomic_load(&side_stop)) {
 		unsigned seen;
 
