@@ -111,217 +111,217 @@ static void add(uint64_t number) { add_for(&oa_self->id, number); }
 static void tick(uint64_t now_ns) { oa_processor_batch.on_tick(now_ns); }
 
 START_TEST(spans_wait_for_a_full_batch)
-	{
-		fresh(1, 100, 3);
-		add(1);
-		add(10);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sends, 0);
-		ck_assert(oa_processor_batch.busy());
-		add(100);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sends, 1);
-		ck_assert_uint_eq(fakes[0].sum, 111);
-		ck_assert_uint_eq(fakes[0].who.pid, (uint32_t)getpid());
-		ck_assert_uint_eq(fakes[1].sends, 0);
-		fake_finish(&fakes[0], 3, 0, 0);
-		ck_assert(!oa_processor_batch.busy());
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 3);
-	}
+{
+	fresh(1, 100, 3);
+	add(1);
+	add(10);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sends, 0);
+	ck_assert(oa_processor_batch.busy());
+	add(100);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sends, 1);
+	ck_assert_uint_eq(fakes[0].sum, 111);
+	ck_assert_uint_eq(fakes[0].who.pid, (uint32_t)getpid());
+	ck_assert_uint_eq(fakes[1].sends, 0);
+	fake_finish(&fakes[0], 3, 0, 0);
+	ck_assert(!oa_processor_batch.busy());
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 3);
+}
 END_TEST
 
 START_TEST(or_for_the_schedule_delay)
-	{
-		uint64_t before = oa_now_ns();
+{
+	uint64_t before = oa_now_ns();
 
-		fresh(1, 100, 3);
-		ck_assert_uint_eq(oa_batch_due_ns(), UINT64_MAX);
-		add(1);
-		ck_assert_uint_ge(oa_batch_due_ns(), before + 5000000000);
-		ck_assert_uint_le(oa_batch_due_ns(), oa_now_ns() + 5000000000);
-		tick(oa_batch_due_ns() - 1);
-		ck_assert_uint_eq(fakes[0].sends, 0);
-		tick(oa_batch_due_ns());
-		ck_assert_uint_eq(fakes[0].sends, 1);
-		ck_assert_uint_eq(oa_batch_due_ns(), UINT64_MAX);
-	}
+	fresh(1, 100, 3);
+	ck_assert_uint_eq(oa_batch_due_ns(), UINT64_MAX);
+	add(1);
+	ck_assert_uint_ge(oa_batch_due_ns(), before + 5000000000);
+	ck_assert_uint_le(oa_batch_due_ns(), oa_now_ns() + 5000000000);
+	tick(oa_batch_due_ns() - 1);
+	ck_assert_uint_eq(fakes[0].sends, 0);
+	tick(oa_batch_due_ns());
+	ck_assert_uint_eq(fakes[0].sends, 1);
+	ck_assert_uint_eq(oa_batch_due_ns(), UINT64_MAX);
+}
 END_TEST
 
 START_TEST(an_export_has_the_deadline_of_the_setting)
-	{
-		fresh(1, 100, 1);
-		add(1);
-		tick(5);
-		ck_assert_uint_eq(fakes[0].deadline_ns, 1000000005);
-		fake_finish(&fakes[0], 1, 0, 0);
-		oa_config.bsp_export_timeout = 0;
-		add(1);
-		tick(5);
-		ck_assert_uint_eq(fakes[0].deadline_ns, UINT64_MAX);
-	}
+{
+	fresh(1, 100, 1);
+	add(1);
+	tick(5);
+	ck_assert_uint_eq(fakes[0].deadline_ns, 1000000005);
+	fake_finish(&fakes[0], 1, 0, 0);
+	oa_config.bsp_export_timeout = 0;
+	add(1);
+	tick(5);
+	ck_assert_uint_eq(fakes[0].deadline_ns, UINT64_MAX);
+}
 END_TEST
 
 START_TEST(one_export_at_a_time_and_the_next_when_all_are_done)
-	{
-		fresh(3, 100, 2);
-		for (unsigned i = 0; i < 5; i++)
-			add(1);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].spans + fakes[1].spans, 4);
-		fake_finish(&fakes[1], 2, 0, 0);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[1].sends, 1);
-		ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 10);
-		fake_finish(&fakes[0], 2, 0, 0);
-		ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 6);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sends, 2);
-		ck_assert_uint_eq(fakes[1].sends, 2);
-	}
+{
+	fresh(3, 100, 2);
+	for (unsigned i = 0; i < 5; i++)
+		add(1);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].spans + fakes[1].spans, 4);
+	fake_finish(&fakes[1], 2, 0, 0);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[1].sends, 1);
+	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 10);
+	fake_finish(&fakes[0], 2, 0, 0);
+	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 6);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sends, 2);
+	ck_assert_uint_eq(fakes[1].sends, 2);
+}
 END_TEST
 
 START_TEST(an_exporter_that_answers_at_once_gets_batch_after_batch)
-	{
-		fresh(1, 100, 2);
-		fakes[0].at_once = true;
-		for (unsigned i = 0; i < 7; i++)
-			add(1);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].spans, 6);
-		oa_processor_batch.flush();
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].spans, 7);
-		ck_assert(!oa_processor_batch.busy());
-	}
+{
+	fresh(1, 100, 2);
+	fakes[0].at_once = true;
+	for (unsigned i = 0; i < 7; i++)
+		add(1);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].spans, 6);
+	oa_processor_batch.flush();
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].spans, 7);
+	ck_assert(!oa_processor_batch.busy());
+}
 END_TEST
 
 START_TEST(more_spans_than_the_ring_holds_go_through_it_in_order)
-	{
-		uint64_t sum = 0;
+{
+	uint64_t sum = 0;
 
-		fresh(1, 50, 10);
-		fakes[0].at_once = true;
-		for (unsigned i = 1; i <= 5000; i++) {
-			add(i);
-			sum += i;
-			if (i % 13 == 0)
-				tick(oa_now_ns());
-		}
-		tick(LATER * 1000);
-		ck_assert_uint_eq(fakes[0].spans, 5000);
-		ck_assert_uint_eq(fakes[0].sum, sum);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
+	fresh(1, 50, 10);
+	fakes[0].at_once = true;
+	for (unsigned i = 1; i <= 5000; i++) {
+		add(i);
+		sum += i;
+		if (i % 13 == 0)
+			tick(oa_now_ns());
 	}
+	tick(LATER * 1000);
+	ck_assert_uint_eq(fakes[0].spans, 5000);
+	ck_assert_uint_eq(fakes[0].sum, sum);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
+}
 END_TEST
 
 START_TEST(a_full_queue_drops_the_newest_and_counts_it)
-	{
-		fresh(1, 4, 2);
-		for (unsigned i = 0; i < 4; i++)
-			add(1);
-		add(1000);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 1);
-		fakes[0].at_once = true;
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sum, 4);
-	}
+{
+	fresh(1, 4, 2);
+	for (unsigned i = 0; i < 4; i++)
+		add(1);
+	add(1000);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 1);
+	fakes[0].at_once = true;
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sum, 4);
+}
 END_TEST
 
 START_TEST(a_queue_larger_than_the_shared_piece_holds_what_was_asked_for)
-	{
-		fresh(1, 6000, 512);
-		for (unsigned i = 0; i < 6001; i++)
-			add(1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 1);
-		ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 0);
-	}
+{
+	fresh(1, 6000, 512);
+	for (unsigned i = 0; i < 6001; i++)
+		add(1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 1);
+	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 0);
+}
 END_TEST
 
 START_TEST(unsampled_spans_and_no_exporter_leave_the_queue_empty)
-	{
-		fresh(1u << 31, 100, 1);
-		add(1);
-		ck_assert(!oa_processor_batch.busy());
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
-		oa_processor_batch.forget();
-		oa_config.traces_exporter = 1;
-		ck_assert_int_eq(oa_processor_batch.open(), 0);
-		make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
-		oa_processor_batch.on_span(&made, &oa_self->id);
-		ck_assert(!oa_processor_batch.busy());
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
-	}
+{
+	fresh(1u << 31, 100, 1);
+	add(1);
+	ck_assert(!oa_processor_batch.busy());
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
+	oa_processor_batch.forget();
+	oa_config.traces_exporter = 1;
+	ck_assert_int_eq(oa_processor_batch.open(), 0);
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
+	oa_processor_batch.on_span(&made, &oa_self->id);
+	ck_assert(!oa_processor_batch.busy());
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
+}
 END_TEST
 
 START_TEST(an_exporter_that_cannot_open_does_not_stop_the_other)
-	{
-		oa_processor_batch.forget();
-		fresh(3, 100, 1);
-		oa_processor_batch.forget();
-		fakes[0].open = -1;
-		ck_assert_int_eq(oa_processor_batch.open(), 0);
-		add(1);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sends, 0);
-		ck_assert_uint_eq(fakes[1].sends, 1);
-	}
+{
+	oa_processor_batch.forget();
+	fresh(3, 100, 1);
+	oa_processor_batch.forget();
+	fakes[0].open = -1;
+	ck_assert_int_eq(oa_processor_batch.open(), 0);
+	add(1);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sends, 0);
+	ck_assert_uint_eq(fakes[1].sends, 1);
+}
 END_TEST
 
 START_TEST(spans_that_no_exporter_takes_are_counted)
-	{
-		fresh(1, 100, 1);
-		oa_processor_batch.forget();
-		fakes[0].open = -1;
-		ck_assert_int_eq(oa_processor_batch.open(), 0);
-		add(1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 1);
-	}
+{
+	fresh(1, 100, 1);
+	oa_processor_batch.forget();
+	fakes[0].open = -1;
+	ck_assert_int_eq(oa_processor_batch.open(), 0);
+	add(1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 1);
+}
 END_TEST
 
 START_TEST(what_became_of_spans_is_counted)
-	{
-		fresh(1, 100, 6);
-		for (unsigned i = 0; i < 6; i++)
-			add(1);
-		tick(oa_now_ns());
-		fake_finish(&fakes[0], 3, 2, 1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 3);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_rejected), 2);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_rejected), 2);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 1);
-	}
+{
+	fresh(1, 100, 6);
+	for (unsigned i = 0; i < 6; i++)
+		add(1);
+	tick(oa_now_ns());
+	fake_finish(&fakes[0], 3, 2, 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 3);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_rejected), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_rejected), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 1);
+}
 END_TEST
 
 START_TEST(bytes_that_no_text_refers_to_are_not_queued)
-	{
-		const struct oa_span *s;
-		struct oa_span_buf scratch;
-		struct oa_ring *q;
+{
+	const struct oa_span *s;
+	struct oa_span_buf scratch;
+	struct oa_ring *q;
 
-		fresh(1, 100, 6);
-		add(1);
-		q = oa_proc_queue(oa_self);
-		s = oa_ring_peek(q, &scratch);
-		ck_assert_ptr_nonnull(s);
-		ck_assert_ptr_null(memmem(s, s->bytes, "/secret", 7));
-		check_str(s, OA_STR_PATH, LONG_PATH);
-	}
+	fresh(1, 100, 6);
+	add(1);
+	q = oa_proc_queue(oa_self);
+	s = oa_ring_peek(q, &scratch);
+	ck_assert_ptr_nonnull(s);
+	ck_assert_ptr_null(memmem(s, s->bytes, "/secret", 7));
+	check_str(s, OA_STR_PATH, LONG_PATH);
+}
 END_TEST
 
 START_TEST(at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted)
-	{
-		fresh(1, 100, 2);
-		for (unsigned i = 0; i < 5; i++)
-			add(1);
-		oa_processor_batch.flush();
-		tick(oa_now_ns());
-		oa_batch_end();
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 5);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 2);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
-		ck_assert(!oa_processor_batch.busy());
-	}
+{
+	fresh(1, 100, 2);
+	for (unsigned i = 0; i < 5; i++)
+		add(1);
+	oa_processor_batch.flush();
+	tick(oa_now_ns());
+	oa_batch_end();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 5);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
+	ck_assert(!oa_processor_batch.busy());
+}
 END_TEST
 
 /* -- several processes -- */
@@ -387,91 +387,91 @@ static struct oa_proc *dead_worker(void)
 }
 
 START_TEST(the_queue_of_a_dead_process_is_exported_under_its_identity)
-	{
-		struct oa_proc *slot;
-		struct oa_proc_id id;
+{
+	struct oa_proc *slot;
+	struct oa_proc_id id;
 
-		fresh(1, 100, 2);
-		slot = dead_worker();
-		id = slot->id;
-		ck_assert(oa_batch_can_adopt());
-		oa_batch_adopt(slot);
-		add_for(&slot->id, 1000); /* from one of its rings */
-		oa_batch_adopted(slot);
-		fakes[0].at_once = true;
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].sum, 1111);
-		ck_assert_mem_eq(&fakes[0].who, &id, sizeof(id));
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-		ck_assert(!oa_processor_batch.busy());
-	}
+	fresh(1, 100, 2);
+	slot = dead_worker();
+	id = slot->id;
+	ck_assert(oa_batch_can_adopt());
+	oa_batch_adopt(slot);
+	add_for(&slot->id, 1000); /* from one of its rings */
+	oa_batch_adopted(slot);
+	fakes[0].at_once = true;
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sum, 1111);
+	ck_assert_mem_eq(&fakes[0].who, &id, sizeof(id));
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+	ck_assert(!oa_processor_batch.busy());
+}
 END_TEST
 
 START_TEST(a_slot_is_released_only_when_its_queue_is_empty)
-	{
-		struct oa_proc *slot;
+{
+	struct oa_proc *slot;
 
-		fresh(1, 100, 2);
-		slot = dead_worker();
-		oa_batch_adopt(slot);
-		oa_batch_adopted(slot);
-		tick(oa_now_ns());
-		ck_assert_uint_eq(fakes[0].spans, 2);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_ORPHAN);
-		fake_finish(&fakes[0], 2, 0, 0);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_ORPHAN);
-		tick(oa_now_ns());
-		fake_finish(&fakes[0], 1, 0, 0);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-	}
+	fresh(1, 100, 2);
+	slot = dead_worker();
+	oa_batch_adopt(slot);
+	oa_batch_adopted(slot);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].spans, 2);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_ORPHAN);
+	fake_finish(&fakes[0], 2, 0, 0);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_ORPHAN);
+	tick(oa_now_ns());
+	fake_finish(&fakes[0], 1, 0, 0);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+}
 END_TEST
 
 START_TEST(without_an_exporter_a_dead_process_is_released_at_once)
-	{
-		struct oa_proc *slot;
+{
+	struct oa_proc *slot;
 
-		fresh(1, 100, 2);
-		slot = dead_worker();
-		oa_processor_batch.forget();
-		oa_batch_adopt(slot);
-		oa_batch_adopted(slot);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 3);
-	}
+	fresh(1, 100, 2);
+	slot = dead_worker();
+	oa_processor_batch.forget();
+	oa_batch_adopt(slot);
+	oa_batch_adopted(slot);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 3);
+}
 END_TEST
 
 START_TEST(at_the_end_a_living_process_of_the_tree_inherits_what_waits)
-	{
-		int fd, status;
-		pid_t pid;
-		char byte;
+{
+	int fd, status;
+	pid_t pid;
+	char byte;
 
-		fresh(1, 100, 10);
-		pid = worker(queue_one_and_stay, &fd);
-		ck_assert_int_eq(read(fd, &byte, 1), 1);
-		add(1);
-		oa_batch_end();
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 0);
-		ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 2);
-		ck_assert_int_eq(kill(pid, SIGKILL), 0);
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-		oa_batch_end();
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 1);
-	}
+	fresh(1, 100, 10);
+	pid = worker(queue_one_and_stay, &fd);
+	ck_assert_int_eq(read(fd, &byte, 1), 1);
+	add(1);
+	oa_batch_end();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 0);
+	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 2);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	oa_batch_end();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 1);
+}
 END_TEST
 
 START_TEST(only_so_many_dead_are_taken_on_at_a_time)
-	{
-		static struct oa_proc procs[64];
-		unsigned n = 0;
+{
+	static struct oa_proc procs[64];
+	unsigned n = 0;
 
-		fresh(1, 100, 10);
-		while (oa_batch_can_adopt() && n < 64) {
-			procs[n].queue_unit = -1;
-			oa_batch_adopt(&procs[n++]);
-		}
-		ck_assert_uint_eq(n, 8);
+	fresh(1, 100, 10);
+	while (oa_batch_can_adopt() && n < 64) {
+		procs[n].queue_unit = -1;
+		oa_batch_adopt(&procs[n++]);
 	}
+	ck_assert_uint_eq(n, 8);
+}
 END_TEST
 
 int main(void)

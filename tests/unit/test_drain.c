@@ -82,131 +82,131 @@ static void push_unfinished(struct oa_ring *r, unsigned slots)
 }
 
 START_TEST(every_shard_is_emptied_and_records_get_wall_time)
-	{
-		uint64_t before = oa_unix_now_ns();
+{
+	uint64_t before = oa_unix_now_ns();
 
-		fresh();
-		for (unsigned i = 0; i < oa_self->shards; i++)
-			push(oa_proc_ring(oa_self, i), 1);
-		push(oa_proc_ring(oa_self, 0), 10);
-		ck_assert_uint_eq(oa_drain_own(1), oa_self->shards + 1);
-		ck_assert_uint_eq(seen.count, oa_self->shards + 1);
-		ck_assert_uint_eq(seen.sum, oa_self->shards + 10);
-		ck_assert_uint_ge(seen.unix_ns, before - 1000000000);
-		ck_assert_uint_le(seen.unix_ns, oa_unix_now_ns() + 1000000000);
-		ck_assert_uint_eq(seen.who.pid, (uint32_t)getpid());
-		ck_assert_uint_eq(oa_drain_own(1), 0);
-	}
+	fresh();
+	for (unsigned i = 0; i < oa_self->shards; i++)
+		push(oa_proc_ring(oa_self, i), 1);
+	push(oa_proc_ring(oa_self, 0), 10);
+	ck_assert_uint_eq(oa_drain_own(1), oa_self->shards + 1);
+	ck_assert_uint_eq(seen.count, oa_self->shards + 1);
+	ck_assert_uint_eq(seen.sum, oa_self->shards + 10);
+	ck_assert_uint_ge(seen.unix_ns, before - 1000000000);
+	ck_assert_uint_le(seen.unix_ns, oa_unix_now_ns() + 1000000000);
+	ck_assert_uint_eq(seen.who.pid, (uint32_t)getpid());
+	ck_assert_uint_eq(oa_drain_own(1), 0);
+}
 END_TEST
 
 START_TEST(more_records_than_the_ring_holds_go_around_its_end_intact)
-	{
-		fresh();
-		for (unsigned i = 1; i <= 10000; i++) {
-			push(oa_proc_ring(oa_self, 0), i);
-			if (i % 7 == 0)
-				oa_drain_own(1);
-		}
-		oa_drain_own(1);
-		ck_assert_uint_eq(seen.count, 10000);
-		ck_assert_uint_eq(seen.sum, 10000ull * 10001 / 2);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 0);
+{
+	fresh();
+	for (unsigned i = 1; i <= 10000; i++) {
+		push(oa_proc_ring(oa_self, 0), i);
+		if (i % 7 == 0)
+			oa_drain_own(1);
 	}
+	oa_drain_own(1);
+	ck_assert_uint_eq(seen.count, 10000);
+	ck_assert_uint_eq(seen.sum, 10000ull * 10001 / 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 0);
+}
 END_TEST
 
 START_TEST(what_a_full_ring_refused_is_counted_once)
-	{
-		struct oa_ring *r;
-		unsigned pushed = 0;
+{
+	struct oa_ring *r;
+	unsigned pushed = 0;
 
-		fresh();
-		r = oa_proc_ring(oa_self, 0);
-		make_span(OA_KIND_SERVER);
-		while (oa_ring_push(r, &made.s))
-			pushed++;
-		ck_assert(!oa_ring_push(r, &made.s));
-		ck_assert_uint_eq(oa_drain_own(1), pushed);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 2);
-		oa_drain_own(1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 2);
-	}
+	fresh();
+	r = oa_proc_ring(oa_self, 0);
+	make_span(OA_KIND_SERVER);
+	while (oa_ring_push(r, &made.s))
+		pushed++;
+	ck_assert(!oa_ring_push(r, &made.s));
+	ck_assert_uint_eq(oa_drain_own(1), pushed);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 2);
+	oa_drain_own(1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 2);
+}
 END_TEST
 
 START_TEST(a_processor_can_end_the_way_of_a_record)
-	{
-		fresh();
-		push(oa_proc_ring(oa_self, 0), 1);
-		oa_drain_own(1);
-		ck_assert_uint_eq(after_count, 1);
-		seen.result = -ECANCELED;
-		push(oa_proc_ring(oa_self, 0), 1);
-		oa_drain_own(1);
-		ck_assert_uint_eq(after_count, 1);
-	}
+{
+	fresh();
+	push(oa_proc_ring(oa_self, 0), 1);
+	oa_drain_own(1);
+	ck_assert_uint_eq(after_count, 1);
+	seen.result = -ECANCELED;
+	push(oa_proc_ring(oa_self, 0), 1);
+	oa_drain_own(1);
+	ck_assert_uint_eq(after_count, 1);
+}
 END_TEST
 
 START_TEST(a_record_that_cannot_be_is_dropped_and_counted)
-	{
-		fresh();
-		make_span(OA_KIND_SERVER);
-		made.s.str[OA_STR_HOST] = (struct oa_strref){ 1000, 60000 };
-		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
-		make_span(OA_KIND_SERVER)->method = 200;
-		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
-		make_span(OA_KIND_SERVER)->what = 0;
-		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
-		push(oa_proc_ring(oa_self, 0), 4);
-		oa_drain_own(1);
-		ck_assert_uint_eq(seen.count, 1);
-		ck_assert_uint_eq(seen.sum, 4);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 3);
-	}
+{
+	fresh();
+	make_span(OA_KIND_SERVER);
+	made.s.str[OA_STR_HOST] = (struct oa_strref){ 1000, 60000 };
+	ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+	make_span(OA_KIND_SERVER)->method = 200;
+	ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+	make_span(OA_KIND_SERVER)->what = 0;
+	ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+	push(oa_proc_ring(oa_self, 0), 4);
+	oa_drain_own(1);
+	ck_assert_uint_eq(seen.count, 1);
+	ck_assert_uint_eq(seen.sum, 4);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 3);
+}
 END_TEST
 
 START_TEST(a_ring_that_stays_stalled_is_replaced_and_what_is_behind_saved)
-	{
-		struct oa_ring *r;
+{
+	struct oa_ring *r;
 
-		fresh();
-		r = oa_proc_ring(oa_self, 0);
-		push(r, 1);
-		push_unfinished(r, 2);
-		push(r, 10);
-		push_unfinished(r, 1);
-		push_unfinished(r, 3);
-		push(r, 100);
-		ck_assert_uint_eq(oa_drain_own(1000000000), 1);
-		ck_assert_uint_eq(oa_drain_own(2999999999), 0);
-		ck_assert_ptr_eq(oa_proc_ring(oa_self, 0), r);
-		ck_assert_uint_eq(oa_drain_own(3000000001), 2);
-		ck_assert_uint_eq(seen.sum, 111);
-		ck_assert_ptr_ne(oa_proc_ring(oa_self, 0), r);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 2);
-		push(oa_proc_ring(oa_self, 0), 1000);
-		ck_assert_uint_eq(oa_drain_own(3000000002), 1);
-		ck_assert_uint_eq(seen.sum, 1111);
-	}
+	fresh();
+	r = oa_proc_ring(oa_self, 0);
+	push(r, 1);
+	push_unfinished(r, 2);
+	push(r, 10);
+	push_unfinished(r, 1);
+	push_unfinished(r, 3);
+	push(r, 100);
+	ck_assert_uint_eq(oa_drain_own(1000000000), 1);
+	ck_assert_uint_eq(oa_drain_own(2999999999), 0);
+	ck_assert_ptr_eq(oa_proc_ring(oa_self, 0), r);
+	ck_assert_uint_eq(oa_drain_own(3000000001), 2);
+	ck_assert_uint_eq(seen.sum, 111);
+	ck_assert_ptr_ne(oa_proc_ring(oa_self, 0), r);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 2);
+	push(oa_proc_ring(oa_self, 0), 1000);
+	ck_assert_uint_eq(oa_drain_own(3000000002), 1);
+	ck_assert_uint_eq(seen.sum, 1111);
+}
 END_TEST
 
 START_TEST(a_ring_that_is_only_slow_is_kept)
-	{
-		struct oa_ring *r;
-		uint64_t head;
+{
+	struct oa_ring *r;
+	uint64_t head;
 
-		fresh();
-		r = oa_proc_ring(oa_self, 0);
-		for (uint64_t now = 1000000000; now < 9000000000; now += 1900000000) {
-			head = atomic_load(&r->head);
-			push_unfinished(r, 1);
-			oa_drain_own(now);
-			/* it is finished late, and the next one begun */
-			atomic_store(&r->head, head);
-			push(r, 1);
-		}
-		ck_assert_ptr_eq(oa_proc_ring(oa_self, 0), r);
-		oa_drain_own(9000000000);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 0);
+	fresh();
+	r = oa_proc_ring(oa_self, 0);
+	for (uint64_t now = 1000000000; now < 9000000000; now += 1900000000) {
+		head = atomic_load(&r->head);
+		push_unfinished(r, 1);
+		oa_drain_own(now);
+		/* it is finished late, and the next one begun */
+		atomic_store(&r->head, head);
+		push(r, 1);
 	}
+	ck_assert_ptr_eq(oa_proc_ring(oa_self, 0), r);
+	oa_drain_own(9000000000);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 0);
+}
 END_TEST
 
 /* A worker that takes a slot, leaves records in it and is killed. */
@@ -253,66 +253,66 @@ static void leave_nothing(void) {}
 static void lead(void) { atomic_store(&oa_tree->leader_pid, atomic_load(&oa_self->pid)); }
 
 START_TEST(the_leader_empties_the_rings_of_a_killed_worker_under_its_name)
-	{
-		struct oa_proc *slot;
-		uint32_t pid;
+{
+	struct oa_proc *slot;
+	uint32_t pid;
 
-		fresh();
-		lead();
-		slot = dead_worker(leave_records);
-		pid = slot->id.pid;
-		ck_assert_uint_eq(oa_adopt_tick(), 2);
-		ck_assert_uint_eq(seen.sum, 11);
-		ck_assert_uint_eq(seen.who.pid, pid);
-		ck_assert_ptr_eq(adopted, slot);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_orphans), 1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 2);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-		ck_assert_int_eq(slot->queue_unit, -1);
-	}
+	fresh();
+	lead();
+	slot = dead_worker(leave_records);
+	pid = slot->id.pid;
+	ck_assert_uint_eq(oa_adopt_tick(), 2);
+	ck_assert_uint_eq(seen.sum, 11);
+	ck_assert_uint_eq(seen.who.pid, pid);
+	ck_assert_ptr_eq(adopted, slot);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_orphans), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), 2);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+	ck_assert_int_eq(slot->queue_unit, -1);
+}
 END_TEST
 
 START_TEST(counters_of_the_dead_stay_and_gauges_go)
-	{
-		struct oa_proc *slot;
+{
+	struct oa_proc *slot;
 
-		fresh();
-		lead();
-		slot = dead_worker(leave_records);
-		oa_adopt_tick();
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_conns_server), 1);
-		ck_assert_int_eq(atomic_load(&slot->active_server[OA_METHOD_GET][0]), 0);
-		ck_assert_uint_eq(atomic_load(&slot->usage[OA_USAGE_CPU_USER_US]), 500);
-		ck_assert_uint_eq(atomic_load(&slot->usage[OA_USAGE_RSS_BYTES]), 0);
-		}
+	fresh();
+	lead();
+	slot = dead_worker(leave_records);
+	oa_adopt_tick();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_conns_server), 1);
+	ck_assert_int_eq(atomic_load(&slot->active_server[OA_METHOD_GET][0]), 0);
+	ck_assert_uint_eq(atomic_load(&slot->usage[OA_USAGE_CPU_USER_US]), 500);
+	ck_assert_uint_eq(atomic_load(&slot->usage[OA_USAGE_RSS_BYTES]), 0);
+}
 END_TEST
 
 START_TEST(a_worker_that_died_with_nothing_is_no_orphan)
-	{
-		struct oa_proc *slot;
+{
+	struct oa_proc *slot;
 
-		fresh();
-		lead();
-		slot = dead_worker(leave_nothing);
-		ck_assert_uint_eq(oa_adopt_tick(), 0);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_orphans), 0);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-	}
+	fresh();
+	lead();
+	slot = dead_worker(leave_nothing);
+	ck_assert_uint_eq(oa_adopt_tick(), 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_orphans), 0);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+}
 END_TEST
 
 START_TEST(only_the_leader_adopts_and_nobody_who_lives)
-	{
-		struct oa_proc *slot;
+{
+	struct oa_proc *slot;
 
-		fresh();
-		slot = dead_worker(leave_records);
-		ck_assert_uint_eq(oa_adopt_tick(), 0);
-		ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_LIVE);
-		lead();
-		oa_adopt_tick();
-		ck_assert_uint_eq(atomic_load(&oa_self->state), OA_PROC_LIVE);
-		ck_assert_ptr_eq(adopted, slot);
-	}
+	fresh();
+	slot = dead_worker(leave_records);
+	ck_assert_uint_eq(oa_adopt_tick(), 0);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_LIVE);
+	lead();
+	oa_adopt_tick();
+	ck_assert_uint_eq(atomic_load(&oa_self->state), OA_PROC_LIVE);
+	ck_assert_ptr_eq(adopted, slot);
+}
 END_TEST
 
 static struct oa_proc *half_done;
@@ -326,22 +326,22 @@ static void leave_half_adopted(void)
 }
 
 START_TEST(the_next_leader_goes_on_with_what_a_dead_one_had_adopted)
-	{
-		struct oa_proc *leader;
-		uint32_t pid;
+{
+	struct oa_proc *leader;
+	uint32_t pid;
 
-		fresh();
-		half_done = dead_worker(leave_records);
-		pid = half_done->id.pid;
-		leader = dead_worker(leave_half_adopted);
-		ck_assert_ptr_nonnull(leader);
-		lead();
-		ck_assert_uint_eq(oa_adopt_tick(), 2);
-		ck_assert_uint_eq(seen.who.pid, pid);
-		ck_assert_uint_eq(atomic_load(&half_done->state), OA_PROC_FREE);
-		oa_adopt_tick();
-		ck_assert_uint_eq(seen.count, 2);
-	}
+	fresh();
+	half_done = dead_worker(leave_records);
+	pid = half_done->id.pid;
+	leader = dead_worker(leave_half_adopted);
+	ck_assert_ptr_nonnull(leader);
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 2);
+	ck_assert_uint_eq(seen.who.pid, pid);
+	ck_assert_uint_eq(atomic_load(&half_done->state), OA_PROC_FREE);
+	oa_adopt_tick();
+	ck_assert_uint_eq(seen.count, 2);
+}
 END_TEST
 
 int main(void)

@@ -81,150 +81,150 @@ static unsigned exemplars(void)
 }
 
 START_TEST(a_served_request_has_method_route_status_scheme_version)
-	{
-		make_span(OA_KIND_SERVER);
-		make_str(OA_STR_ROUTE, "/a/{id}");
-		make_str(OA_STR_HOST, "attacker-chosen");
-		check_labels("http_request_method=GET http_route=/a/{id} "
-			     "http_response_status_code=200 url_scheme=http "
-			     "network_protocol_version=1.1");
-	}
+{
+	make_span(OA_KIND_SERVER);
+	make_str(OA_STR_ROUTE, "/a/{id}");
+	make_str(OA_STR_HOST, "attacker-chosen");
+	check_labels("http_request_method=GET http_route=/a/{id} "
+		     "http_response_status_code=200 url_scheme=http "
+		     "network_protocol_version=1.1");
+}
 END_TEST
 
 START_TEST(a_servers_4xx_is_no_error_and_its_5xx_is_one)
-	{
-		make_span(OA_KIND_SERVER)->status = 404;
-		made.s.flags |= OA_SPAN_HTTPS;
-		check_labels("http_request_method=GET http_response_status_code=404 "
-			     "url_scheme=https network_protocol_version=1.1");
-		made.s.status = 503;
-		check_labels("http_request_method=GET http_response_status_code=503 "
-			     "url_scheme=https network_protocol_version=1.1 "
-			     "error_type=503");
-	}
+{
+	make_span(OA_KIND_SERVER)->status = 404;
+	made.s.flags |= OA_SPAN_HTTPS;
+	check_labels("http_request_method=GET http_response_status_code=404 "
+		     "url_scheme=https network_protocol_version=1.1");
+	made.s.status = 503;
+	check_labels("http_request_method=GET http_response_status_code=503 "
+		     "url_scheme=https network_protocol_version=1.1 "
+		     "error_type=503");
+}
 END_TEST
 
 START_TEST(an_unanswered_request_has_the_error_and_no_status)
-	{
-		make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_HAS_STATUS;
-		made.s.error = OA_ERR_ECONNRESET;
-		made.s.version = 0;
-		made.s.method = OA_METHOD_OTHER;
-		check_labels("http_request_method=_OTHER url_scheme=http error_type=ECONNRESET");
-	}
+{
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_HAS_STATUS;
+	made.s.error = OA_ERR_ECONNRESET;
+	made.s.version = 0;
+	made.s.method = OA_METHOD_OTHER;
+	check_labels("http_request_method=_OTHER url_scheme=http error_type=ECONNRESET");
+}
 END_TEST
 
 START_TEST(a_clients_request_has_the_server_it_named)
-	{
-		make_span(OA_KIND_CLIENT)->status = 404;
-		make_str(OA_STR_HOST, "Example.ORG:8080");
-		check_labels("http_request_method=GET http_response_status_code=404 "
-			     "network_protocol_version=1.1 "
-			     "server_address=example.org server_port=8080 error_type=404");
-		make_str(OA_STR_HOST, "[::1]");
-		made.s.status = 200;
-		check_labels("http_request_method=GET http_response_status_code=200 "
-			     "network_protocol_version=1.1 "
-			     "server_address=::1 server_port=80");
-	}
+{
+	make_span(OA_KIND_CLIENT)->status = 404;
+	make_str(OA_STR_HOST, "Example.ORG:8080");
+	check_labels("http_request_method=GET http_response_status_code=404 "
+		     "network_protocol_version=1.1 "
+		     "server_address=example.org server_port=8080 error_type=404");
+	make_str(OA_STR_HOST, "[::1]");
+	made.s.status = 200;
+	check_labels("http_request_method=GET http_response_status_code=200 "
+		     "network_protocol_version=1.1 "
+		     "server_address=::1 server_port=80");
+}
 END_TEST
 
 START_TEST(what_can_be_no_host_name_makes_no_series_of_its_own)
-	{
-		make_span(OA_KIND_CLIENT);
-		made.s.flags |= OA_SPAN_HTTPS;
-		make_str(OA_STR_HOST, "a b\"\n");
-		check_labels("http_request_method=GET http_response_status_code=200 "
-			     "network_protocol_version=1.1 "
-			     "server_address=_OTHER server_port=443");
-	}
+{
+	make_span(OA_KIND_CLIENT);
+	made.s.flags |= OA_SPAN_HTTPS;
+	make_str(OA_STR_HOST, "a b\"\n");
+	check_labels("http_request_method=GET http_response_status_code=200 "
+		     "network_protocol_version=1.1 "
+		     "server_address=_OTHER server_port=443");
+}
 END_TEST
 
 START_TEST(without_a_host_header_the_peer_is_the_server)
-	{
-		make_span(OA_KIND_CLIENT)->peer =
-			(struct oa_addr){ .family = 4, .port = 8081, .ip = { 127, 0, 0, 1 } };
-		check_labels("http_request_method=GET http_response_status_code=200 "
-			     "network_protocol_version=1.1 "
-			     "server_address=127.0.0.1 server_port=8081");
-		made.s.peer = (struct oa_addr){ .family = 1 };
-		made.s.flags |= OA_SPAN_UNIX;
-		make_str(OA_STR_PEER_PATH, "/run/app.sock");
-		check_labels("http_request_method=GET http_response_status_code=200 "
-			     "network_protocol_version=1.1 "
-			     "server_address=/run/app.sock");
-	}
+{
+	make_span(OA_KIND_CLIENT)->peer =
+		(struct oa_addr){ .family = 4, .port = 8081, .ip = { 127, 0, 0, 1 } };
+	check_labels("http_request_method=GET http_response_status_code=200 "
+		     "network_protocol_version=1.1 "
+		     "server_address=127.0.0.1 server_port=8081");
+	made.s.peer = (struct oa_addr){ .family = 1 };
+	made.s.flags |= OA_SPAN_UNIX;
+	make_str(OA_STR_PEER_PATH, "/run/app.sock");
+	check_labels("http_request_method=GET http_response_status_code=200 "
+		     "network_protocol_version=1.1 "
+		     "server_address=/run/app.sock");
+}
 END_TEST
 
 START_TEST(every_exchange_is_measured_and_known_bodies_too)
-	{
-		fresh();
-		make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
-		run();
-		made.s.flags |= OA_SPAN_HAS_REQ_BODY | OA_SPAN_HAS_RESP_BODY;
-		made.s.resp_body = 700;
-		run();
-		check_count(OA_INS_http_server_duration, 2, 6000000);
-		check_count(OA_INS_http_server_req_body, 1, 0);
-		check_count(OA_INS_http_server_resp_body, 1, 700);
-		make_span(OA_KIND_CLIENT);
-		made.s.flags |= OA_SPAN_HAS_REQ_BODY;
-		made.s.req_body = 5;
-		run();
-		check_count(OA_INS_http_client_duration, 1, 3000000);
-		check_count(OA_INS_http_client_req_body, 1, 5);
-		check_count(OA_INS_http_server_duration, 2, 6000000);
-	}
+{
+	fresh();
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
+	run();
+	made.s.flags |= OA_SPAN_HAS_REQ_BODY | OA_SPAN_HAS_RESP_BODY;
+	made.s.resp_body = 700;
+	run();
+	check_count(OA_INS_http_server_duration, 2, 6000000);
+	check_count(OA_INS_http_server_req_body, 1, 0);
+	check_count(OA_INS_http_server_resp_body, 1, 700);
+	make_span(OA_KIND_CLIENT);
+	made.s.flags |= OA_SPAN_HAS_REQ_BODY;
+	made.s.req_body = 5;
+	run();
+	check_count(OA_INS_http_client_duration, 1, 3000000);
+	check_count(OA_INS_http_client_req_body, 1, 5);
+	check_count(OA_INS_http_server_duration, 2, 6000000);
+}
 END_TEST
 
 START_TEST(tunnels_and_failed_connections_are_counted_but_not_measured)
-	{
-		fresh();
-		make_span(OA_KIND_CLIENT)->what = OA_WHAT_CONNECT;
-		run();
-		made.s.what = OA_WHAT_TUNNEL;
-		run();
-		check_count(OA_INS_http_client_duration, 0, 0);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_sampled), 2);
-	}
+{
+	fresh();
+	make_span(OA_KIND_CLIENT)->what = OA_WHAT_CONNECT;
+	run();
+	made.s.what = OA_WHAT_TUNNEL;
+	run();
+	check_count(OA_INS_http_client_duration, 0, 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_sampled), 2);
+}
 END_TEST
 
 START_TEST(exemplars_follow_the_filter)
-	{
-		fresh();
-		make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
-		run();
-		ck_assert_uint_eq(exemplars(), 0);
-		made.s.flags |= OA_SPAN_SAMPLED;
-		oa_config.exemplar_filter = 2; /* always_off */
-		run();
-		ck_assert_uint_eq(exemplars(), 0);
-		oa_config.exemplar_filter = 0; /* trace_based */
-		run();
-		ck_assert_uint_eq(exemplars(), 1);
-		oa_config.exemplar_filter = 1; /* always_on */
-		make_span(OA_KIND_CLIENT)->flags &= ~OA_SPAN_SAMPLED;
-		run();
-		ck_assert_uint_eq(exemplars(), 2);
-	}
+{
+	fresh();
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
+	run();
+	ck_assert_uint_eq(exemplars(), 0);
+	made.s.flags |= OA_SPAN_SAMPLED;
+	oa_config.exemplar_filter = 2; /* always_off */
+	run();
+	ck_assert_uint_eq(exemplars(), 0);
+	oa_config.exemplar_filter = 0; /* trace_based */
+	run();
+	ck_assert_uint_eq(exemplars(), 1);
+	oa_config.exemplar_filter = 1; /* always_on */
+	make_span(OA_KIND_CLIENT)->flags &= ~OA_SPAN_SAMPLED;
+	run();
+	ck_assert_uint_eq(exemplars(), 2);
+}
 END_TEST
 
 START_TEST(decisions_are_counted)
-	{
-		fresh();
-		make_span(OA_KIND_CLIENT)->evidence = OA_EV_BOUND;
-		made.s.inject = OA_INJECT_SHORT;
-		run();
-		made.s.inject = OA_INJECT_NONE;
-		made.s.flags &= ~OA_SPAN_SAMPLED;
-		run();
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_parent_BOUND), 2);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_parent_ROOT), 0);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_inject_SHORT), 1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_inject_DONE), 0);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_sampled), 1);
-		ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_unsampled), 1);
-	}
+{
+	fresh();
+	make_span(OA_KIND_CLIENT)->evidence = OA_EV_BOUND;
+	made.s.inject = OA_INJECT_SHORT;
+	run();
+	made.s.inject = OA_INJECT_NONE;
+	made.s.flags &= ~OA_SPAN_SAMPLED;
+	run();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_parent_BOUND), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_parent_ROOT), 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_inject_SHORT), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_inject_DONE), 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_sampled), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_spans_unsampled), 1);
+}
 END_TEST
 
 int main(void)

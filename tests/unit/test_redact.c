@@ -26,128 +26,128 @@ static void check_query(const char *keys, const char *target, const char *query)
 }
 
 START_TEST(a_target_is_split_into_path_and_query)
-	{
-		make_span(OA_KIND_SERVER);
-		make_str(OA_STR_TARGET, "/a/b?x=1&y=2");
-		redact("sig");
-		check_str(&made.s, OA_STR_PATH, "/a/b");
-		check_str(&made.s, OA_STR_QUERY, "x=1&y=2");
-		check_str(&made.s, OA_STR_TARGET, "");
-		check_query("sig", "/a", "");
-		check_query("sig", "/a?", "");
-		check_query("sig", "/a?x=1#y", "x=1");
-	}
+{
+	make_span(OA_KIND_SERVER);
+	make_str(OA_STR_TARGET, "/a/b?x=1&y=2");
+	redact("sig");
+	check_str(&made.s, OA_STR_PATH, "/a/b");
+	check_str(&made.s, OA_STR_QUERY, "x=1&y=2");
+	check_str(&made.s, OA_STR_TARGET, "");
+	check_query("sig", "/a", "");
+	check_query("sig", "/a?", "");
+	check_query("sig", "/a?x=1#y", "x=1");
+}
 END_TEST
 
 START_TEST(secret_values_are_replaced_and_keys_are_kept)
-	{
-		check_query("sig,token", "/a?sig=abc", "sig=REDACTED");
-		check_query("sig, token ", "/a?x=1&token=abc&y=2&sig=def&token=",
-			    "x=1&token=REDACTED&y=2&sig=REDACTED&token=REDACTED");
-		check_query("sig", "/a?sig", "sig");
-		check_query("sig", "/a?sig=a=b", "sig=REDACTED");
-	}
+{
+	check_query("sig,token", "/a?sig=abc", "sig=REDACTED");
+	check_query("sig, token ", "/a?x=1&token=abc&y=2&sig=def&token=",
+		    "x=1&token=REDACTED&y=2&sig=REDACTED&token=REDACTED");
+	check_query("sig", "/a?sig", "sig");
+	check_query("sig", "/a?sig=a=b", "sig=REDACTED");
+}
 END_TEST
 
 START_TEST(names_are_compared_whole_and_with_their_case)
-	{
-		check_query("sig", "/a?Sig=1&sigx=2&xsig=3&=4", "Sig=1&sigx=2&xsig=3&=4");
-	}
+{
+	check_query("sig", "/a?Sig=1&sigx=2&xsig=3&=4", "Sig=1&sigx=2&xsig=3&=4");
+}
 END_TEST
 
 START_TEST(a_percent_encoded_name_is_recognised)
-	{
-		check_query("sig,token", "/a?s%69g=abc&%74oken=x&%zz=1&si%6",
-			    "s%69g=REDACTED&%74oken=REDACTED&%zz=1&si%6");
-	}
+{
+	check_query("sig,token", "/a?s%69g=abc&%74oken=x&%zz=1&si%6",
+		    "s%69g=REDACTED&%74oken=REDACTED&%zz=1&si%6");
+}
 END_TEST
 
 START_TEST(a_semicolon_starts_a_name_but_does_not_end_a_secret)
-	{
-		check_query("sig", "/a?x=1;sig=abc;def&y=2;z=3", "x=1;sig=REDACTED&y=2;z=3");
-	}
+{
+	check_query("sig", "/a?x=1;sig=abc;def&y=2;z=3", "x=1;sig=REDACTED&y=2;z=3");
+}
 END_TEST
 
 START_TEST(a_star_redacts_all_and_none_redacts_nothing)
-	{
-		check_query("*", "/a?x=1&y&z=3", "x=REDACTED&y&z=REDACTED");
-		check_query("none", "/a?sig=1", "sig=1");
-		check_query("", "/a?sig=1", "sig=1");
-	}
+{
+	check_query("*", "/a?x=1&y&z=3", "x=REDACTED&y&z=REDACTED");
+	check_query("none", "/a?sig=1", "sig=1");
+	check_query("", "/a?sig=1", "sig=1");
+}
 END_TEST
 
 START_TEST(a_query_that_grows_is_cut_at_its_limit_and_shows_nothing)
-	{
-		char target[OA_TARGET_TEXT_MAX + 1] = "/a?";
+{
+	char target[OA_TARGET_TEXT_MAX + 1] = "/a?";
 
-		for (size_t at = 3; at + 5 < sizeof(target); at += 4)
-			memcpy(target + at, "s=q&", 5);
-		make_span(OA_KIND_SERVER);
-		make_str(OA_STR_TARGET, target);
-		redact("s");
-		ck_assert(!span_shows(&made.s, "=q"));
-		ck_assert_uint_eq(oa_span_str(&made.s, OA_STR_QUERY).len,
-				  (strlen(target) - 3) / 4 * 11);
-	}
+	for (size_t at = 3; at + 5 < sizeof(target); at += 4)
+		memcpy(target + at, "s=q&", 5);
+	make_span(OA_KIND_SERVER);
+	make_str(OA_STR_TARGET, target);
+	redact("s");
+	ck_assert(!span_shows(&made.s, "=q"));
+	ck_assert_uint_eq(oa_span_str(&made.s, OA_STR_QUERY).len,
+			  (strlen(target) - 3) / 4 * 11);
+}
 END_TEST
 
 START_TEST(a_servers_absolute_target_names_host_and_path)
-	{
-		make_span(OA_KIND_SERVER);
-		make_str(OA_STR_HOST, "other");
-		make_str(OA_STR_TARGET, "http://bob:pw@example.org:81/p?sig=1");
-		redact("sig");
-		check_str(&made.s, OA_STR_HOST, "example.org:81");
-		check_str(&made.s, OA_STR_PATH, "/p");
-		check_str(&made.s, OA_STR_QUERY, "sig=REDACTED");
-		check_str(&made.s, OA_STR_TARGET, "");
-		ck_assert(!span_shows(&made.s, "bob"));
-	}
+{
+	make_span(OA_KIND_SERVER);
+	make_str(OA_STR_HOST, "other");
+	make_str(OA_STR_TARGET, "http://bob:pw@example.org:81/p?sig=1");
+	redact("sig");
+	check_str(&made.s, OA_STR_HOST, "example.org:81");
+	check_str(&made.s, OA_STR_PATH, "/p");
+	check_str(&made.s, OA_STR_QUERY, "sig=REDACTED");
+	check_str(&made.s, OA_STR_TARGET, "");
+	ck_assert(!span_shows(&made.s, "bob"));
+}
 END_TEST
 
 START_TEST(a_clients_absolute_target_is_kept_whole_without_secrets)
-	{
-		make_span(OA_KIND_CLIENT);
-		make_str(OA_STR_TARGET, "http://bob:p@w@example.org?sig=1#frag");
-		redact("sig");
-		check_str(&made.s, OA_STR_TARGET,
-			  "http://REDACTED:REDACTED@example.org/?sig=REDACTED");
-		check_str(&made.s, OA_STR_HOST, "example.org");
-		check_str(&made.s, OA_STR_PATH, "/");
-		ck_assert(!span_shows(&made.s, "bob"));
+{
+	make_span(OA_KIND_CLIENT);
+	make_str(OA_STR_TARGET, "http://bob:p@w@example.org?sig=1#frag");
+	redact("sig");
+	check_str(&made.s, OA_STR_TARGET,
+		  "http://REDACTED:REDACTED@example.org/?sig=REDACTED");
+	check_str(&made.s, OA_STR_HOST, "example.org");
+	check_str(&made.s, OA_STR_PATH, "/");
+	ck_assert(!span_shows(&made.s, "bob"));
 
-		make_span(OA_KIND_CLIENT);
-		make_str(OA_STR_TARGET, "https://example.org/x");
-		redact("sig");
-		check_str(&made.s, OA_STR_TARGET, "https://example.org/x");
-	}
+	make_span(OA_KIND_CLIENT);
+	make_str(OA_STR_TARGET, "https://example.org/x");
+	redact("sig");
+	check_str(&made.s, OA_STR_TARGET, "https://example.org/x");
+}
 END_TEST
 
 START_TEST(the_asterisk_is_a_path_and_a_tunnels_target_a_host)
-	{
-		make_span(OA_KIND_SERVER)->method = OA_METHOD_OPTIONS;
-		make_str(OA_STR_TARGET, "*");
-		redact("sig");
-		check_str(&made.s, OA_STR_PATH, "*");
+{
+	make_span(OA_KIND_SERVER)->method = OA_METHOD_OPTIONS;
+	make_str(OA_STR_TARGET, "*");
+	redact("sig");
+	check_str(&made.s, OA_STR_PATH, "*");
 
-		make_span(OA_KIND_CLIENT)->method = OA_METHOD_CONNECT;
-		make_str(OA_STR_TARGET, "u:p@example.org:443");
-		redact("sig");
-		check_str(&made.s, OA_STR_HOST, "example.org:443");
-		check_str(&made.s, OA_STR_PATH, "");
-		check_str(&made.s, OA_STR_TARGET, "");
-	}
+	make_span(OA_KIND_CLIENT)->method = OA_METHOD_CONNECT;
+	make_str(OA_STR_TARGET, "u:p@example.org:443");
+	redact("sig");
+	check_str(&made.s, OA_STR_HOST, "example.org:443");
+	check_str(&made.s, OA_STR_PATH, "");
+	check_str(&made.s, OA_STR_TARGET, "");
+}
 END_TEST
 
 START_TEST(an_unsampled_record_keeps_only_what_metrics_need)
-	{
-		make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
-		make_str(OA_STR_TARGET, "/p?sig=1");
-		redact("sig");
-		check_str(&made.s, OA_STR_PATH, "/p");
-		check_str(&made.s, OA_STR_QUERY, "");
-		check_str(&made.s, OA_STR_TARGET, "");
-	}
+{
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
+	make_str(OA_STR_TARGET, "/p?sig=1");
+	redact("sig");
+	check_str(&made.s, OA_STR_PATH, "/p");
+	check_str(&made.s, OA_STR_QUERY, "");
+	check_str(&made.s, OA_STR_TARGET, "");
+}
 END_TEST
 
 static size_t add_header(uint8_t *at, uint8_t direction, const char *name, const char *value)
@@ -174,45 +174,45 @@ static void check_header(struct oa_bytes *list, uint8_t direction, const char *n
 }
 
 START_TEST(credentials_in_captured_headers_are_replaced)
-	{
-		uint8_t list[1024];
-		struct oa_bytes left;
-		size_t len = add_header(list, 0, "authorization", "Bearer secret-1");
+{
+	uint8_t list[1024];
+	struct oa_bytes left;
+	size_t len = add_header(list, 0, "authorization", "Bearer secret-1");
 
-		len += add_header(list + len, 0, "x-request-id", "7");
-		len += add_header(list + len, 0, "cookie", "s2");
-		len += add_header(list + len, 1, "set-cookie", "secret-3; HttpOnly");
-		len += add_header(list + len, 0, "proxy-authorization", "");
-		make_span(OA_KIND_SERVER);
-		oa_span_set_str(&made.s, sizeof(made), OA_STR_HEADERS, oa_bytes(list, len));
-		redact("none");
-		left = oa_span_str(&made.s, OA_STR_HEADERS);
-		check_header(&left, 0, "authorization", "REDACTED");
-		check_header(&left, 0, "x-request-id", "7");
-		check_header(&left, 0, "cookie", "REDACTED");
-		check_header(&left, 1, "set-cookie", "REDACTED");
-		check_header(&left, 0, "proxy-authorization", "REDACTED");
-		ck_assert_uint_eq(left.len, 0);
-	}
+	len += add_header(list + len, 0, "x-request-id", "7");
+	len += add_header(list + len, 0, "cookie", "s2");
+	len += add_header(list + len, 1, "set-cookie", "secret-3; HttpOnly");
+	len += add_header(list + len, 0, "proxy-authorization", "");
+	make_span(OA_KIND_SERVER);
+	oa_span_set_str(&made.s, sizeof(made), OA_STR_HEADERS, oa_bytes(list, len));
+	redact("none");
+	left = oa_span_str(&made.s, OA_STR_HEADERS);
+	check_header(&left, 0, "authorization", "REDACTED");
+	check_header(&left, 0, "x-request-id", "7");
+	check_header(&left, 0, "cookie", "REDACTED");
+	check_header(&left, 1, "set-cookie", "REDACTED");
+	check_header(&left, 0, "proxy-authorization", "REDACTED");
+	ck_assert_uint_eq(left.len, 0);
+}
 END_TEST
 
 START_TEST(a_broken_header_list_ends_where_it_breaks)
-	{
-		uint8_t list[64];
-		struct oa_bytes left;
-		size_t len = add_header(list, 0, "a", "b");
+{
+	uint8_t list[64];
+	struct oa_bytes left;
+	size_t len = add_header(list, 0, "a", "b");
 
-		memcpy(list + len,
-		       "\0\x20\xff\xff"
-		       "cookie",
-		       10);
-		make_span(OA_KIND_SERVER);
-		oa_span_set_str(&made.s, sizeof(made), OA_STR_HEADERS, oa_bytes(list, len + 10));
-		redact("none");
-		left = oa_span_str(&made.s, OA_STR_HEADERS);
-		check_header(&left, 0, "a", "b");
-		ck_assert_uint_eq(left.len, 0);
-	}
+	memcpy(list + len,
+	       "\0\x20\xff\xff"
+	       "cookie",
+	       10);
+	make_span(OA_KIND_SERVER);
+	oa_span_set_str(&made.s, sizeof(made), OA_STR_HEADERS, oa_bytes(list, len + 10));
+	redact("none");
+	left = oa_span_str(&made.s, OA_STR_HEADERS);
+	check_header(&left, 0, "a", "b");
+	ck_assert_uint_eq(left.len, 0);
+}
 END_TEST
 
 int main(void)
