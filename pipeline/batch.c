@@ -302,6 +302,18 @@ static struct batch_source *batch_source_free(void)
 
 bool oa_batch_can_adopt(void) { return batch_source_free() != NULL; }
 
+/* A process that was killed between clearing what it had delivered and moving the tail leaves a gap in
+ * front. */
+static void batch_skip_delivered(struct oa_ring *queue)
+{
+	uint64_t head = atomic_load(&queue->head), pos = oa_ring_begin(queue), after = pos;
+
+	while (pos < head && !oa_ring_next(queue, &after, &batch_scratch))
+		after = ++pos;
+	if (pos < head)
+		oa_ring_pop_to(queue, pos);
+}
+
 void oa_batch_adopt(struct oa_proc *p)
 {
 	struct batch_source *src = batch_source_free();
@@ -310,6 +322,7 @@ void oa_batch_adopt(struct oa_proc *p)
 	*src = (struct batch_source){ .proc = p, .id = p->id, .queue = oa_proc_queue(p) };
 	if (!src->queue)
 		return;
+	batch_skip_delivered(src->queue);
 	pos = oa_ring_begin(src->queue);
 	while (oa_ring_next(src->queue, &pos, &batch_scratch))
 		src->waiting++;

@@ -372,10 +372,20 @@ static void queue_one_and_stay(int fd)
 		pause();
 }
 
-static struct oa_proc *dead_worker(void)
+/* Killed while it took a delivered span off its queue. */
+static void queue_three_deliver_one(int fd)
+{
+	struct oa_ring *q;
+
+	queue_three(fd);
+	q = oa_proc_queue(oa_self);
+	memset(q->mem, 0, 4);
+}
+
+static struct oa_proc *dead_worker(void (*act)(int fd))
 {
 	int fd, status;
-	pid_t pid = worker(queue_three, &fd);
+	pid_t pid = worker(act, &fd);
 	struct oa_proc *slot;
 
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -392,7 +402,7 @@ START_TEST(the_queue_of_a_dead_process_is_exported_under_its_identity)
 	struct oa_proc_id id;
 
 	fresh(1, 100, 2);
-	slot = dead_worker();
+	slot = dead_worker(queue_three);
 	id = slot->id;
 	ck_assert(oa_batch_can_adopt());
 	oa_batch_adopt(slot);
@@ -407,12 +417,26 @@ START_TEST(the_queue_of_a_dead_process_is_exported_under_its_identity)
 }
 END_TEST
 
+START_TEST(a_process_killed_while_it_took_spans_off_its_queue_loses_none_behind)
+{
+	struct oa_proc *slot;
+
+	fresh(1, 100, 10);
+	slot = dead_worker(queue_three_deliver_one);
+	oa_batch_adopt(slot);
+	oa_batch_adopted(slot);
+	fakes[0].at_once = true;
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sum, 110);
+}
+END_TEST
+
 START_TEST(a_slot_is_released_only_when_its_queue_is_empty)
 {
 	struct oa_proc *slot;
 
 	fresh(1, 100, 2);
-	slot = dead_worker();
+	slot = dead_worker(queue_three);
 	oa_batch_adopt(slot);
 	oa_batch_adopted(slot);
 	tick(oa_now_ns());
@@ -431,7 +455,7 @@ START_TEST(without_an_exporter_a_dead_process_is_released_at_once)
 	struct oa_proc *slot;
 
 	fresh(1, 100, 2);
-	slot = dead_worker();
+	slot = dead_worker(queue_three);
 	oa_processor_batch.forget();
 	oa_batch_adopt(slot);
 	oa_batch_adopted(slot);
@@ -496,6 +520,7 @@ int main(void)
 	tcase_add_test(tc, bytes_that_no_text_refers_to_are_not_queued);
 	tcase_add_test(tc, at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted);
 	tcase_add_test(tc, the_queue_of_a_dead_process_is_exported_under_its_identity);
+	tcase_add_test(tc, a_process_killed_while_it_took_spans_off_its_queue_loses_none_behind);
 	tcase_add_test(tc, a_slot_is_released_only_when_its_queue_is_empty);
 	tcase_add_test(tc, without_an_exporter_a_dead_process_is_released_at_once);
 	tcase_add_test(tc, at_the_end_a_living_process_of_the_tree_inherits_what_waits);
