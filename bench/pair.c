@@ -1,391 +1,298 @@
-/* P1, the in-process pair: this program holds both ends of loopback connections. For each request a random bit
- * chooses whether the observed side's calls go through the PLT (and so through a preloaded library) or straight
- * to libc. Medians of both arms, over rounds; resolution 10 to 20 ns. Without a preload it is the A/A control.
+/* P1, the in-process pair: this program holds both ends of loopback connections. For each exchange
+ * a random bit chooses whether the observed side's calls go through the PLT (and so through a
+ * preloaded library) or straight to libc. The figures are medians over rounds of what the first
+ * costs more. Without a preload this is the A/A control.
  *
- * usage: pair [--what server|client|plain|accept] [--conns N] [--threads N] [--requests N] [--rounds N] [--cpu N]
- *   server  read a request, write a response, on accepted connections
- *   client  write a request, read a response, on connected connections (injection included)
- *   plain   read and write on a socketpair nobody tracks
- *   accept  accept4 and close
- * prints one JSON object */
-#include <arpa/inet.h>
-#include <dlfcn.h>
-#include <errno.h>
-#include <netinet/in.h>
+ * pair [--what WHAT] [--conns N] [--threads N] [--requests N] [--rounds N] [--cpu N] [--routes N]
+ *   server    read a request, write a response, on accepted connections
+ *   client    write a request, read a response, on connected connections (injection included)
+ *   pipe      read and write on a pipe
+ *   plain     read and write on a socket pair that was made behind the library's back
+ *   accept    accept4 and close
+ *   --routes  asks for that many paths once before it starts, to fill the metrics
+ * Prints one JSON object. */
+#include "measure.h"
+
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
-static const char request[] =
-	"GET /api/items/12345?expand=owner&limit=20 HTTP/1.1\r\n"
-	"Host: shop.example.com:8080\r\n"
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n"
-	"Accept: application/json, text/plain, */*\r\n"
-	"Accept-Language: en-US,en;q=0.9\r\n"
-	"Accept-Encoding: gzip, deflate\r\n"
-	"Connection: keep-alive\r\n"
-	"X-Request-Start: t=1700000000.123\r\n"
-	"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
-	"\r\n";
-static const char request_untraced[] =
-	"GET /api/items/12345?expand=owner&limit=20 HTTP/1.1\r\n"
-	"Host: shop.example.com:8080\r\n"
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n"
-	"Accept: application/json, text/plain, */*\r\n"
-	"Accept-Language: en-US,en;q=0.9\r\n"
-	"Accept-Encoding: gzip, deflate\r\n"
-	"Connection: keep-alive\r\n"
-	"X-Request-Start: t=1700000000.123\r\n"
-	"\r\n";
-static char response[1024];
-static size_t response_len;
+#define ROUNDS_MAX  32
+#define WORKERS_MAX 8
 
-struct calls {
-	ssize_t (*read)(int, void *, size_t);
-	ssize_t (*write)(int, const void *, size_t);
-	int (*accept4)(int, struct sockaddr *, socklen_t *, int);
-	int (*close)(int);
-};
-static struct calls raw, plt = { read, write, accept4, close };
+enum { RAW, PLT, ARMS };
+enum { P50, P90, P99, STATS };
+static const char *const stat_names[STATS] = { "p50", "p90", "p99" };
+static const unsigned stat_percent[STATS] = { 50, 90, 99 };
 
-static struct {
-	const char *what;
-	int conns, threads, requests, rounds, cpu;
-} opt = { "server", 1, 1, 15000, 7, -1 };
-
-struct arm {
-	uint32_t *ticks;
-	size_t n;
+struct worker;
+struct what {
+	const char *name;
+	void (*open)(struct worker *w, int *ret_client, int *ret_server);
+	uint32_t (*exchange)(struct worker *w, const struct measure_libc *k, unsigned conn);
 };
 
 struct worker {
+	const struct what *what;
 	pthread_t thread;
-	int cpu;
-	int listener;
+	int cpu, listener;
+	struct sockaddr_in at;
+	unsigned conns, requests, rounds;
 	int *client, *server;
-	uint64_t rng;
+	uint64_t random;
 	double ns_per_tick;
-	double median[2][32], p99[2][32], p90[2][32];
+	double stat[STATS][ARMS][ROUNDS_MAX]; /* ns */
 };
 
-static uint64_t next_random(struct worker *w)
-{
-	uint64_t z = (w->rng += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(2);
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double ns_per_tick(void)
-{
-	struct timespec a, b;
-	uint64_t t0, t1;
-
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	t0 = __rdtsc();
-	do
-		clock_gettime(CLOCK_MONOTONIC, &b);
-	while ((b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec < 50000000);
-	t1 = __rdtsc();
-	return (double)((b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec) / (double)(t1 - t0);
-}
-
-/* The run's yardstick: the cheapest system call. */
-static double anchor_ns(double scale)
-{
-	static uint32_t t[2001];
-
-	for (int i = 0; i < 2001; i++) {
-		uint64_t a = __rdtsc();
-
-		for (int k = 0; k < 8; k++)
-			syscall(SYS_getppid);
-		t[i] = (uint32_t)((__rdtsc() - a) / 8);
-	}
-	qsort(t, 2001, sizeof(*t), compare);
-	return t[1000] * scale;
-}
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	if (cpu < 0)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static int open_listener(struct sockaddr_in *at)
-{
-	socklen_t len = sizeof(*at);
-	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-
-	memset(at, 0, sizeof(*at));
-	at->sin_family = AF_INET;
-	at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) || bind(fd, (void *)at, len) ||
-	    listen(fd, 4096) || getsockname(fd, (void *)at, &len))
-		die("listener");
-	return fd;
-}
-
-/* Both ends. Only the observed side is made by calls the preload sees. */
-static void open_pair(const struct sockaddr_in *at, int listener, int *ret_client, int *ret_server)
-{
-	int (*raw_connect)(int, const struct sockaddr *, socklen_t) =
-		(int (*)(int, const struct sockaddr *, socklen_t))dlsym(dlopen("libc.so.6", RTLD_LAZY), "connect");
-	bool client_seen = !strcmp(opt.what, "client");
-	int one = 1, c;
-
-	if (!strcmp(opt.what, "plain")) {
-		int fd[2];
-
-		if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, fd))
-			die("socketpair");
-		*ret_client = fd[0];
-		*ret_server = fd[1];
-		return;
-	}
-	c = socket(AF_INET, SOCK_STREAM, 0);
-	if (c < 0 || (client_seen ? connect : raw_connect)(c, (const void *)at, sizeof(*at)))
-		die("connect");
-	setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	*ret_client = c;
-	*ret_server = (client_seen ? raw : plt).accept4(listener, NULL, NULL, 0);
-	if (*ret_server < 0)
-		die("accept");
-}
-
-static void expect(ssize_t n, const char *what)
+static void expect(ssize_t n)
 {
 	if (n <= 0)
-		die(what);
+		measure_die("exchange");
 }
 
-/* One exchange; returns ticks spent in the observed side's two calls. */
-static uint32_t exchange(const struct calls *k, int client, int server, bool client_seen)
-{
-	static __thread char buf[4096];
-	uint64_t t0, t1, t2, t3;
+/* -- connections: only the observed side is made by calls that a preloaded library sees -- */
 
-	if (client_seen) {
-		t0 = __rdtsc();
-		expect(k->write(client, request_untraced, sizeof(request_untraced) - 1), "write");
-		t1 = __rdtsc();
-		expect(raw.read(server, buf, sizeof(buf)), "read");
-		expect(raw.write(server, response, response_len), "write");
-		t2 = __rdtsc();
-		expect(k->read(client, buf, sizeof(buf)), "read");
-		t3 = __rdtsc();
-	} else {
-		expect(raw.write(client, request, sizeof(request) - 1), "write");
-		t0 = __rdtsc();
-		expect(k->read(server, buf, sizeof(buf)), "read");
-		t1 = __rdtsc();
-		t2 = t1;
-		expect(k->write(server, response, response_len), "write");
-		t3 = __rdtsc();
-		expect(raw.read(client, buf, sizeof(buf)), "read");
-	}
-	return (uint32_t)(t1 - t0 + t3 - t2);
+static void open_tcp(struct worker *w, const struct measure_libc *client,
+		     const struct measure_libc *server, int *ret_client, int *ret_server)
+{
+	int one = 1, c = client->socket(AF_INET, SOCK_STREAM, 0);
+
+	if (c < 0 || client->connect(c, (const void *)&w->at, sizeof(w->at)))
+		measure_die("connect");
+	setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	*ret_client = c;
+	*ret_server = server->accept4(w->listener, NULL, NULL, 0);
+	if (*ret_server < 0)
+		measure_die("accept");
 }
 
-static uint32_t accept_close(const struct calls *k, const struct sockaddr_in *at, int listener)
+static void open_server(struct worker *w, int *ret_client, int *ret_server)
 {
-	int (*raw_connect)(int, const struct sockaddr *, socklen_t) =
-		(int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_DEFAULT, "connect");
-	static int (*connect_)(int, const struct sockaddr *, socklen_t);
-	struct linger hard = { 1, 0 };
+	open_tcp(w, &measure_raw, &measure_plt, ret_client, ret_server);
+}
+
+static void open_client(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_tcp(w, &measure_plt, &measure_raw, ret_client, ret_server);
+}
+
+static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
+{
+	int fds[2];
+
+	if (pipe(fds))
+		measure_die("pipe");
+	*ret_client = fds[1];
+	*ret_server = fds[0];
+}
+
+static void open_plain(struct worker *w, int *ret_client, int *ret_server)
+{
+	int fds[2];
+
+	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, fds))
+		measure_die("socketpair");
+	*ret_client = fds[0];
+	*ret_server = fds[1];
+}
+
+/* -- one exchange; each returns the ticks spent in the observed side's calls -- */
+
+static __thread char buf[4096];
+
+static uint32_t exchange_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	int client = w->client[conn], server = w->server[conn];
 	uint64_t t0, t1;
-	int c, s;
 
-	if (!connect_)
-		connect_ = (int (*)(int, const struct sockaddr *, socklen_t))dlsym(dlopen("libc.so.6", RTLD_LAZY),
-										  "connect");
-	(void)raw_connect;
-	c = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
-	if (c < 0 || connect_(c, (const void *)at, sizeof(*at)))
-		die("connect");
-	setsockopt(c, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	expect(measure_raw.write(client, measure_request, strlen(measure_request)));
 	t0 = __rdtsc();
-	s = k->accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	k->close(s);
+	expect(k->read(server, buf, sizeof(buf)));
+	expect(k->write(server, measure_response, measure_response_len));
 	t1 = __rdtsc();
-	if (s < 0)
-		die("accept");
-	syscall(SYS_close, c);
+	expect(measure_raw.read(client, buf, sizeof(buf)));
 	return (uint32_t)(t1 - t0);
 }
 
-static void finish_arm(struct arm *a, double scale, double *ret_median, double *ret_p90, double *ret_p99)
+static uint32_t exchange_client(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
-	qsort(a->ticks, a->n, sizeof(*a->ticks), compare);
-	*ret_median = a->ticks[a->n / 2] * scale;
-	*ret_p90 = a->ticks[a->n * 9 / 10] * scale;
-	*ret_p99 = a->ticks[a->n * 99 / 100] * scale;
+	int client = w->client[conn], server = w->server[conn];
+	uint64_t t0, t1, t2, t3;
+
+	t0 = __rdtsc();
+	expect(k->write(client, measure_request_untraced, strlen(measure_request_untraced)));
+	t1 = __rdtsc();
+	expect(measure_raw.read(server, buf, sizeof(buf)));
+	expect(measure_raw.write(server, measure_response, measure_response_len));
+	t2 = __rdtsc();
+	expect(k->read(client, buf, sizeof(buf)));
+	t3 = __rdtsc();
+	return (uint32_t)(t1 - t0 + t3 - t2);
+}
+
+static uint32_t exchange_pipe(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	uint64_t t0 = __rdtsc();
+
+	expect(k->write(w->client[conn], measure_response, measure_response_len));
+	expect(k->read(w->server[conn], buf, sizeof(buf)));
+	return (uint32_t)(__rdtsc() - t0);
+}
+
+static uint32_t exchange_accept(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	static const struct linger reset = { 1, 0 }; /* no TIME_WAIT: ports would run out */
+	int c = measure_raw.socket(AF_INET, SOCK_STREAM, 0), s;
+	uint64_t t0, t1;
+
+	if (c < 0 || measure_raw.connect(c, (const void *)&w->at, sizeof(w->at)))
+		measure_die("connect");
+	setsockopt(c, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	t0 = __rdtsc();
+	s = k->accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
+	k->close(s);
+	t1 = __rdtsc();
+	if (s < 0)
+		measure_die("accept");
+	measure_raw.close(c);
+	return (uint32_t)(t1 - t0);
+}
+
+static const struct what whats[] = {
+	{ "server", open_server, exchange_server }, { "client", open_client, exchange_client },
+	{ "plain", open_plain, exchange_server },   { "pipe", open_pipe, exchange_pipe },
+	{ "accept", NULL, exchange_accept },
+};
+
+/* -- rounds -- */
+
+static void note_round(struct worker *w, unsigned round, uint32_t *ticks[], const unsigned n[])
+{
+	for (unsigned arm = 0; arm < ARMS; arm++) {
+		measure_sort_u32(ticks[arm], n[arm]);
+		for (unsigned s = 0; s < STATS; s++)
+			w->stat[s][arm][round] =
+				ticks[arm][(size_t)n[arm] * stat_percent[s] / 100] * w->ns_per_tick;
+	}
 }
 
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	struct sockaddr_in at;
-	bool client_seen = !strcmp(opt.what, "client"), accepts = !strcmp(opt.what, "accept");
-	struct arm arm[2] = { { calloc((size_t)opt.requests * 2 + 16, 4), 0 }, { calloc((size_t)opt.requests * 2 + 16, 4), 0 } };
+	uint32_t *ticks[ARMS];
 
-	pin(w->cpu);
-	w->listener = open_listener(&at);
-	w->client = calloc((size_t)opt.conns, sizeof(int));
-	w->server = calloc((size_t)opt.conns, sizeof(int));
-	for (int i = 0; !accepts && i < opt.conns; i++)
-		open_pair(&at, w->listener, &w->client[i], &w->server[i]);
-	w->ns_per_tick = ns_per_tick();
-	for (int round = -1; round < opt.rounds; round++) {
-		arm[0].n = arm[1].n = 0;
-		for (int i = 0; i < opt.requests * 2; i++) {
-			uint64_t r = next_random(w);
-			int which = r & 1, c = (int)((r >> 8) % (uint64_t)opt.conns);
-			const struct calls *k = which ? &plt : &raw;
-			uint32_t t = accepts ? accept_close(k, &at, w->listener) :
-					       exchange(k, w->client[c], w->server[c], client_seen);
+	measure_pin(w->cpu);
+	for (unsigned arm = 0; arm < ARMS; arm++)
+		ticks[arm] = calloc(w->requests * 2, sizeof(uint32_t));
+	for (unsigned round = 0; round <= w->rounds; round++) {
+		unsigned n[ARMS] = { 0, 0 };
 
-			arm[which].ticks[arm[which].n++] = t;
+		for (unsigned i = 0; i < w->requests * 2; i++) {
+			uint64_t r = measure_random(&w->random);
+			unsigned arm = r & 1, conn = (unsigned)((r >> 8) % w->conns);
+
+			ticks[arm][n[arm]++] = w->what->exchange(
+				w, arm == PLT ? &measure_plt : &measure_raw, conn);
 		}
-		if (round < 0)
-			continue;
-		for (int k = 0; k < 2; k++)
-			finish_arm(&arm[k], w->ns_per_tick, &w->median[k][round], &w->p90[k][round], &w->p99[k][round]);
+		if (round) /* the first warms up */
+			note_round(w, round - 1, ticks, n);
 	}
 	return NULL;
 }
 
-static int compare_double(const void *a, const void *b)
+static void ask_routes(const struct worker *w, unsigned count)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	for (unsigned i = 0; i < count; i++) {
+		char request[128];
+		int len = snprintf(request, sizeof(request),
+				   "GET /some/route/%u HTTP/1.1\r\nHost: a\r\n\r\n", i);
 
-	return x < y ? -1 : x > y;
-}
-
-static double median_of(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), compare_double);
-	return n & 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-static void print_stat(const char *name, struct worker *w, double (*of)[32][2])
-{
-	double diff[32 * 8], base[32 * 8];
-	int n = 0;
-
-	(void)of;
-	for (int t = 0; t < opt.threads; t++)
-		for (int r = 0; r < opt.rounds; r++, n++) {
-			double (*m)[32] = !strcmp(name, "p50") ? w[t].median : !strcmp(name, "p90") ? w[t].p90 : w[t].p99;
-
-			diff[n] = m[1][r] - m[0][r];
-			base[n] = m[0][r];
-		}
-	double d = median_of(diff, n), b = median_of(base, n);
-
-	printf("\"%s\": {\"added_ns\": %.0f, \"raw_ns\": %.0f, \"ratio\": %.4f}", name, d, b, (b + d) / b);
-}
-
-static void parse(int argc, char **argv)
-{
-	for (int i = 1; i + 1 < argc; i += 2) {
-		const char *name = argv[i], *value = argv[i + 1];
-
-		if (!strcmp(name, "--what"))
-			opt.what = value;
-		else if (!strcmp(name, "--conns"))
-			opt.conns = atoi(value);
-		else if (!strcmp(name, "--threads"))
-			opt.threads = atoi(value);
-		else if (!strcmp(name, "--requests"))
-			opt.requests = atoi(value);
-		else if (!strcmp(name, "--rounds"))
-			opt.rounds = atoi(value);
-		else if (!strcmp(name, "--cpu"))
-			opt.cpu = atoi(value);
-		else {
-			fprintf(stderr, "pair: unknown option %s\n", name);
-			exit(2);
-		}
-	}
-	if (opt.rounds < 1 || opt.rounds > 32 || opt.threads < 1 || opt.threads > 8 || opt.conns < 1) {
-		fprintf(stderr, "pair: rounds 1-32, threads 1-8, conns >= 1\n");
-		exit(2);
+		expect(measure_raw.write(w->client[0], request, (size_t)len));
+		expect(read(w->server[0], buf, sizeof(buf)));
+		expect(write(w->server[0], measure_response, measure_response_len));
+		expect(measure_raw.read(w->client[0], buf, sizeof(buf)));
 	}
 }
 
-static void raise_fd_limit(void)
-{
-	struct rlimit r;
+/* -- the report -- */
 
-	getrlimit(RLIMIT_NOFILE, &r);
-	r.rlim_cur = r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
+static void print_stat(unsigned stat, const struct worker *w, unsigned workers)
+{
+	double added[ROUNDS_MAX * WORKERS_MAX], base[ROUNDS_MAX * WORKERS_MAX];
+	unsigned n = 0;
+
+	for (unsigned t = 0; t < workers; t++)
+		for (unsigned r = 0; r < w[t].rounds; r++, n++) {
+			added[n] = w[t].stat[stat][PLT][r] - w[t].stat[stat][RAW][r];
+			base[n] = w[t].stat[stat][RAW][r];
+		}
+	double a = measure_median(added, n), b = measure_median(base, n);
+
+	printf(", \"%s\": {\"added_ns\": %.1f, \"raw_ns\": %.1f, \"ratio\": %.4f}",
+	       stat_names[stat], a, b, (b + a) / b);
+}
+
+static void print_report(const struct worker *w, unsigned workers, double before, double after)
+{
+	printf("{\"what\": \"%s\", \"conns\": %u, \"threads\": %u, \"getppid_ns\": %.1f, "
+	       "\"anchor_drift\": %.3f",
+	       w->what->name, w->conns, workers, before, after / before);
+	for (unsigned s = 0; s < STATS; s++)
+		print_stat(s, w, workers);
+	printf("}\n");
+}
+
+static void open_worker(struct worker *w)
+{
+	w->listener = measure_listen(&w->at, 0);
+	w->client = calloc(w->conns, sizeof(int));
+	w->server = calloc(w->conns, sizeof(int));
+	for (unsigned i = 0; w->what->open && i < w->conns; i++)
+		w->what->open(w, &w->client[i], &w->server[i]);
 }
 
 int main(int argc, char **argv)
 {
-	static struct worker w[8];
-	void *libc = dlopen("libc.so.6", RTLD_LAZY);
-	double before, after;
+	static struct worker w[WORKERS_MAX];
+	const char *name = measure_option(argc, argv, "--what", "server");
+	unsigned workers = (unsigned)measure_number(argc, argv, "--threads", 1);
+	int cpu = measure_number(argc, argv, "--cpu", -1);
+	struct worker first = { .conns = (unsigned)measure_number(argc, argv, "--conns", 1),
+				.requests = (unsigned)measure_number(argc, argv, "--requests",
+								     15000),
+				.rounds = (unsigned)measure_number(argc, argv, "--rounds", 7) };
+	double before;
 
-	parse(argc, argv);
-	raise_fd_limit();
-	raw = (struct calls){ (ssize_t(*)(int, void *, size_t))dlsym(libc, "read"),
-			      (ssize_t(*)(int, const void *, size_t))dlsym(libc, "write"),
-			      (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(libc, "accept4"),
-			      (int (*)(int))dlsym(libc, "close") };
-	response_len = (size_t)sprintf(response, "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
-				       "Content-Type: application/json\r\nContent-Length: 700\r\n"
-				       "Connection: keep-alive\r\n\r\n");
-	memset(response + response_len, 'x', 700);
-	response_len += 700;
-	before = anchor_ns(ns_per_tick());
-	for (int i = 0; i < opt.threads; i++) {
-		w[i].rng = (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid() * 7919u + (uint64_t)i;
-		w[i].cpu = opt.cpu < 0 ? -1 : opt.cpu + i;
-		pthread_create(&w[i].thread, NULL, work, &w[i]);
+	for (unsigned i = 0; i < MEASURE_COUNT(whats); i++)
+		if (!strcmp(whats[i].name, name))
+			first.what = &whats[i];
+	if (!first.what || !first.conns || !first.requests || !first.rounds ||
+	    first.rounds > ROUNDS_MAX || !workers || workers > WORKERS_MAX) {
+		fprintf(stderr, "pair: bad arguments, see the head of pair.c\n");
+		return 2;
 	}
-	for (int i = 0; i < opt.threads; i++)
+	measure_find_libc();
+	measure_raise_fd_limit();
+	measure_make_response();
+	first.ns_per_tick = measure_ns_per_tick();
+	before = measure_anchor_ns(first.ns_per_tick);
+	for (unsigned i = 0; i < workers; i++) {
+		w[i] = first;
+		w[i].random = measure_seed() + i;
+		w[i].cpu = cpu < 0 ? -1 : cpu + (int)i;
+		open_worker(&w[i]); /* before we are pinned: the library's thread stays free */
+	}
+	ask_routes(w, (unsigned)measure_number(argc, argv, "--routes", 0));
+	for (unsigned i = 0; i < workers; i++)
+		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
+			measure_die("pthread_create");
+	for (unsigned i = 0; i < workers; i++)
 		pthread_join(w[i].thread, NULL);
-	after = anchor_ns(ns_per_tick());
-	printf("{\"what\": \"%s\", \"conns\": %d, \"threads\": %d, \"getppid_ns\": %.0f, \"getppid_drift\": %.3f, ", opt.what,
-	       opt.conns, opt.threads, before, after / before);
-	print_stat("p50", w, NULL);
-	printf(", ");
-	print_stat("p90", w, NULL);
-	printf(", ");
-	print_stat("p99", w, NULL);
-	printf("}\n");
+	print_report(w, workers, before, measure_anchor_ns(first.ns_per_tick));
 	return 0;
 }

@@ -1,0 +1,190 @@
+/* P2, the client of interleaved servers: visits them in a fresh random order per block, asks each
+ * of them some requests, forgets the first of these (they pay for the switch) and compares the
+ * medians.
+ *
+ * visit --ports P,P,… [--kind http|redis] [--path /] [--conns N] [--blocks N] [--requests N]
+ * [--discard N] [--cpu N] With several connections all of them have a request under way; a sample
+ * is the time of one such wave over their number. The first port is what the others are compared
+ * with. Prints one JSON object. */
+#include "measure.h"
+
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SERVERS_MAX 8
+#define CONNS_MAX   64
+#define BLOCK_MAX   64
+
+static struct server {
+	unsigned port;
+	int fd[CONNS_MAX];
+	size_t reply_len;
+	uint32_t *ns; /* every sample kept */
+	size_t n;
+	double *block; /* median of each block */
+} servers[SERVERS_MAX];
+static unsigned server_count, conns, blocks, requests, discard;
+static char request[1024], reply[65536];
+static size_t request_len;
+
+static int dial(unsigned port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	if (fd < 0 || connect(fd, (void *)&at, sizeof(at)))
+		measure_die("connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+/* Length of the first complete reply in `reply`, 0 when it is not complete. */
+static size_t reply_length(size_t have)
+{
+	const char *end, *length;
+	size_t whole;
+
+	reply[have] = '\0';
+	if (reply[0] == '$') /* $<bytes>\r\n<bytes>\r\n */
+		end = strstr(reply, "\r\n"), length = reply + 1;
+	else
+		end = strstr(reply, "\r\n\r\n"), length = strcasestr(reply, "\r\nContent-Length:");
+	if (!end || !length)
+		return 0;
+	whole = (size_t)(end - reply);
+	whole += reply[0] == '$'
+			 ? 4 + strtoul(length, NULL, 10)
+			 : 4 + strtoul(length + sizeof("\r\nContent-Length:") - 1, NULL, 10);
+	return whole <= have ? whole : 0;
+}
+
+static void learn_reply(struct server *s)
+{
+	size_t have = 0;
+
+	if (!measure_write_all(s->fd[0], request, request_len))
+		measure_die("write");
+	while (!(s->reply_len = reply_length(have))) {
+		ssize_t n = read(s->fd[0], reply + have, sizeof(reply) - 1 - have);
+
+		if (n <= 0)
+			measure_die("read");
+		have += (size_t)n;
+	}
+	if (have != s->reply_len || (reply[0] == 'H' && strncmp(reply + 9, "200", 3) != 0)) {
+		fprintf(stderr, "visit: port %u said %.*s\n", s->port, (int)have, reply);
+		exit(2);
+	}
+}
+
+/* One request on every connection; ns per request. */
+static uint32_t wave(struct server *s)
+{
+	uint64_t start = measure_now_ns();
+
+	for (unsigned i = 0; i < conns; i++)
+		if (!measure_write_all(s->fd[i], request, request_len))
+			measure_die("write");
+	for (unsigned i = 0; i < conns; i++)
+		if (!measure_read_all(s->fd[i], reply, s->reply_len))
+			measure_die("read");
+	return (uint32_t)((measure_now_ns() - start) / conns);
+}
+
+static void visit(struct server *s, unsigned block, bool keep)
+{
+	double kept[BLOCK_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < requests; i++) {
+		uint32_t ns = wave(s);
+
+		if (i < discard)
+			continue;
+		kept[n++] = ns;
+		if (keep)
+			s->ns[s->n++] = ns;
+	}
+	if (keep)
+		s->block[block] = measure_median(kept, n);
+}
+
+static void print_server(struct server *s, double base)
+{
+	double *diff = calloc(blocks, sizeof(double)), median, p99;
+
+	for (unsigned b = 0; b < blocks; b++)
+		diff[b] = s->block[b] - servers[0].block[b];
+	measure_sort_u32(s->ns, s->n);
+	median = s->ns[s->n / 2];
+	p99 = s->ns[s->n * 99 / 100];
+	printf("{\"median_ns\": %.0f, \"p99_ns\": %.0f, \"ratio\": %.4f, \"added_ns\": %.0f}",
+	       median, p99, median / (base ? base : median), measure_median(diff, blocks));
+	free(diff);
+}
+
+static void open_servers(const char *ports)
+{
+	char *end;
+
+	for (const char *p = ports; *p && server_count < SERVERS_MAX; p = *end ? end + 1 : end) {
+		struct server *s = &servers[server_count++];
+
+		s->port = (unsigned)strtoul(p, &end, 10);
+		for (unsigned i = 0; i < conns; i++)
+			s->fd[i] = dial(s->port);
+		s->ns = calloc((size_t)blocks * requests, sizeof(*s->ns));
+		s->block = calloc(blocks, sizeof(*s->block));
+		learn_reply(s);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = measure_option(argc, argv, "--kind", "http");
+	uint64_t random = measure_seed();
+	unsigned order[SERVERS_MAX];
+	double ns_per_tick = measure_ns_per_tick(), before, base;
+
+	conns = (unsigned)measure_number(argc, argv, "--conns", 1);
+	blocks = (unsigned)measure_number(argc, argv, "--blocks", 1000);
+	requests = (unsigned)measure_number(argc, argv, "--requests", 14);
+	discard = (unsigned)measure_number(argc, argv, "--discard", 4);
+	if (!conns || conns > CONNS_MAX || !blocks || requests > BLOCK_MAX || discard >= requests) {
+		fprintf(stderr, "visit: bad arguments, see the head of visit.c\n");
+		return 2;
+	}
+	measure_pin(measure_number(argc, argv, "--cpu", -1));
+	if (!strcmp(kind, "redis"))
+		strcpy(request, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n");
+	else
+		snprintf(request, sizeof(request), "GET %s%s",
+			 measure_option(argc, argv, "--path", "/"),
+			 strstr(measure_request, " HTTP/1.1\r\n"));
+	request_len = strlen(request);
+	open_servers(measure_option(argc, argv, "--ports", ""));
+	before = measure_anchor_ns(ns_per_tick);
+	for (unsigned i = 0; i < server_count; i++)
+		order[i] = i;
+	for (unsigned b = 0; b < blocks + blocks / 20; b++) { /* the first twentieth warms up */
+		bool keep = b >= blocks / 20;
+
+		measure_shuffle(order, server_count, &random);
+		for (unsigned i = 0; i < server_count; i++)
+			visit(&servers[order[i]], b - blocks / 20, keep);
+	}
+	printf("{\"conns\": %u, \"getppid_ns\": %.1f, \"anchor_drift\": %.3f, \"servers\": [",
+	       conns, before, measure_anchor_ns(ns_per_tick) / before);
+	for (unsigned i = 0; i < server_count; i++) {
+		printf(i ? ", " : "");
+		base = i ? servers[0].ns[servers[0].n / 2] : 0; /* sorted by now */
+		print_server(&servers[i], base);
+	}
+	printf("]}\n");
+	return 0;
+}
