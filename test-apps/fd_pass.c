@@ -61,6 +61,7 @@ int main(int argc, char **argv)
 	pid_t pid[WORKERS];
 
 	app_start();
+	listener = app_listen();
 	for (int i = 0; i < WORKERS; i++) {
 		int pair[2];
 
@@ -69,12 +70,12 @@ int main(int argc, char **argv)
 		pid[i] = fork();
 		if (pid[i] == 0) {
 			close(pair[0]);
+			close(listener);
 			work(pair[1], upstream);
 		}
 		close(pair[1]);
 		channel[i] = pair[0];
 	}
-	listener = app_listen();
 	for (int turn = 0; !app_stopped; turn++) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 

@@ -46,10 +46,10 @@ class Verdict:
 
 def client_span_of(request, by_id, clients_by_truth):
     context = request.get("traceparent")
+    spans = clients_by_truth.get(truth_of_call(request), [])
     if context:
         span = by_id.get(context.split("-")[2])
-        return span, None if span else "the leaf got a span id that was never exported"
-    spans = clients_by_truth.get(truth_of_call(request), [])
+        return span, None if span else f"the leaf got {context}, no span of ours; for it there is {spans}"
     return (spans[0], None) if len(spans) == 1 else (None, None)
 
 

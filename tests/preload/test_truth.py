@@ -47,7 +47,7 @@ def host_server(collector, argv, service, env=None):
 CERTAIN, SOME = 1.0, 0.0
 C_SERVERS = [
     ("thread_server", (), CERTAIN), ("prefork_server", ("64",), CERTAIN), ("pool_server", ("64",), CERTAIN),
-    ("epoll_proxy", (), CERTAIN), ("coro_server", (), CERTAIN), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
+    ("epoll_proxy", (), CERTAIN), ("coro_server", (), SOME), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
 ]
 IDS = [name for name, _, _ in C_SERVERS]
 
@@ -90,10 +90,10 @@ def test_one_request_at_a_time_is_always_right(collector, name, arguments, share
     demand(verdict, CERTAIN, 30)
 
 
-def test_deferred_work_that_overlaps_just_a_little(collector):
+@pytest.mark.parametrize("name", ["epoll_defer", "offload_server"])
+def test_work_that_overlaps_just_a_little(collector, name):
     """Two at a time: the place where guessing is most tempting."""
-    drive("epoll_defer, two at a time", collector, c_server(collector, "epoll_defer", "2"), parallel=2, rounds=100)
-    drive("offload_server, two at a time", collector, c_server(collector, "offload_server", "2"), parallel=2, rounds=100)
+    drive(f"{name}, two at a time", collector, c_server(collector, name, "2"), parallel=2, rounds=100)
 
 
 def python_with(*modules):
