@@ -11,6 +11,7 @@
 
 #define CTX_RECENT 8
 #define CTX_TIMER_MARGIN_NS 2000000u /* event loops round their timers to milliseconds */
+#define CTX_AT_ONCE_MIN 4            /* certain calls made at once before a loop is known to do that */
 #define CTX_PROXY_MIN 8              /* certain pairs seen before "same target" counts as evidence */
 
 #define CTX_LOOP       0x01u /* waits for several descriptors at once */
@@ -21,6 +22,7 @@
 #define CTX_SETTLED    0x20u /* current has visibly acted since it was touched */
 #define CTX_MIXED      0x40u /* this turn carried work of several exchanges, or of something unseen */
 #define CTX_NONBLOCK   0x80u /* current was read from a non-blocking socket */
+#define CTX_UNSURE     0x200u /* current may have acted: an ambiguous call was made in its turn */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
 struct ctx_thread {
@@ -33,6 +35,7 @@ struct ctx_thread {
 	uint32_t own_open, own_quiet;
 	_Atomic uint32_t other_open, other_quiet;
 	uint32_t spare;               /* free exchange, index + 1 */
+	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
 	struct oa_ref current;
 	struct oa_ref recent[CTX_RECENT]; /* exchanges read last */
 	uint32_t recent_pos;
@@ -75,6 +78,7 @@ static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
 	memset((uint8_t *)t + offsetof(struct ctx_thread, flags), 0,
 	       sizeof(*t) - offsetof(struct ctx_thread, flags));
 	t->gen |= 1;
+	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
 	oa_tls.thread_idx = (uint32_t)index + 1;
 	if (ctx_key_ok)
 		pthread_setspecific(ctx_key, (void *)(uintptr_t)(index + 1));
@@ -198,6 +202,18 @@ static bool ref_eq(struct oa_ref a, struct oa_ref b)
 	return a.index == b.index && a.gen == b.gen;
 }
 
+/* Is leaving the current exchange now a sign that this loop puts work off? Not while more of its bytes must come. */
+static void ctx_leave_current(struct ctx_thread *t)
+{
+	struct oa_exchange *current = oa_exchange_get(t->current);
+
+	if (!current || t->flags & (CTX_SETTLED | CTX_UNSURE))
+		return;
+	if (t->flags & CTX_RESUMED ? !atomic_load_explicit(&current->pending, memory_order_relaxed) :
+				     current->flags & OA_EX_REQ_DONE)
+		t->deferred++;
+}
+
 void oa_ctx_touch(struct oa_ref ref)
 {
 	struct ctx_thread *t = ctx_thread_self();
@@ -205,10 +221,13 @@ void oa_ctx_touch(struct oa_ref ref)
 
 	if (!ex || !t)
 		return;
-	if (oa_exchange_get(t->current) && !ref_eq(t->current, ref) && !(t->flags & CTX_SETTLED))
-		t->flags |= CTX_MIXED;
+	if (!ref_eq(t->current, ref)) {
+		if (oa_exchange_get(t->current) && !(t->flags & CTX_SETTLED))
+			t->flags |= CTX_MIXED;
+		ctx_leave_current(t);
+	}
 	t->current = ref;
-	t->flags = (t->flags & ~(CTX_SETTLED | CTX_NONBLOCK)) | CTX_RESUMED;
+	t->flags = (t->flags & ~(CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE)) | CTX_RESUMED;
 	if (ex->flags & OA_EX_NONBLOCK)
 		t->flags |= CTX_NONBLOCK;
 	ex->touch_wait = t->waits;
@@ -326,6 +345,8 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 		return;
 	}
 	ctx_note_loop(t, ident);
+	if (timeout_ms != 0)
+		t->waits++; /* what was read before is in other hands, or asleep */
 	/* Timers that exist now are due at the earliest when this wait would time out. A zero timeout says nothing
 	 * about them (asyncio polls so while it has work), the last real wait's answer stays. Without an open request no
 	 * timer can belong to one. */
@@ -345,13 +366,15 @@ void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 	if (n == 0 && timeout_ms == 0)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
 	t->waits++;
+	ctx_leave_current(t);
 	t->current.gen = 0;
-	t->flags &= ~(CTX_MIXED | CTX_SETTLED);
+	t->flags &= ~(CTX_MIXED | CTX_SETTLED | CTX_UNSURE);
 }
 
 /* -- recognising requests -- */
 
-#define FP_SLOTS 2048 /* power of two */
+#define FP_SLOTS 4096 /* power of two */
+#define FP_WAYS 8     /* neighbours a key may stand in */
 
 struct fp_slot {
 	_Atomic uint64_t key;
@@ -369,16 +392,45 @@ static struct oa_ref fp_unpack(uint64_t v)
 	return (struct oa_ref){ (uint32_t)(v >> 32), (uint32_t)v };
 }
 
+static struct fp_slot *fp_slot(uint64_t key, unsigned way)
+{
+	return &fp_table[(key + way) & (FP_SLOTS - 1)];
+}
+
+static bool fp_live(uint64_t ref)
+{
+	return ref == UINT64_MAX || oa_exchange_get(fp_unpack(ref));
+}
+
+/* The slot that has the key, else NULL. */
+static struct fp_slot *fp_lookup(uint64_t key)
+{
+	for (unsigned way = 0; way < FP_WAYS; way++)
+		if (atomic_load_explicit(&fp_slot(key, way)->key, memory_order_acquire) == key)
+			return fp_slot(key, way);
+	return NULL;
+}
+
+/* A slot nobody needs any more, else the first: its key is forgotten, which only loses evidence. */
+static struct fp_slot *fp_victim(uint64_t key)
+{
+	for (unsigned way = 0; way < FP_WAYS; way++)
+		if (!fp_live(atomic_load_explicit(&fp_slot(key, way)->ref, memory_order_relaxed)))
+			return fp_slot(key, way);
+	return fp_slot(key, 0);
+}
+
 static void fp_insert(uint64_t key, struct oa_ref ref)
 {
-	struct fp_slot *slot = &fp_table[key & (FP_SLOTS - 1)];
-	uint64_t old = atomic_load_explicit(&slot->ref, memory_order_relaxed);
+	struct fp_slot *slot = fp_lookup(key);
+	uint64_t old = slot ? atomic_load_explicit(&slot->ref, memory_order_relaxed) : 0;
 
-	if (atomic_load_explicit(&slot->key, memory_order_relaxed) == key &&
-	    (old == UINT64_MAX ? oa_ctx_open_count() > 1 : !!oa_exchange_get(fp_unpack(old)))) {
+	if (slot && (old == UINT64_MAX ? oa_ctx_open_count() > 1 : fp_live(old))) {
 		atomic_store_explicit(&slot->ref, UINT64_MAX, memory_order_release);
 		return;
 	}
+	if (!slot)
+		slot = fp_victim(key);
 	atomic_store_explicit(&slot->ref, 0, memory_order_release);
 	atomic_store_explicit(&slot->key, key, memory_order_release);
 	atomic_store_explicit(&slot->ref, fp_pack(ref), memory_order_release);
@@ -386,8 +438,8 @@ static void fp_insert(uint64_t key, struct oa_ref ref)
 
 static struct oa_ref fp_find(uint64_t key)
 {
-	struct fp_slot *slot = &fp_table[key & (FP_SLOTS - 1)];
-	uint64_t v = atomic_load_explicit(&slot->ref, memory_order_acquire);
+	struct fp_slot *slot = fp_lookup(key);
+	uint64_t v = slot ? atomic_load_explicit(&slot->ref, memory_order_acquire) : 0;
 	struct oa_ref none = { 0, 0 };
 
 	if (!v || v == UINT64_MAX || atomic_load_explicit(&slot->key, memory_order_acquire) != key ||
@@ -509,6 +561,13 @@ static bool ctx_timer_due(const struct ctx_thread *t)
 	return t->timer_ns != UINT64_MAX && oa_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
 }
 
+/* A loop that has always acted on a request in the turn that read it (nginx, haproxy) does not put it off now: then an
+ * exchange is loose only because a call of its own could not be attributed. */
+static bool ctx_acts_at_once(const struct ctx_thread *t)
+{
+	return t->at_once >= CTX_AT_ONCE_MIN && !t->deferred && !(t->flags & (CTX_SETTLED | CTX_UNSURE));
+}
+
 /* Is what this thread read last certainly what it works for now? */
 static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exchange *current)
 {
@@ -517,7 +576,7 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 	bool process_wide = !sync && !own_loop;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
-	if (ctx_others_loose(t, process_wide, current))
+	if (ctx_others_loose(t, process_wide, current) && !(own_loop && ctx_acts_at_once(t)))
 		return false;
 	if (open <= 1)
 		return true;
@@ -582,6 +641,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 			return true;
 		}
 		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
+		t->at_once += !(t->flags & CTX_SETTLED);
 		return true;
 	}
 	if (bound && !current) {
@@ -643,6 +703,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 		ret->evidence = OA_EV_ROOT;
 		return;
 	}
+	t->flags |= CTX_UNSURE;
 	ret->evidence = OA_EV_AMBIGUOUS;
 	ctx_links(t, ret);
 }
