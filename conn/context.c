@@ -214,6 +214,19 @@ static void ctx_leave_current(struct ctx_thread *t)
 		t->deferred++;
 }
 
+/* Another exchange's bytes are read before the current one has acted. */
+static void ctx_mix(struct ctx_thread *t)
+{
+	struct oa_exchange *current = oa_exchange_get(t->current);
+
+	if (!current || t->flags & CTX_SETTLED)
+		return;
+	if (!t->deferred && t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
+		ctx_set_loose(current, false); /* more of its upstream's answer is to come, and this loop does not put off */
+	else
+		t->flags |= CTX_MIXED;
+}
+
 void oa_ctx_touch(struct oa_ref ref)
 {
 	struct ctx_thread *t = ctx_thread_self();
@@ -222,8 +235,7 @@ void oa_ctx_touch(struct oa_ref ref)
 	if (!ex || !t)
 		return;
 	if (!ref_eq(t->current, ref)) {
-		if (oa_exchange_get(t->current) && !(t->flags & CTX_SETTLED))
-			t->flags |= CTX_MIXED;
+		ctx_mix(t);
 		ctx_leave_current(t);
 	}
 	t->current = ref;
@@ -345,6 +357,8 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 		return;
 	}
 	ctx_note_loop(t, ident);
+	ctx_leave_current(t);
+	t->flags |= CTX_UNSURE; /* counted */
 	if (timeout_ms != 0)
 		t->waits++; /* what was read before is in other hands, or asleep */
 	/* Timers that exist now are due at the earliest when this wait would time out. A zero timeout says nothing
@@ -366,7 +380,6 @@ void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 	if (n == 0 && timeout_ms == 0)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
 	t->waits++;
-	ctx_leave_current(t);
 	t->current.gen = 0;
 	t->flags &= ~(CTX_MIXED | CTX_SETTLED | CTX_UNSURE);
 }
@@ -632,20 +645,16 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 
 	if (bound && (c->flags & OA_CONN_USED))
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
-	if (current && ctx_current_certain(t, current)) {
-		if (bound && bound != current) {
-			/* The current one has acted already; a connection becoming writable is the other one's turn. */
-			if (!(t->flags & CTX_SETTLED))
-				return false;
-			pick_set(ret, c->bound, OA_EV_BOUND);
-			return true;
-		}
-		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
-		t->at_once += !(t->flags & CTX_SETTLED);
+	if (bound) {
+		/* When another one is current, it must have acted already: then this connection has become writable. */
+		if (current && current != bound && !(t->flags & CTX_SETTLED))
+			return false;
+		pick_set(ret, c->bound, OA_EV_BOUND);
 		return true;
 	}
-	if (bound && !current) {
-		pick_set(ret, c->bound, OA_EV_BOUND);
+	if (current && ctx_current_certain(t, current)) {
+		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
+		t->at_once += !(t->flags & CTX_SETTLED);
 		return true;
 	}
 	if (open == 1 && !current && (t->flags & (CTX_LOOP | CTX_BACKGROUND)) != (CTX_LOOP | CTX_BACKGROUND)) {
@@ -659,7 +668,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 	if (open == 0 && !(t->flags & CTX_BACKGROUND) && oa_ctx_open_count() == 1) {
 		struct oa_ref only = ctx_only_parked();
 
-		if (only.gen) {
+		if (only.gen && oa_ctx_open_count() == 1) { /* none came meanwhile */
 			pick_set(ret, only, OA_EV_ONLY);
 			return true;
 		}
