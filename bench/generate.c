@@ -4,7 +4,7 @@
  *
  * generate [--rate N] [--seconds N] [--routes N] [--cpu N]
  *   --routes  as many paths, in turn
- * Prints one JSON object. */
+ * Prints one JSON object; late_ms is how late the latest of its wake-ups from a sleep was. */
 #include "measure.h"
 
 #include <errno.h>
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 {
 	uint64_t rate = (uint64_t)measure_number(argc, argv, "--rate", 100000);
 	uint64_t seconds = (uint64_t)measure_number(argc, argv, "--seconds", 1);
-	uint64_t start, wanted, now;
+	uint64_t start, wanted, now, due, late = 0;
 	char c;
 
 	routes = (unsigned)measure_number(argc, argv, "--routes", 0);
@@ -87,11 +87,17 @@ int main(int argc, char **argv)
 		wanted = rate * tick * TICK_NS / 1000000000u;
 		while (produced < wanted)
 			exchange();
-		sleep_until(start + tick * TICK_NS);
+		due = start + tick * TICK_NS;
+		if (measure_now_ns() >= due)
+			continue;
+		sleep_until(due);
+		now = measure_now_ns();
+		late = now - due > late ? now - due : late;
 	}
 	now = measure_now_ns();
-	printf("{\"produced\": %lu, \"seconds\": %.3f, \"per_second\": %.0f}\n", produced,
-	       (double)(now - start) / 1e9, (double)produced * 1e9 / (double)(now - start));
+	printf("{\"produced\": %lu, \"seconds\": %.3f, \"per_second\": %.0f, \"late_ms\": %.1f}\n",
+	       produced, (double)(now - start) / 1e9,
+	       (double)produced * 1e9 / (double)(now - start), (double)late / 1e6);
 	fflush(stdout);
 	while (measure_raw.read(0, &c, 1) > 0)
 		;

@@ -214,7 +214,7 @@ const char *measure_option(int argc, char **argv, const char *name, const char *
 {
 	for (int i = 1; i + 1 < argc; i += 2)
 		if (!strcmp(argv[i], name))
-			return argv[i + 1];
+			otherwise = argv[i + 1];
 	return otherwise;
 }
 

@@ -58,7 +58,7 @@ int measure_listen(struct sockaddr_in *ret_at, unsigned port);
 bool measure_write_all(int fd, const void *from, size_t len);
 bool measure_read_all(int fd, void *to, size_t len);
 
-/* The value behind `name` on a command line of pairs, or `otherwise`. */
+/* The value behind `name` on a command line of pairs, or `otherwise`; the last one counts. */
 const char *measure_option(int argc, char **argv, const char *name, const char *otherwise);
 int measure_number(int argc, char **argv, const char *name, int otherwise);
 

@@ -1,0 +1,1 @@
+"""What bench/run.py is made of: machine and processes, one module per method, the report."""
