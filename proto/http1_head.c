@@ -33,7 +33,7 @@ long oa_http1_block(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
 		return n == 0 && r.in.len == OA_HTTP_HEADER_MAX ? -E2BIG : n;
 	if (begins_folded(in, (size_t)n))
 		return -EPROTO;
-	r.bare_lf = n < 2 || in.ptr[n - 2] != '\r';
+	r.bare_lf = in.ptr[n - 2] != '\r';
 	n = __atomic_load_n(&oa_http1_wide, __ATOMIC_RELAXED) ? oa_http1_scan_avx2(&r, (size_t)n) :
 								 oa_http1_scan_sse2(&r, (size_t)n);
 	if (n <= 0)
