@@ -146,13 +146,16 @@ def scrape(port):
     start = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), 5) as s:
         s.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        parts = []
-        while part := s.recv(1 << 20):
-            parts.append(part)
-    took = time.monotonic() - start
-    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200"):
-        raise Failed(f"the metrics endpoint said {head[:60]!r}")
+        answer = s.makefile("rb")
+        status, length = answer.readline(), 0
+        while (line := answer.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        body = answer.read(length)
+        took = time.monotonic() - start
+    if not status.startswith(b"HTTP/1.1 200") or len(body) != length or not length:
+        raise Failed(f"the metrics endpoint said {status!r} and {len(body)} bytes")
     return body.decode(), took
 
 

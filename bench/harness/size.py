@@ -47,7 +47,7 @@ def _functions():
 
 
 def _instructions(path):
-    """{address: times executed} within the library, of a callgrind file with instruction addresses."""
+    """{address: times executed} within the library, of one thread's callgrind file with instruction addresses."""
     counts, inside, names, call = collections.Counter(), False, {}, False
     for line in path.read_text().splitlines():
         if line.startswith(("ob=", "cob=")):
@@ -71,19 +71,14 @@ def _profile(env):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", "--compress-strings=yes",
+            ["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", "--separate-threads=yes",
              f"--callgrind-out-file={out}", machine.tool("pair"), "--requests", str(REQUESTS), "--rounds", "1"],
             env=env, capture_output=True, text=True, check=False)
-        if done.returncode or not out.exists():
-            raise process.Failed(f"callgrind: {done.stderr[-300:]}")
-        counts = _instructions(out)
+        threads = [path for path in Path(folder).iterdir() if "exchange_server" in path.read_text()]
+        if done.returncode or len(threads) != 1:
+            raise process.Failed(f"callgrind: {len(threads)} threads, {done.stderr[-300:]}")
+        counts = _instructions(threads[0])
     return {address: n for address, n in counts.items() if n >= REQUESTS / 2}
-
-
-def _base(addresses, functions):
-    """Where the library was loaded: callgrind names addresses in memory, nm in the file."""
-    low = min(addresses)
-    return low - min(start for start, _, _ in functions) if low > functions[-1][0] + functions[-1][1] else 0
 
 
 @measure("size-hot")
@@ -91,19 +86,20 @@ def hot(bench):
     if not shutil.which("valgrind"):
         yield Result("size-hot", "27", "code that every exchange runs", [], problem="no valgrind here")
         return
-    # Without an exporter the library's own thread does little, and what it does stays below the threshold.
     counts = _profile(machine.library_env())
     functions = _functions()
     starts = [f[0] for f in functions]
-    used = {}
-    for address in counts:
+    used, spent = {}, collections.Counter()
+    for address, times in counts.items():
         i = bisect.bisect_right(starts, address) - 1
         if i >= 0 and address < functions[i][0] + functions[i][1]:
             used[functions[i][2]] = functions[i][1]
+            spent[functions[i][2]] += times
     lines = {address // 64 for address in counts}
     per_exchange = sum(counts.values()) / (REQUESTS * 2)
     yield Result("size-hot", "27", "code that every exchange runs, HTTP/1 served",
                  [Check("functions", sum(used.values()) / KIB, 6, 4, "KiB"),
                   Check("cache lines touched", len(lines) * 64 / KIB, None, None, "KiB"),
                   Check("instructions", per_exchange, None, None)],
-                 None, {"functions": dict(sorted(used.items(), key=lambda i: -i[1]))})
+                 None, {"instructions and bytes": {name: [round(n / REQUESTS / 2, 1), used[name]]
+                                                   for name, n in spent.most_common()}})
