@@ -150,6 +150,8 @@ class Store:
         self._changed = threading.Condition()
         self._spans = []
         self.problems = []
+        self.at_least_once = False  # a batch may come again, word for word, when its sender was killed over it
+        self.repeated = 0
         self.requests = 0
         self.scopes = []
 
@@ -178,12 +180,16 @@ class Store:
                         self.note(f"{span.name!r}: {problem}")
                     spans.append(Span(span, resource))
         with self._changed:
-            known = {s.span_id for s in self._spans}
+            known = {s.span_id: s for s in self._spans}
             for span in spans:
-                if span.span_id in known:
+                first = known.get(span.span_id)
+                if not first:
+                    known[span.span_id] = span
+                    self._spans.append(span)
+                    continue
+                self.repeated += 1
+                if not self.at_least_once or vars(first) != vars(span):
                     self.problems.append(f"span {span.span_id} came twice")
-                known.add(span.span_id)
-            self._spans.extend(spans)
             self.requests += 1
             self._changed.notify_all()
 
@@ -270,6 +276,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:  # a sender that was killed
+            pass
 
     def do_POST(self):
         try:

@@ -63,6 +63,9 @@ def judge(requests, spans, sent_traces=None):
     for request in requests:
         truth = truth_of_call(request)
         span, problem = client_span_of(request, by_id, clients)
+        if problem and sent_traces and request.get("traceparent").split("-")[1] == sent_traces[truth]:
+            verdict.add("none")  # handed on as it came: the chain holds, without us
+            continue
         if problem:
             verdict.add("wrong", f"{request.target}: {problem}")
             continue

@@ -47,7 +47,7 @@ def host_server(collector, argv, service, env=None):
 CERTAIN, SOME = 1.0, 0.0
 C_SERVERS = [
     ("thread_server", (), CERTAIN), ("prefork_server", ("64",), CERTAIN), ("pool_server", ("64",), CERTAIN),
-    ("epoll_proxy", (), CERTAIN), ("coro_server", (), SOME), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
+    ("epoll_proxy", (), CERTAIN), ("coro_server", (), CERTAIN), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
 ]
 IDS = [name for name, _, _ in C_SERVERS]
 
