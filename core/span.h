@@ -165,5 +165,17 @@ const char *oa_method_name(enum oa_method m);
 /* Case-sensitive, as HTTP is. Unknown -> OA_METHOD_OTHER. */
 enum oa_method oa_method_parse(struct oa_bytes name);
 
+/* -- known_methods.c: what OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS makes of methods; right side -- */
+/* http.request.method: the method itself when it is known, else "_OTHER". */
+struct oa_bytes oa_span_method(const struct oa_span *s);
+/* As it came over the wire. */
+struct oa_bytes oa_span_method_sent(const struct oa_span *s);
+/* The same as oa_span_method() for the name of a method. */
+struct oa_bytes oa_method_exported(struct oa_bytes name);
+static inline bool oa_method_is_other(struct oa_bytes exported)
+{
+	return oa_bytes_eq(exported, OA_LIT("_OTHER"));
+}
+
 /* "turn" for OA_EV_TURN. */
 const char *oa_evidence_name(enum oa_evidence e);

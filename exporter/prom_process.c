@@ -81,7 +81,7 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 	}
 }
 
-static int64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind,
+static uint64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind,
 			       unsigned method, unsigned https)
 {
 	int64_t sum = 0;
@@ -94,17 +94,28 @@ static int64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind k
 						    : &p->active_client[method][https],
 					    memory_order_relaxed);
 	}
-	return sum > 0 ? sum : 0;
+	return sum > 0 ? (uint64_t)sum : 0;
+}
+
+/* What a method's open exchanges are counted under: those that are not known are one. */
+static unsigned prom_active_method(unsigned method)
+{
+	struct oa_bytes name = oa_bytes_str(oa_method_name((enum oa_method)method));
+
+	return oa_method_is_other(oa_method_exported(name)) ? OA_METHOD_OTHER : method;
 }
 
 /* One line for each method and scheme that was ever seen. */
 static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive, enum oa_kind kind,
 			const char *name, const char *help)
 {
+	uint64_t sums[OA_METHOD_COUNT][2] = { 0 };
 	bool head = false;
 
+	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++)
+		sums[prom_active_method(at / 2)][at % 2] += prom_active_sum(alive, kind, at / 2, at % 2);
 	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++) {
-		int64_t sum = prom_active_sum(alive, kind, at / 2, at % 2);
+		uint64_t sum = sums[at / 2][at % 2];
 
 		if (!sum && !oa_prom_seen(kind, at / 2, at % 2))
 			continue;
@@ -115,7 +126,7 @@ static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive
 		oa_prom_lit(o, "{" OA_PROM_SCOPE ",http_request_method=\"");
 		oa_prom_str(o, oa_method_name(at / 2));
 		oa_prom_str(o, at % 2 ? "\",url_scheme=\"https\"} " : "\",url_scheme=\"http\"} ");
-		oa_prom_put_uint(o, (uint64_t)sum);
+		oa_prom_put_uint(o, sum);
 		oa_prom_lit(o, "\n");
 	}
 }

@@ -291,10 +291,11 @@ static void attrs_version(struct attrs *a)
 static void attrs_http(struct attrs *a)
 {
 	const struct oa_span *s = a->s;
+	struct oa_bytes method = oa_span_method(s);
 
-	attrs_str(a, OA_KEY_METHOD, oa_bytes_str(oa_method_name((enum oa_method)s->method)));
-	if (s->method == OA_METHOD_OTHER)
-		attrs_text(a, OA_KEY_METHOD_ORIGINAL, OA_STR_METHOD);
+	attrs_str(a, OA_KEY_METHOD, method);
+	if (oa_method_is_other(method))
+		attrs_str(a, OA_KEY_METHOD_ORIGINAL, oa_span_method_sent(s));
 	if (s->kind == OA_KIND_SERVER) {
 		attrs_str(a, OA_KEY_SCHEME, oa_span_scheme(s));
 		attrs_text(a, OA_KEY_PATH, OA_STR_PATH);
@@ -359,7 +360,7 @@ unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events
 
 struct oa_bytes oa_span_name(const struct oa_span *s)
 {
-	struct oa_bytes name = oa_span_str(s, OA_STR_NAME);
+	struct oa_bytes name = oa_span_str(s, OA_STR_NAME), method = oa_span_method(s);
 
 	if (name.len)
 		return name;
@@ -367,5 +368,5 @@ struct oa_bytes oa_span_name(const struct oa_span *s)
 		return OA_LIT("connect");
 	if (s->what == OA_WHAT_TUNNEL)
 		return OA_LIT("tunnel");
-	return s->method == OA_METHOD_OTHER ? OA_LIT("HTTP") : oa_bytes_str(oa_method_name((enum oa_method)s->method));
+	return oa_method_is_other(method) ? OA_LIT("HTTP") : method;
 }

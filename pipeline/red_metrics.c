@@ -85,7 +85,7 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 
 	set->len = 0;
 	set->overflow = false;
-	red_add(set, OA_LABEL_method, oa_bytes_str(oa_method_name((enum oa_method)s->method)));
+	red_add(set, OA_LABEL_method, oa_span_method(s));
 	red_add(set, OA_LABEL_route, oa_span_str(s, OA_STR_ROUTE));
 	if (s->flags & OA_SPAN_HAS_STATUS)
 		red_add_num(set, OA_LABEL_status, s->status);

@@ -84,15 +84,15 @@ static struct oa_bytes route_tunnel_name(const struct oa_span *s)
 
 static void route_set_name(struct oa_span *s, struct oa_bytes route)
 {
+	struct oa_bytes method = oa_span_method(s);
+
 	route_name.len = 0;
 	if (s->what == OA_WHAT_CONNECT)
 		route_name_put(OA_LIT("connect"));
 	else if (s->what == OA_WHAT_TUNNEL)
 		route_name_put(route_tunnel_name(s));
-	else if (s->method == OA_METHOD_OTHER)
-		route_name_put(OA_LIT("HTTP"));
 	else
-		route_name_put(oa_bytes_str(oa_method_name((enum oa_method)s->method)));
+		route_name_put(oa_method_is_other(method) ? OA_LIT("HTTP") : method);
 	if (route.len) {
 		route_name_put(OA_LIT(" "));
 		route_name_put(route);

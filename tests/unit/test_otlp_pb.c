@@ -124,6 +124,37 @@ START_TEST(headers_past_the_limit_of_attributes_are_counted_as_dropped)
 }
 END_TEST
 
+static void check_method(const char *known, enum oa_method method, const char *exported, const char *original)
+{
+	Oa__Otlp__Span *got;
+	size_t len;
+
+	oa_config.known_methods = known;
+	make_span(OA_KIND_SERVER)->method = (uint8_t)method;
+	make_str(OA_STR_METHOD, method == OA_METHOD_OTHER ? "BREW" : "");
+	got = decode_span(&made.s, &len);
+	ck_assert_str_eq(got->attributes[0]->key, "http.request.method");
+	ck_assert_str_eq(got->attributes[0]->value->string_value, exported);
+	ck_assert_int_eq(!strcmp(got->attributes[1]->key, "http.request.method_original"), original != NULL);
+	if (original)
+		ck_assert_str_eq(got->attributes[1]->value->string_value, original);
+	ck_assert_str_eq(got->name, strcmp(exported, "_OTHER") ? exported : "HTTP");
+	oa__otlp__span__free_unpacked(got, NULL);
+}
+
+START_TEST(a_method_is_itself_when_the_list_has_it)
+{
+	check_method("", OA_METHOD_GET, "GET", NULL);
+	check_method("", OA_METHOD_OTHER, "_OTHER", "BREW");
+	check_method(" PUT ,,GET", OA_METHOD_GET, "GET", NULL);
+	check_method("PUT", OA_METHOD_GET, "_OTHER", "GET");
+	check_method("get,GETS,GE", OA_METHOD_GET, "_OTHER", "GET");
+	check_method("PUT,BREW", OA_METHOD_OTHER, "BREW", NULL);
+	check_method("PUT,brew", OA_METHOD_OTHER, "_OTHER", "BREW");
+	check_method(",", OA_METHOD_GET, "_OTHER", "GET");
+}
+END_TEST
+
 START_TEST(text_that_is_not_utf8_is_repaired_byte_by_byte)
 {
 	static const char *const cases[][2] = {
@@ -254,6 +285,7 @@ int main(void)
 	tcase_add_test(t, random_spans_decode_to_what_protobuf_c_makes_of_them);
 	tcase_add_test(t, the_smallest_and_the_largest_span_fit);
 	tcase_add_test(t, headers_past_the_limit_of_attributes_are_counted_as_dropped);
+	tcase_add_test(t, a_method_is_itself_when_the_list_has_it);
 	tcase_add_test(t, text_that_is_not_utf8_is_repaired_byte_by_byte);
 	tcase_add_test(t, a_request_holds_resource_scope_and_spans);
 	tcase_add_test(t, spans_past_the_size_limit_are_left_out);

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/config.h"
+#include "core/config.h"
 #include "exporter/blind_layers.h"
 #include "exporter/exporter.h"
 #include "exporter/prom_text.h"
@@ -226,6 +228,18 @@ START_TEST(open_requests_are_shown_from_the_first_and_stay_at_zero)
 }
 END_TEST
 
+START_TEST(open_requests_of_methods_that_are_not_known_are_one_line)
+{
+	oa_config.known_methods = "GET,BREW";
+	oa_self->active_server[OA_METHOD_GET][0] = 2;
+	oa_self->active_server[OA_METHOD_PUT][0] = 3;
+	oa_self->active_server[OA_METHOD_OTHER][0] = 4;
+	ck_assert_has(render(false), "http_server_active_requests" SCOPE ",http_request_method=\"GET\",url_scheme=\"http\"} 2\n");
+	ck_assert_has(render(false), "http_server_active_requests" SCOPE ",http_request_method=\"_OTHER\",url_scheme=\"http\"} 7\n");
+	ck_assert_hasnt(render(false), "PUT");
+}
+END_TEST
+
 /* A slot of a process that has gone. */
 static struct oa_proc *dead_slot(void)
 {
@@ -351,6 +365,7 @@ int main(void)
 	tcase_add_test(c, the_overflow_series_has_its_one_label);
 	tcase_add_test(c, the_resource_is_one_line_and_equal_label_names_are_joined);
 	tcase_add_test(c, open_requests_are_shown_from_the_first_and_stay_at_zero);
+	tcase_add_test(c, open_requests_of_methods_that_are_not_known_are_one_line);
 	tcase_add_test(c, a_process_that_died_leaves_its_counts_and_takes_its_gauges_with_it);
 	tcase_add_test(c, usage_of_this_process_is_measured);
 	tcase_add_test(c, descriptors_are_counted);

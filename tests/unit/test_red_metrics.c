@@ -114,6 +114,22 @@ START_TEST(an_unanswered_request_has_the_error_and_no_status)
 }
 END_TEST
 
+START_TEST(only_methods_of_the_list_have_series_of_their_own)
+{
+	oa_config.known_methods = "GET, PURGE";
+	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_HAS_STATUS;
+	made.s.version = 0;
+	check_labels("http_request_method=GET url_scheme=http");
+	made.s.method = OA_METHOD_POST;
+	check_labels("http_request_method=_OTHER url_scheme=http");
+	made.s.method = OA_METHOD_OTHER;
+	make_str(OA_STR_METHOD, "PURGE");
+	check_labels("http_request_method=PURGE url_scheme=http");
+	make_str(OA_STR_METHOD, "purge");
+	check_labels("http_request_method=_OTHER url_scheme=http");
+}
+END_TEST
+
 START_TEST(a_clients_request_has_the_server_it_named)
 {
 	make_span(OA_KIND_CLIENT)->status = 404;
@@ -237,6 +253,7 @@ int main(void)
 	tcase_add_test(tc, a_served_request_has_method_route_status_scheme_version);
 	tcase_add_test(tc, a_servers_4xx_is_no_error_and_its_5xx_is_one);
 	tcase_add_test(tc, an_unanswered_request_has_the_error_and_no_status);
+	tcase_add_test(tc, only_methods_of_the_list_have_series_of_their_own);
 	tcase_add_test(tc, a_clients_request_has_the_server_it_named);
 	tcase_add_test(tc, what_can_be_no_host_name_makes_no_series_of_its_own);
 	tcase_add_test(tc, without_a_host_header_the_peer_is_the_server);

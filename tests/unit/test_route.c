@@ -346,6 +346,20 @@ START_TEST(spans_are_named_by_method_and_route)
 }
 END_TEST
 
+START_TEST(the_list_of_known_methods_decides_which_are_in_names)
+{
+	fresh("/a/{x}", 0);
+	oa_config.known_methods = "BREW";
+	check_str(request("/a/b", 200), OA_STR_NAME, "HTTP /a/{x}");
+
+	make_span(OA_KIND_SERVER)->method = OA_METHOD_OTHER;
+	make_str(OA_STR_METHOD, "BREW");
+	make_str(OA_STR_PATH, "/a/b");
+	run();
+	check_str(&made.s, OA_STR_NAME, "BREW /a/{x}");
+}
+END_TEST
+
 START_TEST(tunnels_and_failed_connections_have_names_of_their_own)
 {
 	make_span(OA_KIND_CLIENT)->what = OA_WHAT_CONNECT;
@@ -387,6 +401,7 @@ int main(void)
 	tcase_add_test(tc, templates_stay_few_and_short_whatever_is_asked_for);
 	tcase_add_test(tc, only_answered_requests_to_a_server_have_a_route);
 	tcase_add_test(tc, spans_are_named_by_method_and_route);
+	tcase_add_test(tc, the_list_of_known_methods_decides_which_are_in_names);
 	tcase_add_test(tc, tunnels_and_failed_connections_have_names_of_their_own);
 	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
