@@ -115,11 +115,18 @@ static void exchange_grow(struct oa_exchange *ex, size_t bytes)
 
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
 {
+	struct oa_span *s = ex->span;
+
 	if (!text.len)
 		return;
-	if (ex->span->bytes + text.len > exchange_cap(ex))
-		exchange_grow(ex, ex->span->bytes + text.len);
-	oa_span_set_str(ex->span, exchange_cap(ex), which, text);
+	if (__builtin_expect(s->bytes + text.len > exchange_cap(ex), 0)) {
+		exchange_grow(ex, s->bytes + text.len);
+		oa_span_set_str(ex->span, exchange_cap(ex), which, text);
+		return;
+	}
+	memcpy((uint8_t *)s + s->bytes, text.ptr, text.len);
+	s->str[which] = (struct oa_strref){ s->bytes, (uint16_t)text.len };
+	s->bytes = (uint16_t)(s->bytes + text.len);
 }
 
 /* Takes an exchange out of its connection's queue, wherever it stands. */

@@ -44,13 +44,15 @@ static bool prop_unhex_padded(uint8_t *ret_id, unsigned len, struct oa_bytes tex
 
 static bool prop_parse_traceparent(struct oa_bytes v, struct oa_remote *ret)
 {
-	uint8_t version, flags;
+	uint8_t version = 0, flags;
 
-	if (v.len < 55 || oa_unhex(&version, v.ptr, 1) || v.ptr[2] != '-' || version == 0xff)
+	if (v.len < 55 || v.ptr[2] != '-' || v.ptr[35] != '-' || v.ptr[52] != '-')
+		return false;
+	if (memcmp(v.ptr, "00", 2) && (oa_unhex(&version, v.ptr, 1) || version == 0xff))
 		return false;
 	if (v.len > 55 && (version == 0 || v.ptr[55] != '-'))
 		return false;
-	if (v.ptr[35] != '-' || v.ptr[52] != '-' || oa_unhex(&flags, v.ptr + 53, 1))
+	if (oa_unhex(&flags, v.ptr + 53, 1))
 		return false;
 	if (oa_unhex(ret->trace_id, v.ptr + 3, 16) || oa_unhex(ret->parent_id, v.ptr + 36, 8))
 		return false;

@@ -1,6 +1,8 @@
 /* xoshiro256++ (Blackman and Vigna), one state per thread, seeded by the kernel. */
+#include <emmintrin.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -88,39 +90,36 @@ void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
 	}
 }
 
-#define LANES(b) ((b) * 0x0101010101010101ull)
-
-/* Eight digits at a time: the value a lower-case digit would have, and whether writing that value gives the same digit
- * again. */
-static int unhex8(uint8_t ret_bytes[4], const uint8_t text[8])
+/* Sixteen digits at a time: the value a lower-case digit would have, and whether writing that value gives the same
+ * digit again. returns false when it does not */
+static bool unhex16(uint8_t ret_bytes[8], const uint8_t text[16])
 {
-	uint64_t x, v, letter;
-	uint32_t out;
+	__m128i x = _mm_loadu_si128((const __m128i *)text);
+	__m128i letter = _mm_and_si128(_mm_srli_epi16(x, 6), _mm_set1_epi8(1));
+	__m128i v = _mm_add_epi8(_mm_and_si128(x, _mm_set1_epi8(15)),
+				 _mm_add_epi8(_mm_slli_epi16(letter, 3), letter)); /* + 9 for letters */
+	__m128i big = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+	__m128i same = _mm_cmpeq_epi8(x, _mm_add_epi8(_mm_add_epi8(v, _mm_set1_epi8('0')), big));
+	__m128i bytes = _mm_and_si128(_mm_or_si128(_mm_slli_epi16(v, 4), _mm_srli_epi16(v, 8)), _mm_set1_epi16(255));
 
-	memcpy(&x, text, 8);
-	v = (x & LANES(0x0f)) + (x >> 6 & LANES(0x01)) * 9;
-	letter = (v + LANES(0x76)) >> 7 & LANES(0x01); /* 10 and above */
-	if (v & LANES(0xf0) || v + LANES(0x30) + letter * 0x27 != x)
-		return -EINVAL;
-	v = (v << 4 | v >> 8) & 0x00ff00ff00ff00ffull;
-	v = (v | v >> 8) & 0x0000ffff0000ffffull;
-	out = (uint32_t)(v | v >> 16);
-	memcpy(ret_bytes, &out, 4);
-	return 0;
+	_mm_storel_epi64((__m128i *)ret_bytes, _mm_packus_epi16(bytes, bytes));
+	return _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(15)), same)) == 0xffff;
 }
 
 int oa_unhex(uint8_t *ret_bytes, const uint8_t *text, unsigned len)
 {
-	uint8_t pad[8] = "00000000", four[4];
+	uint8_t pad[16] = "0000000000000000", eight[8];
 
-	for (; len >= 4; len -= 4, ret_bytes += 4, text += 8)
-		if (unhex8(ret_bytes, text))
+	for (; len >= 8; len -= 8, ret_bytes += 8, text += 16)
+		if (!unhex16(ret_bytes, text))
 			return -EINVAL;
 	if (!len)
 		return 0;
-	memcpy(pad, text, 2 * len);
-	if (unhex8(four, pad))
+	for (unsigned i = 0; i < 2 * len; i++)
+		pad[i] = text[i];
+	if (!unhex16(eight, pad))
 		return -EINVAL;
-	memcpy(ret_bytes, four, len);
+	for (unsigned i = 0; i < len; i++)
+		ret_bytes[i] = eight[i];
 	return 0;
 }
