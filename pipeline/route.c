@@ -74,6 +74,8 @@ static struct oa_bytes route_tunnel_name(const struct oa_span *s)
 {
 	struct oa_bytes name = oa_span_str(s, OA_STR_UPGRADE);
 
+	if (oa_bytes_ieq(name, OA_LIT("connect"))) /* `connect` is a connection that failed */
+		return OA_LIT("CONNECT tunnel");
 	for (size_t i = 0; i < name.len; i++)
 		if ((uint8_t)(oa_lower(name.ptr[i]) - 'a') >= 26 &&
 		    (uint8_t)(name.ptr[i] - '0') >= 10 &&

@@ -376,6 +376,11 @@ START_TEST(tunnels_and_failed_connections_have_names_of_their_own)
 	make_str(OA_STR_UPGRADE, "web socket");
 	run();
 	check_str(&made.s, OA_STR_NAME, "tunnel");
+
+	make_span(OA_KIND_CLIENT)->what = OA_WHAT_TUNNEL;
+	make_str(OA_STR_UPGRADE, "connect");
+	run();
+	check_str(&made.s, OA_STR_NAME, "CONNECT tunnel");
 }
 END_TEST
 
