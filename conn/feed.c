@@ -174,8 +174,21 @@ static void feed_upgraded(struct oa_conn *c)
 	oa_stat_inc(OA_STAT_opaque_tunnel);
 }
 
+/* Sent behind a CONNECT or an Upgrade, before the answer: the tunnel's first bytes, if it comes about. */
+static bool feed_is_early(const struct oa_conn *c, enum oa_dir dir)
+{
+	struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
+
+	return dir == OA_DIR_REQUEST && ex && !(ex->flags & OA_EX_RESPONDED) &&
+	       (ex->flags & OA_EX_CONNECT || oa_span_str(ex->span, OA_STR_UPGRADE).len);
+}
+
 static void feed_failed(struct oa_conn *c, enum oa_dir dir, long err)
 {
+	if (feed_is_early(c, dir)) {
+		carry_drop(c, dir);
+		return;
+	}
 	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO)
 		oa_conn_end_exchanges(c, oa_now_ns(), OA_ERR_MALFORMED);
 	oa_conn_make_opaque(c, err == -E2BIG ? OA_STAT_opaque_too_big : OA_STAT_opaque_parse);

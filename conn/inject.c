@@ -162,6 +162,8 @@ static enum oa_inject_result inject_allowed(const struct oa_http_head *h, const 
 		return OA_INJECT_OFF;
 	if (h->method == OA_METHOD_CONNECT)
 		return OA_INJECT_CONNECT;
+	if (h->flags & OA_HTTP_AMBIGUOUS)
+		return OA_INJECT_AMBIGUOUS;
 	if (s->flags & MSG_ZEROCOPY)
 		return OA_INJECT_ZEROCOPY;
 	if (s->points >= OA_INJECT_POINTS_MAX)
