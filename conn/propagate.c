@@ -52,7 +52,9 @@ static bool prop_parse_traceparent(struct oa_bytes v, struct oa_remote *ret)
 		return false;
 	if (v.len > 55 && (version == 0 || v.ptr[55] != '-'))
 		return false;
-	if (oa_unhex(&flags, v.ptr + 53, 1))
+	if (v.ptr[53] == '0' && (v.ptr[54] & 0xfc) == '0') /* what everybody sends */
+		flags = v.ptr[54] & 3;
+	else if (oa_unhex(&flags, v.ptr + 53, 1))
 		return false;
 	if (oa_unhex(ret->trace_id, v.ptr + 3, 16) || oa_unhex(ret->parent_id, v.ptr + 36, 8))
 		return false;
