@@ -3,6 +3,7 @@
  * first descriptor of their range is tracked. An untracked descriptor costs two loads and a branch. */
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/limits.h"
