@@ -146,9 +146,19 @@ static void put_ids(struct console_text *t, const struct oa_span *s, const struc
 	put_str(t, "\n");
 }
 
+static void put_dropped(struct console_text *t, unsigned count, const char *what)
+{
+	if (!count)
+		return;
+	put_str(t, "  ");
+	put_num(t, count);
+	put_str(t, what);
+}
+
 static void put_links(struct console_text *t, const struct oa_span *s)
 {
-	struct oa_bytes links = oa_span_str(s, OA_STR_LINKS);
+	unsigned dropped;
+	struct oa_bytes links = oa_span_links(s, &dropped);
 
 	for (size_t at = 0; at + sizeof(struct oa_link) <= links.len; at += sizeof(struct oa_link)) {
 		put_str(t, "  link trace ");
@@ -157,12 +167,13 @@ static void put_links(struct console_text *t, const struct oa_span *s)
 		put_hex(t, links.ptr + at + 16, 8);
 		put_str(t, "\n");
 	}
+	put_dropped(t, dropped, " links dropped\n");
 }
 
 static void put_events(struct console_text *t, const struct oa_span *s)
 {
 	struct oa_span_event events[OA_EVENTS_MAX];
-	unsigned count = oa_span_events(s, events);
+	unsigned dropped, count = oa_span_events(s, events, &dropped);
 
 	for (unsigned i = 0; i < count; i++) {
 		put_str(t, "  event ");
@@ -171,6 +182,7 @@ static void put_events(struct console_text *t, const struct oa_span *s)
 		put_num(t, events[i].duration_us);
 		put_str(t, " us\n");
 	}
+	put_dropped(t, dropped, " events dropped\n");
 }
 
 static void put_span(struct console_text *t, const struct oa_span *s, const struct oa_proc_id *who)
@@ -188,7 +200,7 @@ static void put_span(struct console_text *t, const struct oa_span *s, const stru
 	put_time(t, s->start_unix_ns);
 	put_str(t, "\n");
 	put_ids(t, s, who);
-	(void)oa_span_attrs(s, &console_sink, t);
+	put_dropped(t, oa_span_attrs(s, &console_sink, t), " attributes dropped\n");
 	put_events(t, s);
 	put_links(t, s);
 }

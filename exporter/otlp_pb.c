@@ -24,9 +24,11 @@
 #define SPAN_START       PB_TAG(7, PB_FIXED64)
 #define SPAN_END         PB_TAG(8, PB_FIXED64)
 #define SPAN_ATTRIBUTE   PB_TAG(9, PB_BYTES)
-#define SPAN_DROPPED     PB_TAG(10, PB_VARINT)
 #define SPAN_EVENT       PB_TAG(11, PB_BYTES)
 #define SPAN_LINK        PB_TAG(13, PB_BYTES)
+#define SPAN_DROPPED_ATTRIBUTES PB_TAG(10, PB_VARINT)
+#define SPAN_DROPPED_EVENTS     PB_TAG(12, PB_VARINT)
+#define SPAN_DROPPED_LINKS      PB_TAG(14, PB_VARINT)
 #define SPAN_STATUS      PB_TAG(15, PB_BYTES)
 #define SPAN_FLAGS_TAG   "\x85\x01" /* field 16, fixed32 */
 
@@ -184,21 +186,26 @@ static const struct oa_attr_sink pb_sink = { pb_attr_str, pb_attr_num, pb_attr_s
 
 /* -- the parts of a span -- */
 
+static uint8_t *pb_dropped(uint8_t *out, uint8_t tag, unsigned dropped)
+{
+	if (!dropped)
+		return out;
+	*out = tag;
+	return pb_varint(out + 1, dropped);
+}
+
 static uint8_t *pb_attributes(uint8_t *out, const struct oa_span *s)
 {
 	struct pb_attrs a = { out, SPAN_ATTRIBUTE };
 	unsigned dropped = oa_span_attrs(s, &pb_sink, &a);
 
-	if (!dropped)
-		return a.out;
-	*a.out = SPAN_DROPPED;
-	return pb_varint(a.out + 1, dropped);
+	return pb_dropped(a.out, SPAN_DROPPED_ATTRIBUTES, dropped);
 }
 
 static uint8_t *pb_events(uint8_t *out, const struct oa_span *s)
 {
 	struct oa_span_event events[OA_EVENTS_MAX];
-	unsigned count = oa_span_events(s, events);
+	unsigned dropped, count = oa_span_events(s, events, &dropped);
 
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t *body = pb_begin(out, SPAN_EVENT);
@@ -209,7 +216,7 @@ static uint8_t *pb_events(uint8_t *out, const struct oa_span *s)
 		pb_attr_num(&a, &oa_keys[OA_KEY_DURATION_US], (int64_t)events[i].duration_us);
 		out = pb_end(body, a.out);
 	}
-	return out;
+	return pb_dropped(out, SPAN_DROPPED_EVENTS, dropped);
 }
 
 static uint8_t *pb_flags(uint8_t *out, const void *tag, size_t tag_len, uint32_t flags)
@@ -221,7 +228,8 @@ static uint8_t *pb_flags(uint8_t *out, const void *tag, size_t tag_len, uint32_t
 
 static uint8_t *pb_links(uint8_t *out, const struct oa_span *s)
 {
-	struct oa_bytes links = oa_span_str(s, OA_STR_LINKS);
+	unsigned dropped;
+	struct oa_bytes links = oa_span_links(s, &dropped);
 
 	for (; links.len >= sizeof(struct oa_link); links.ptr += sizeof(struct oa_link), links.len -= sizeof(struct oa_link)) {
 		*out++ = SPAN_LINK;
@@ -231,7 +239,7 @@ static uint8_t *pb_links(uint8_t *out, const struct oa_span *s)
 		/* Candidates are exchanges of this process; whether they are sampled is not known here. */
 		out = pb_flags(out, (const uint8_t[]){ PB_TAG(6, PB_FIXED32) }, 1, FLAG_IS_REMOTE_KNOWN);
 	}
-	return out;
+	return pb_dropped(out, SPAN_DROPPED_LINKS, dropped);
 }
 
 static uint32_t pb_span_flags(const struct oa_span *s)

@@ -8,7 +8,7 @@
 #define OA_OTLP_SCOPE      "otelauto"
 
 /* More than one span can take. Texts are at most OA_SPAN_TEXT_MAX, each used in at most two attributes, each byte
- * at most tripled by U+FFFD (93 KiB); OA_ATTRS_MAX attributes with 100 bytes of key and framing (13 KiB); an array
+ * at most tripled by U+FFFD (93 KiB); OA_ATTRS_MAX attributes with 66 bytes of key and framing (66 KiB); an array
  * value has at least 5 bytes of text and 8 of framing (25 KiB); url.full 18 KiB. */
 #define OA_OTLP_SPAN_MAX (256u << 10)
 

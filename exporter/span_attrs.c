@@ -19,14 +19,23 @@ struct attrs {
 	const struct oa_attr_sink *sink;
 	void *ctx;
 	size_t limit; /* characters */
-	unsigned count;
+	unsigned count, count_max, dropped;
 };
+
+static bool attrs_room(struct attrs *a)
+{
+	if (a->count < a->count_max) {
+		a->count++;
+		return true;
+	}
+	a->dropped++;
+	return false;
+}
 
 static void attrs_str(struct attrs *a, enum oa_key key, struct oa_bytes value)
 {
-	if (!value.len)
+	if (!value.len || !attrs_room(a))
 		return;
-	a->count++;
 	a->sink->str(a->ctx, &oa_keys[key], oa_utf8_cut(value, a->limit));
 }
 
@@ -37,7 +46,8 @@ static void attrs_text(struct attrs *a, enum oa_key key, enum oa_str text)
 
 static void attrs_num(struct attrs *a, enum oa_key key, uint64_t value)
 {
-	a->count++;
+	if (!attrs_room(a))
+		return;
 	a->sink->num(a->ctx, &oa_keys[key], value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
@@ -257,23 +267,14 @@ static void attrs_header(struct attrs *a, const struct attrs_header *first, stru
 		      values, count);
 }
 
-static unsigned attrs_headers(struct attrs *a)
+static void attrs_headers(struct attrs *a)
 {
 	struct oa_bytes all = oa_span_str(a->s, OA_STR_HEADERS), rest = all;
 	struct attrs_header h;
-	unsigned dropped = 0;
 
-	while (attrs_header_next(&rest, &h)) {
-		if (attrs_header_seen(all, &h))
-			continue;
-		if (a->count >= OA_ATTRS_MAX) {
-			dropped++;
-			continue;
-		}
-		a->count++;
-		attrs_header(a, &h, rest);
-	}
-	return dropped;
+	while (attrs_header_next(&rest, &h))
+		if (!attrs_header_seen(all, &h) && attrs_room(a))
+			attrs_header(a, &h, rest);
 }
 
 /* -- the sorts of exchanges -- */
@@ -326,15 +327,23 @@ static void attrs_tunnel(struct attrs *a)
 	attrs_num(a, OA_KEY_TUNNEL_SERVER, a->s->resp_body);
 }
 
+/* The setting for spans, else the general one, else none. */
+static size_t attrs_limit(int64_t own, int64_t general)
+{
+	int64_t limit = own >= 0 ? own : general;
+
+	return limit < 0 ? SIZE_MAX : (size_t)limit;
+}
+
 unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink, void *ctx)
 {
-	int64_t limit = oa_config.span_attribute_value_length_limit;
-	struct attrs a = { .s = s, .sink = sink, .ctx = ctx };
+	size_t count = attrs_limit(oa_config.span_attribute_count_limit, oa_config.attribute_count_limit);
+	struct attrs a = {
+		.s = s, .sink = sink, .ctx = ctx, .count_max = count < OA_ATTRS_MAX ? (unsigned)count : OA_ATTRS_MAX,
+		.limit = attrs_limit(oa_config.span_attribute_value_length_limit, oa_config.attribute_value_length_limit),
+	};
 	char buf[8];
 
-	if (limit < 0)
-		limit = oa_config.attribute_value_length_limit;
-	a.limit = limit < 0 ? SIZE_MAX : (size_t)limit;
 	if (s->what == OA_WHAT_HTTP)
 		attrs_http(&a);
 	else if (s->what == OA_WHAT_TUNNEL)
@@ -344,10 +353,21 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 	attrs_str(&a, OA_KEY_ERROR_TYPE, oa_span_error_type(s, buf));
 	if (oa_config.evidence_attribute)
 		attrs_str(&a, OA_KEY_EVIDENCE, oa_bytes_str(oa_evidence_name((enum oa_evidence)s->evidence)));
-	return s->str[OA_STR_HEADERS].len ? attrs_headers(&a) : 0;
+	if (s->str[OA_STR_HEADERS].len)
+		attrs_headers(&a);
+	return a.dropped;
 }
 
-unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX])
+/* How many of `count` may stay. */
+static unsigned attrs_kept(unsigned count, int64_t limit, unsigned *ret_dropped)
+{
+	unsigned kept = limit >= 0 && limit < count ? (unsigned)limit : count;
+
+	*ret_dropped = count - kept;
+	return kept;
+}
+
+unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX], unsigned *ret_dropped)
 {
 	unsigned n = 0;
 
@@ -355,7 +375,15 @@ unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events
 		ret_events[n++] = (struct oa_span_event){ "dns.lookup", s->dns_us };
 	if (s->connect_us)
 		ret_events[n++] = (struct oa_span_event){ "connect", s->connect_us };
-	return n;
+	return attrs_kept(n, oa_config.span_event_count_limit, ret_dropped);
+}
+
+struct oa_bytes oa_span_links(const struct oa_span *s, unsigned *ret_dropped)
+{
+	struct oa_bytes links = oa_span_str(s, OA_STR_LINKS);
+	unsigned count = (unsigned)(links.len / sizeof(struct oa_link));
+
+	return oa_bytes(links.ptr, attrs_kept(count, oa_config.span_link_count_limit, ret_dropped) * sizeof(struct oa_link));
 }
 
 struct oa_bytes oa_span_name(const struct oa_span *s)

@@ -10,7 +10,7 @@
 #include "core/bytes.h"
 #include "core/span.h"
 
-#define OA_ATTRS_MAX 128 /* OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT's default: captured headers may come to more */
+#define OA_ATTRS_MAX 1024 /* whatever OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT says: OA_OTLP_SPAN_MAX has room for them */
 
 /* A key as protobuf has it in front of the value (KeyValue.key, field 1), of fixed size so that copying one is three
  * moves: `tag` 0x0a, `len`, `name`. Nothing of it is of concern to users of the text. */
@@ -41,7 +41,7 @@ struct oa_attr_sink {
 		     const struct oa_bytes *values, unsigned count);
 };
 
-/* returns how many attributes were dropped: more than OA_ATTRS_MAX */
+/* returns how many attributes were dropped: the last ones, past the limit of the settings */
 unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink, void *ctx);
 
 /* What happened before or inside the span, with how long it took (attribute otelauto.duration_us). */
@@ -50,7 +50,10 @@ struct oa_span_event {
 	uint64_t duration_us;
 };
 #define OA_EVENTS_MAX 2
-unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX]);
+unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX], unsigned *ret_dropped);
+
+/* Whole struct oa_link, packed, as many as the settings allow. */
+struct oa_bytes oa_span_links(const struct oa_span *s, unsigned *ret_dropped);
 
 /* OA_STR_NAME; a name without route when the pipeline set none. */
 struct oa_bytes oa_span_name(const struct oa_span *s);

@@ -114,8 +114,7 @@ int main(void)
 {
 	double hand, pack, whole;
 
-	oa_config.attribute_value_length_limit = -1;
-	oa_config.span_attribute_value_length_limit = -1;
+	oa_config_read((char *[]){ NULL });
 	out = malloc(8u << 20);
 	make_typical();
 	tree = oracle_span(&buf.s);

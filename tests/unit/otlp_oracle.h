@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config.h"
 #include "core/span.h"
 #include "exporter/otlp.pb-c.h"
 #include "exporter/span_attrs.h"
@@ -127,7 +128,7 @@ static inline void oracle_events(Oa__Otlp__Span *span, const struct oa_span *s)
 {
 	struct oa_span_event events[OA_EVENTS_MAX];
 
-	span->n_events = oa_span_events(s, events);
+	span->n_events = oa_span_events(s, events, &span->dropped_events_count);
 	span->events = malloc((span->n_events + 1) * sizeof(*span->events));
 	for (unsigned i = 0; i < span->n_events; i++) {
 		Oa__Otlp__Span__Event *e = malloc(sizeof(*e));
@@ -149,6 +150,10 @@ static inline void oracle_links(Oa__Otlp__Span *span, const struct oa_span *s)
 	struct oa_bytes text = oa_span_str(s, OA_STR_LINKS);
 
 	span->n_links = text.len / 24;
+	if (span->n_links > (size_t)oa_config.span_link_count_limit) {
+		span->dropped_links_count = (uint32_t)span->n_links - (uint32_t)oa_config.span_link_count_limit;
+		span->n_links = (size_t)oa_config.span_link_count_limit;
+	}
 	span->links = malloc((span->n_links + 1) * sizeof(*span->links));
 	for (unsigned i = 0; i < span->n_links; i++) {
 		Oa__Otlp__Span__Link *link = malloc(sizeof(*link));

@@ -14,8 +14,9 @@ static uint8_t encoded[OA_OTLP_SPAN_MAX];
 
 static void setup(void)
 {
-	oa_config.attribute_value_length_limit = -1;
-	oa_config.span_attribute_value_length_limit = -1;
+	char *none[] = { NULL };
+
+	oa_config_read(none);
 	oa_config.evidence_attribute = true;
 }
 
@@ -118,9 +119,86 @@ START_TEST(headers_past_the_limit_of_attributes_are_counted_as_dropped)
 	(void)oa_span_set_str(s, sizeof(span_buf), OA_STR_HEADERS, oa_bytes(text, sizeof(text)));
 	check_same(s);
 	got = decode_span(s, &len);
-	ck_assert_uint_eq(got->n_attributes, OA_ATTRS_MAX);
-	ck_assert_uint_eq(got->dropped_attributes_count, 200 - (OA_ATTRS_MAX - 3)); /* method, scheme, evidence */
+	ck_assert_uint_eq(got->n_attributes, 128);
+	ck_assert_uint_eq(got->dropped_attributes_count, 200 - (128 - 3)); /* method, scheme, evidence */
 	oa__otlp__span__free_unpacked(got, NULL);
+	oa_config.attribute_count_limit = 1000;
+	got = decode_span(s, &len);
+	ck_assert_uint_eq(got->n_attributes, 203);
+	ck_assert_uint_eq(got->dropped_attributes_count, 0);
+	oa__otlp__span__free_unpacked(got, NULL);
+}
+END_TEST
+
+static Oa__Otlp__Span *decode_busy_span(void)
+{
+	static const struct oa_link links[3] = { { { 1 }, { 2 } }, { { 3 }, { 4 } }, { { 5 }, { 6 } } };
+	size_t len;
+
+	make_span(OA_KIND_CLIENT)->dns_us = 10;
+	made.s.connect_us = 20;
+	make_str(OA_STR_HOST, "a.example");
+	(void)oa_span_set_str(&made.s, sizeof(made), OA_STR_LINKS, oa_bytes(links, sizeof(links)));
+	return decode_span(&made.s, &len);
+}
+
+START_TEST(counts_have_the_limits_of_the_settings_and_the_rest_is_counted)
+{
+	Oa__Otlp__Span *whole = decode_busy_span(), *got;
+	unsigned all = (unsigned)whole->n_attributes;
+
+	ck_assert_uint_eq(whole->n_events, 2);
+	ck_assert_uint_eq(whole->n_links, 3);
+	ck_assert_uint_eq(whole->dropped_attributes_count + whole->dropped_events_count + whole->dropped_links_count, 0);
+	oa_config.attribute_count_limit = 3;
+	oa_config.span_event_count_limit = 1;
+	oa_config.span_link_count_limit = 2;
+	got = decode_busy_span();
+	ck_assert_uint_eq(got->n_attributes, 3);
+	ck_assert_uint_eq(got->dropped_attributes_count, all - 3);
+	ck_assert_uint_eq(got->n_events, 1);
+	ck_assert_uint_eq(got->dropped_events_count, 1);
+	ck_assert_uint_eq(got->n_links, 2);
+	ck_assert_uint_eq(got->dropped_links_count, 1);
+	ck_assert_str_eq(got->attributes[0]->key, whole->attributes[0]->key);
+	oa__otlp__span__free_unpacked(whole, NULL);
+	oa__otlp__span__free_unpacked(got, NULL);
+}
+END_TEST
+
+START_TEST(the_limit_for_spans_wins_and_zero_leaves_nothing)
+{
+	Oa__Otlp__Span *got;
+
+	oa_config.attribute_count_limit = 3;
+	oa_config.span_attribute_count_limit = 0;
+	oa_config.span_event_count_limit = oa_config.span_link_count_limit = 0;
+	got = decode_busy_span();
+	ck_assert_uint_eq(got->n_attributes + got->n_events + got->n_links, 0);
+	ck_assert_uint_gt(got->dropped_attributes_count, 3);
+	ck_assert_uint_eq(got->dropped_events_count, 2);
+	ck_assert_uint_eq(got->dropped_links_count, 3);
+	oa__otlp__span__free_unpacked(got, NULL);
+}
+END_TEST
+
+/* As many attributes as a record can hold, each of the greatest size beside its text. */
+START_TEST(the_most_attributes_that_a_record_can_hold_fit)
+{
+	static uint8_t text[OA_SPAN_TEXT_MAX];
+	struct oa_span *s = &span_buf.s;
+	unsigned n = 0;
+
+	for (; (n + 1) * 6 <= sizeof(text); n++)
+		memcpy(text + 6 * n, (uint8_t[]){ 1, 2, 0, 0, (uint8_t)(128 + n / 128), (uint8_t)(128 + n % 128) }, 6);
+	memset(&span_buf, 0, sizeof(span_buf));
+	s->start_unix_ns = 1;
+	s->kind = OA_KIND_SERVER;
+	s->what = OA_WHAT_HTTP;
+	s->bytes = sizeof(*s);
+	(void)oa_span_set_str(s, sizeof(span_buf), OA_STR_HEADERS, oa_bytes(text, 6 * n));
+	oa_config.attribute_count_limit = INT32_MAX;
+	check_same(s);
 }
 END_TEST
 
@@ -285,6 +363,9 @@ int main(void)
 	tcase_add_test(t, random_spans_decode_to_what_protobuf_c_makes_of_them);
 	tcase_add_test(t, the_smallest_and_the_largest_span_fit);
 	tcase_add_test(t, headers_past_the_limit_of_attributes_are_counted_as_dropped);
+	tcase_add_test(t, counts_have_the_limits_of_the_settings_and_the_rest_is_counted);
+	tcase_add_test(t, the_limit_for_spans_wins_and_zero_leaves_nothing);
+	tcase_add_test(t, the_most_attributes_that_a_record_can_hold_fit);
 	tcase_add_test(t, a_method_is_itself_when_the_list_has_it);
 	tcase_add_test(t, text_that_is_not_utf8_is_repaired_byte_by_byte);
 	tcase_add_test(t, a_request_holds_resource_scope_and_spans);
