@@ -47,6 +47,13 @@ static struct oa_ring *tree_unit_ring(int unit, unsigned half)
 	return (struct oa_ring *)(void *)(base + half * (OA_UNIT_BYTES / 2));
 }
 
+static bool tree_is_shared(const struct oa_ring *r)
+{
+	const uint8_t *at = (const void *)r, *from = (const void *)oa_tree;
+
+	return oa_tree && at >= from && at < from + TREE_HEAD_BYTES + (size_t)oa_tree->units * OA_UNIT_BYTES;
+}
+
 static int tree_unit_take(unsigned owner)
 {
 	for (uint32_t i = 0; i < oa_tree->units; i++) {
@@ -165,14 +172,16 @@ struct oa_ring *oa_proc_queue(struct oa_proc *p)
 /* Every shard has a ring after this, or the process records nothing. */
 static void tree_cache_rings(struct oa_proc *p)
 {
+	bool all = true;
+
 	for (unsigned i = 0; i < p->shards; i++) {
-		tree_rings[i] = oa_proc_ring(p, i);
-		if (!tree_rings[i])
-			tree_rings[i] = tree_ring_private(&tree_private_ring[i], OA_RING_SLOTS);
+		tree_rings[i] = p->ring_unit[i / 2] >= 0 ? tree_unit_ring(p->ring_unit[i / 2], i & 1) :
+							   tree_ring_private(&tree_private_ring[i], OA_RING_SLOTS);
+		all = all && tree_rings[i];
 	}
 	if (p->queue_unit < 0)
 		tree_ring_private(&tree_private_queue, OA_QUEUE_SLOTS);
-	tree_shards = p->shards;
+	tree_shards = all ? p->shards : 0;
 }
 
 int oa_tree_claim(void)
@@ -206,6 +215,10 @@ int oa_tree_claim(void)
 
 void oa_tree_forget(void)
 {
+	/* The other half of a unit that oa_tree_retire_ring() gave up is the parent's still. */
+	for (unsigned i = 0; i < OA_SHARDS_MAX; i++)
+		if (tree_is_shared(tree_private_ring[i]))
+			tree_private_ring[i] = NULL;
 	oa_self = NULL;
 	tree_shards = 0;
 	atomic_store(&tree_claim_state, 0);
