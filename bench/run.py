@@ -57,22 +57,28 @@ def chosen(patterns):
 
 
 def measure_all(options):
-    everything, ran_all = [], True
+    everything, broken = [], 0
     machine.raise_fd_limit()
     with process.Sink() as sink:
         bench = Bench(options.fast, sink)
         for name in chosen(options.rows):
             started = time.monotonic()
             results, ran = attempt(name, bench)
-            ran_all &= ran
+            broken += not ran
             everything += results
             for result in results:
                 # A fast run shows that the harness works; its figures mean nothing.
-                text = report.line(result)
-                print(text if not options.fast or not ran else f"ran   {text[6:]}", flush=True)
+                print(report.line(result, judged=not options.fast or not ran), flush=True)
             if options.verbose:
                 print(f"      ({time.monotonic() - started:.1f} s, load {machine.load_average():.1f})", flush=True)
-    return everything, ran_all
+    return everything, broken
+
+
+def summary(results, broken, fast):
+    if fast:
+        return f"{len(results) - broken} passed, {broken} failed"
+    counts = [r.verdict() for r in results]
+    return ", ".join(f"{counts.count(v)} {v}" for v in ("pass", "miss", "void", "info") if v in counts)
 
 
 def main():
@@ -94,7 +100,8 @@ def main():
         for stored in data["rows"].values():
             print(report.line(report.from_json(stored)))
     else:
-        results, passed = measure_all(options)
+        results, broken = measure_all(options)
+        passed = not broken
         if not options.fast:
             data = report.store(options.json, results)
             passed &= all(r.verdict() in ("pass", "info") for r in results)
@@ -102,9 +109,7 @@ def main():
             parser.error("--markdown needs figures: not with --fast")
         else:
             data = report.store(options.json, results) if options.json != parser.get_default("json") else None
-        counts = [r.verdict() for r in results]
-        print(", ".join(f"{counts.count(v)} {v}" for v in ("pass", "miss", "void", "info") if v in counts)
-              if not options.fast else f"{len(results)} rows ran" if passed else "the harness is broken")
+        print(summary(results, broken, options.fast))
     if options.markdown:
         report.write_page(data)
     return 0 if passed else 1

@@ -83,7 +83,7 @@ def _start(env, sink=None):
     """Memory of a server that listens and one that has exported its first span."""
     with process.Program([machine.tool("epoll")], env, machine.HOT) as program, contextlib.ExitStack() as stack:
         port = int(program.line())
-        listening = process.smaps(program.pid)
+        listening = _settled(program.pid)
         before = sink.ask()["posts"] if sink else 0
         _connect(port, 1, stack)
         if sink:

@@ -17,11 +17,15 @@ def _limit(check, which):
     return ("≥ " if check.at_least else "≤ ") + check.text(value)
 
 
-def line(result):
-    reached = "; ".join(f"{c.name} {c.text(c.value)}" + (f" ({_limit(c, 'gate')})" if c.gate is not None else "") +
-                        ("" if c.ok() else " !") for c in result.checks)
+def line(result, judged=True):
+    def text(c):
+        gate = f" ({_limit(c, 'gate')})" if judged and c.gate is not None else ""
+        return f"{c.name} {c.text(c.value)}{gate}{'' if c.ok() or not judged else ' !'}"
+
+    reached = "; ".join(map(text, result.checks))
     control = f" [{result.control.text}]" if result.control else ""
-    return f"{result.verdict():5} {result.row:18} {result.problem or reached}{control}"
+    verdict = result.verdict() if judged else "ran" if result.checks else "none"
+    return f"{verdict:5} {result.row:18} {result.problem or reached}{control}"
 
 
 def load(path):
@@ -47,7 +51,7 @@ def markdown(data):
     about = data["machine"]
     lines = [
         f"{about['cpu']}, {about['cpus']} processors; {about['system']}, Linux {about['kernel']}, {about['libc']}, "
-        f"{about['gcc']}. Goals are numbered as in section “Goals” below.", "",
+        f"{about['gcc']}. Rows of one goal have its number.", "",
         "| goal | what | reached | gate | stretch | control | verdict | commit |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
