@@ -3,6 +3,7 @@
  * What they would print goes nowhere: stdout and stderr are the host's. */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include "core/arena.h"
 #include "core/sys.h"
@@ -23,9 +24,18 @@ static int wrap_file_fail(int error)
 	return -1;
 }
 
+/* Devices may have no end (c-ares seeds itself from /dev/urandom): of those one buffer is read. */
+static bool wrap_file_has_end(int fd)
+{
+	struct stat st;
+
+	return oa_sys2(SYS_fstat, fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* Grows as it reads, because files under /proc have no size. */
 static struct wrap_file *wrap_file_load(int fd)
 {
+	bool whole = wrap_file_has_end(fd);
 	struct wrap_file *file = NULL;
 	size_t room = 0;
 	long n;
@@ -47,8 +57,8 @@ static struct wrap_file *wrap_file_load(int fd)
 		}
 		n = oa_sys3(SYS_read, fd, file->text + file->len, room - file->len);
 		file->len += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || n == -EINTR);
-	if (n == 0)
+	} while ((n > 0 && whole) || n == -EINTR);
+	if (n >= 0)
 		return file;
 	oa_arena_free(file);
 	return NULL;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "core/civil_time.h"
+#include "core/id.h"
 #include "core/sys.h"
 #include "core/wrap.h"
 
@@ -144,6 +145,42 @@ int __wrap_sigaction(int number, const struct sigaction *restrict action, struct
 }
 
 __sighandler_t __wrap_signal(int number, __sighandler_t handler) { return SIG_DFL; }
+
+/* libc's sequence is the host's: a program that called srand() must get the numbers it always got. */
+int __wrap_rand(void) { return (int)(oa_id_random() & RAND_MAX); }
+void __wrap_srand(unsigned int seed) {}
+
+static void wrap_swap(uint8_t *a, uint8_t *b, size_t bytes)
+{
+	for (; bytes; bytes--, a++, b++) {
+		uint8_t kept = *a;
+
+		*a = *b;
+		*b = kept;
+	}
+}
+
+/* libc's takes memory from the host's heap. Heap sort: what is sorted may come from the network. */
+void __wrap_qsort(void *items, size_t count, size_t bytes, int (*compare)(const void *, const void *))
+{
+	uint8_t *base = items;
+
+	for (size_t root = count / 2, end = count; end > 1;) {
+		size_t at, child;
+
+		if (root)
+			root--;
+		else
+			wrap_swap(base, base + --end * bytes, bytes);
+		for (at = root; (child = 2 * at + 1) < end; at = child) {
+			if (child + 1 < end && compare(base + child * bytes, base + (child + 1) * bytes) < 0)
+				child++;
+			if (compare(base + at * bytes, base + child * bytes) >= 0)
+				break;
+			wrap_swap(base + at * bytes, base + child * bytes, bytes);
+		}
+	}
+}
 
 /* A third party that finds itself in a state it cannot go on from must not take the host with it: its
  * thread stops for ever. On the main thread, where stopping would hang the host, the process ends. */

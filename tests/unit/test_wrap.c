@@ -79,9 +79,88 @@ START_TEST(missing_files_directories_and_files_to_write_are_refused)
 	ck_assert_ptr_null(__wrap_fopen(path, "w"));
 	ck_assert_int_eq(errno, EACCES);
 	ck_assert_ptr_null(__wrap_fopen(path, "r+"));
-	ck_assert_ptr_null(__wrap_fopen("/dev/zero", "r"));
 	ck_assert_uint_eq(oa_arena_used_bytes(), 0);
 	unlink(path);
+}
+END_TEST
+
+START_TEST(of_a_device_without_end_one_buffer_is_read)
+{
+	uint8_t bytes[8192], other[32];
+	FILE *file = __wrap_fopen("/dev/urandom", "rb");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(__wrap_fread(other, 1, sizeof(other), file), sizeof(other));
+	ck_assert_uint_eq(__wrap_fread(bytes, 1, sizeof(bytes), file), 4096 - sizeof(other));
+	ck_assert_int_ne(memcmp(bytes, other, sizeof(other)), 0);
+	__wrap_fclose(file);
+	ck_assert_uint_eq(oa_arena_used_bytes(), 0);
+}
+END_TEST
+
+START_TEST(files_without_a_size_are_read_whole)
+{
+	char text[8192];
+	size_t len;
+	FILE *file = __wrap_fopen("/proc/self/smaps", "r");
+
+	ck_assert_ptr_nonnull(file);
+	len = __wrap_fread(text, 1, sizeof(text), file);
+	ck_assert_uint_gt(len, 4096);
+	__wrap_fclose(file);
+}
+END_TEST
+
+START_TEST(numbers_at_random_are_ours_and_leave_the_hosts_sequence_alone)
+{
+	int hosts[3], first = __wrap_rand(), seen = 0;
+
+	srand(7);
+	for (int i = 0; i < 3; i++)
+		hosts[i] = rand();
+	srand(7);
+	__wrap_srand(1);
+	for (int i = 0; i < 3; i++) {
+		int ours = __wrap_rand();
+
+		ck_assert_int_ge(ours, 0);
+		ck_assert_int_le(ours, RAND_MAX);
+		seen += ours != first;
+		ck_assert_int_eq(rand(), hosts[i]);
+	}
+	ck_assert_int_ge(seen, 2);
+}
+END_TEST
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+START_TEST(sorting_sorts_whatever_the_number_and_size)
+{
+	struct { uint32_t key, copy, third; } odd[200];
+	uint32_t n[500], state = 1;
+
+	for (unsigned count = 0; count < 500; count = count * 2 + 1) {
+		for (unsigned i = 0; i < count; i++)
+			n[i] = (state = state * 1664525 + 1013904223) >> 24;
+		__wrap_qsort(n, count, sizeof(n[0]), compare_numbers);
+		for (unsigned i = 1; i < count; i++)
+			ck_assert_uint_le(n[i - 1], n[i]);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		odd[i].key = odd[i].copy = (state = state * 1664525 + 1013904223) >> 20;
+		odd[i].third = ~odd[i].key;
+	}
+	__wrap_qsort(odd, 200, sizeof(odd[0]), compare_numbers);
+	for (unsigned i = 0; i < 200; i++) {
+		ck_assert_uint_eq(odd[i].key, odd[i].copy);
+		ck_assert_uint_eq(odd[i].key, ~odd[i].third);
+		ck_assert(!i || odd[i - 1].key <= odd[i].key);
+	}
 }
 END_TEST
 
@@ -179,6 +258,10 @@ int main(void)
 	tcase_add_test(tc, a_file_is_read_line_by_line_to_its_end);
 	tcase_add_test(tc, a_file_larger_than_a_page_is_read_whole_after_a_seek_for_its_size);
 	tcase_add_test(tc, missing_files_directories_and_files_to_write_are_refused);
+	tcase_add_test(tc, of_a_device_without_end_one_buffer_is_read);
+	tcase_add_test(tc, files_without_a_size_are_read_whole);
+	tcase_add_test(tc, numbers_at_random_are_ours_and_leave_the_hosts_sequence_alone);
+	tcase_add_test(tc, sorting_sorts_whatever_the_number_and_size);
 	tcase_add_test(tc, addresses_become_digits_and_never_an_error);
 	tcase_add_test(tc, the_host_can_not_be_read_through_the_third_parties);
 	tcase_add_test(tc, local_time_is_utc_whatever_the_time_zone);
