@@ -248,8 +248,10 @@ bool oa_tree_push(const struct oa_span *rec)
 	unsigned shards = tree_shards, shard;
 	int cpu;
 
-	if (__builtin_expect(!shards, 0))
+	if (__builtin_expect(!shards, 0)) {
+		oa_stat_inc(OA_STAT_drop_ring_full);
 		return false;
+	}
 	cpu = sched_getcpu();
 	shard = cpu < 0 ? 0 : (unsigned)cpu;
 	if (__builtin_expect(shard >= shards, 0))

@@ -248,7 +248,7 @@ START_TEST(tree_with_every_slot_taken_still_records)
 }
 END_TEST
 
-START_TEST(tree_without_memory_for_its_rings_drops_records)
+START_TEST(tree_without_memory_for_its_rings_drops_records_and_counts_them)
 {
 	struct rlimit was, none;
 
@@ -262,8 +262,7 @@ START_TEST(tree_without_memory_for_its_rings_drops_records)
 	memset(&rec, 0, sizeof(rec.s));
 	rec.s.bytes = sizeof(rec.s);
 	ck_assert(!oa_tree_push(&rec.s));
-	oa_stat_inc(OA_STAT_scrapes);
-	ck_assert_uint_eq(oa_stat_sum(OA_STAT_scrapes), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 1);
 }
 END_TEST
 
@@ -361,7 +360,7 @@ int main(void)
 	tcase_add_test(tc, tree_units_go_round_however_often_children_come_and_go);
 	tcase_add_test(tc, tree_without_free_units_uses_rings_of_the_process_alone);
 	tcase_add_test(tc, tree_with_every_slot_taken_still_records);
-	tcase_add_test(tc, tree_without_memory_for_its_rings_drops_records);
+	tcase_add_test(tc, tree_without_memory_for_its_rings_drops_records_and_counts_them);
 	tcase_add_test(tc, tree_tells_the_living_from_the_dead);
 	tcase_add_test(tc, tree_ring_that_is_stuck_is_replaced);
 	tcase_add_test(tc, tree_child_of_a_process_with_a_replaced_ring_shares_none_of_its_rings);
