@@ -16,6 +16,7 @@
 #include "conn/span_build.h"
 #include "proto/http1.h"
 #include "core/clock.h"
+#include "core/own_fd.h"
 #include "core/sys.h"
 #include "core/tree.h"
 
@@ -573,9 +574,15 @@ static bool reap_gone(int fd, const struct oa_conn *c)
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct oa_addr now;
+	int seen = oa_host_fd_borrow(fd);
+	long err;
 
-	if (oa_sys3(SYS_getpeername, fd, &ss, &len))
-		return true; /* closed, not a socket, or not connected any more */
+	if (seen < 0)
+		return seen == -EBADF; /* else it is open, and that is all we may know */
+	err = oa_sys3(SYS_getpeername, seen, &ss, &len);
+	oa_host_fd_return(fd, seen);
+	if (err)
+		return true; /* not a socket, or not connected any more */
 	now = oa_peer_from((struct sockaddr *)&ss, len);
 	return !oa_peer_eq(&now, &c->peer);
 }

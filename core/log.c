@@ -1,6 +1,7 @@
 /* Messages go to fd 2 only while that still looks like a place for messages: a daemon may have
  * closed it and got the number back for a client's socket or a database file. */
 #include "core/log.h"
+#include "core/own_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,31 +91,31 @@ static int log_file_get(const char *path)
 	return (int)fd;
 }
 
-static bool log_socket_is_local_stream(void)
+static bool log_socket_is_local_stream(int fd)
 {
 	int domain = 0, type = 0;
 	socklen_t len = sizeof(domain);
 
-	if (oa_sys5(SYS_getsockopt, 2, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+	if (oa_sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
 		return false;
 	len = sizeof(type);
-	if (oa_sys5(SYS_getsockopt, 2, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+	if (oa_sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return false;
 	return domain == AF_UNIX && type == SOCK_STREAM;
 }
 
-static bool log_stderr_is_for_messages(void)
+static bool log_is_for_messages(int fd)
 {
 	struct stat st;
 
-	if (oa_sys2(SYS_fstat, 2, &st) < 0)
+	if (oa_sys2(SYS_fstat, fd, &st) < 0)
 		return false;
 	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
 		return true;
 	if (S_ISREG(st.st_mode)) /* a shell's `2>` opens for writing only, a database for both */
-		return (oa_sys2(SYS_fcntl, 2, F_GETFL) & O_ACCMODE) == O_WRONLY;
+		return (oa_sys2(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
 	/* journald's, a parent's socketpair */
-	return S_ISSOCK(st.st_mode) && log_socket_is_local_stream();
+	return S_ISSOCK(st.st_mode) && log_socket_is_local_stream(fd);
 }
 
 static bool log_write_chunk(int fd, const char *text, size_t len)
@@ -171,13 +172,17 @@ static bool log_write_quietly(int fd, const char *text, size_t len)
 static bool log_write_locked(const char *text, size_t len)
 {
 	const char *path = oa_config.log_file;
-	int fd = 2;
+	int fd;
+	bool ok;
 
-	if (path && *path)
+	if (path && *path) {
 		fd = log_file_get(path);
-	else if (!log_stderr_is_for_messages())
-		fd = -1;
-	return fd >= 0 && log_write_quietly(fd, text, len);
+		return fd >= 0 && log_write_quietly(fd, text, len);
+	}
+	fd = oa_host_fd_borrow(2);
+	ok = fd >= 0 && log_is_for_messages(fd) && log_write_quietly(fd, text, len);
+	oa_host_fd_return(2, fd);
+	return ok;
 }
 
 bool oa_log_write(const char *text, size_t len)

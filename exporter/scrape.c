@@ -36,8 +36,8 @@ static _Atomic bool scrape_gone; /* oa_scrape_bye() was called */
 /* The listener. A host thread that yields looks at it: the identity is written before the number.
  */
 static _Atomic int scrape_fd; /* 0 none */
-static dev_t scrape_dev;
-static ino_t scrape_ino;
+static _Atomic dev_t scrape_dev;
+static _Atomic ino_t scrape_ino;
 
 bool oa_scrape_leading(void)
 {
@@ -181,17 +181,18 @@ void oa_scrape_on_listener_error(void)
 
 /* A listener that is shut down wakes the poll() of its side thread; closing it would not, and the
  * port would stay taken until that poll() ends. */
-static void scrape_wake_own(void)
+static bool scrape_wake_own(void)
 {
 	int fd = atomic_load(&scrape_fd);
 	struct stat st;
 
-	if (fd && oa_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == scrape_dev &&
-	    st.st_ino == scrape_ino)
-		(void)oa_sys2(SYS_shutdown, fd, SHUT_RDWR); /* fails when it was shut down before */
+	if (!fd || oa_sys2(SYS_fstat, fd, &st) || st.st_dev != scrape_dev || st.st_ino != scrape_ino)
+		return false; /* the side thread has a table of its own */
+	(void)oa_sys2(SYS_shutdown, fd, SHUT_RDWR); /* fails when it was shut down before */
+	return true;
 }
 
-/* The leader is another process: a connection wakes it. */
+/* Out of reach, in another process or in a table of its own: a connection wakes it. */
 static void scrape_wake_other(uint16_t port)
 {
 	struct oa_scrape_addr to;
@@ -218,9 +219,7 @@ void oa_scrape_yield(uint16_t port)
 	if (!leader || oa_sys2(SYS_kill, leader, 0) == -ESRCH)
 		return;
 	atomic_store(&oa_tree->yield_port, port);
-	if (leader == (uint32_t)oa_sys0(SYS_getpid))
-		scrape_wake_own();
-	else
+	if (leader != (uint32_t)oa_sys0(SYS_getpid) || !scrape_wake_own())
 		scrape_wake_other(port);
 	/* When time is up the wish stays: the host may try again. */
 	for (; now < until && atomic_load(&oa_tree->yield_port) == port; now = oa_now_ns()) {
@@ -289,6 +288,6 @@ void oa_scrape_bye(void)
 		return;
 	atomic_store(&scrape_gone, true);
 	oa_scrape_sd_remove();
-	scrape_wake_own();
+	(void)scrape_wake_own();
 	atomic_compare_exchange_strong(&oa_tree->leader_pid, &pid, 0);
 }

@@ -19,6 +19,7 @@
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/fork_gate.h"
+#include "core/own_fd.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "core/thread.h"
@@ -113,6 +114,7 @@ static void *side_main(void *arg)
 {
 	(void)arg;
 	oa_tls.guard_sp = OA_GUARD_SIDE_THREAD;
+	(void)oa_own_fd_table();
 	atomic_store(&side_tid, (int32_t)oa_sys0(SYS_gettid));
 	(void)oa_sys2(SYS_prctl, PR_SET_NAME, "otelauto");
 	side_drop_real_time();
@@ -231,6 +233,7 @@ void oa_side_thread_flush(unsigned max_ms)
 
 void oa_side_thread_forget(void)
 {
+	oa_own_fd_forget();
 	atomic_store(&side_state, SIDE_NONE);
 	atomic_store(&side_stop, false);
 	atomic_store(&side_flushed, atomic_load(&side_flush_asked));
