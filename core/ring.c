@@ -61,19 +61,32 @@ bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
 	return true;
 }
 
+/* Length of the finished record at pos, 0 when there is none. One that cannot be, because a broken process of the
+ * tree wrote over it, is none either. */
+static uint32_t ring_bytes_at(struct oa_ring *r, uint64_t pos)
+{
+	const struct oa_span *s = (const void *)ring_slot(r, pos);
+	uint32_t bytes;
+
+	if (atomic_load_explicit(ring_slot_seq(r, pos), memory_order_acquire) != ring_seq(pos))
+		return 0;
+	bytes = *(const volatile uint16_t *)&s->bytes;
+	return bytes >= sizeof(*s) && bytes <= sizeof(struct oa_span_buf) ? bytes : 0;
+}
+
 const struct oa_span *oa_ring_next(struct oa_ring *r, uint64_t *pos, struct oa_span_buf *scratch)
 {
 	const struct oa_span *s = (const void *)ring_slot(r, *pos);
-	uint32_t need;
+	uint32_t bytes = ring_bytes_at(r, *pos), need = ring_slots_of(bytes);
 
-	if (atomic_load_explicit(ring_slot_seq(r, *pos), memory_order_acquire) != ring_seq(*pos))
+	if (!bytes)
 		return NULL;
-	need = ring_slots_of(s->bytes);
 	if ((*pos & (r->slots - 1)) + need > r->slots) {
 		size_t first = (r->slots - (*pos & (r->slots - 1))) * (size_t)OA_SLOT_BYTES;
 
 		memcpy(scratch->raw, s, first);
-		memcpy(scratch->raw + first, r->mem, s->bytes - first);
+		memcpy(scratch->raw + first, r->mem, bytes - first);
+		scratch->s.bytes = (uint16_t)bytes;
 		s = &scratch->s;
 	}
 	*pos += need;
@@ -99,9 +112,9 @@ const struct oa_span *oa_ring_peek(struct oa_ring *r, struct oa_span_buf *scratc
 void oa_ring_pop(struct oa_ring *r)
 {
 	uint64_t tail = oa_ring_begin(r);
-	const struct oa_span *s = (const void *)ring_slot(r, tail);
+	uint32_t bytes = ring_bytes_at(r, tail);
 
-	oa_ring_pop_to(r, tail + ring_slots_of(s->bytes));
+	oa_ring_pop_to(r, tail + (bytes ? ring_slots_of(bytes) : 1));
 }
 
 bool oa_ring_stalled(const struct oa_ring *r)
@@ -111,5 +124,5 @@ bool oa_ring_stalled(const struct oa_ring *r)
 
 	if (atomic_load_explicit(&r->head, memory_order_relaxed) == tail)
 		return false;
-	return atomic_load_explicit(ring_slot_seq(ring, tail), memory_order_acquire) != ring_seq(tail);
+	return !ring_bytes_at(ring, tail);
 }

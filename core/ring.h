@@ -48,7 +48,7 @@ static inline uint64_t oa_ring_begin(const struct oa_ring *r)
 const struct oa_span *oa_ring_next(struct oa_ring *r, uint64_t *pos, struct oa_span_buf *scratch);
 void oa_ring_pop_to(struct oa_ring *r, uint64_t pos);
 
-/* True when a producer reserved the oldest slot and has not finished it. One that stays so was killed
+/* True when a producer reserved the oldest slot and has not finished it, or its length was overwritten. One that stays so was killed
  * or jumped away in the middle; the consumer retires the ring then (docs/architecture.md). */
 bool oa_ring_stalled(const struct oa_ring *r);
 

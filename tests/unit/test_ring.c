@@ -90,6 +90,31 @@ START_TEST(ring_with_an_unfinished_record_is_stalled_not_wrong)
 }
 END_TEST
 
+/* Memory that another process of the tree wrote to: no length it can make up may lead out of the ring or the copy. */
+START_TEST(ring_takes_a_record_of_impossible_length_for_an_unfinished_one)
+{
+	static const uint16_t lengths[] = { 0, 1, sizeof(struct oa_span) - 1, 64 * OA_SLOT_BYTES + 1, UINT16_MAX };
+	struct oa_span *s;
+
+	ring_new(128);
+	for (unsigned i = 0; i < 100; i++) {
+		push(i, sizeof(struct oa_span));
+		oa_ring_pop(ring);
+	}
+	push(7, 64 * OA_SLOT_BYTES); /* wraps around the end */
+	s = (struct oa_span *)(void *)(ring->mem + 100 % 128 * OA_SLOT_BYTES);
+	ck_assert_uint_eq(oa_ring_peek(ring, &scratch)->start_ns, 7);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		s->bytes = lengths[i];
+		ck_assert_ptr_null(oa_ring_peek(ring, &scratch));
+		ck_assert(oa_ring_stalled(ring));
+	}
+	s->bytes = 64 * OA_SLOT_BYTES;
+	ck_assert_ptr_nonnull(oa_ring_peek(ring, &scratch));
+	ck_assert(!oa_ring_stalled(ring));
+}
+END_TEST
+
 #define PRODUCERS 4
 #define EACH 20000
 
@@ -152,6 +177,7 @@ int main(void)
 	tcase_add_test(tc, ring_when_full_drops_the_newest_and_counts_it);
 	tcase_add_test(tc, ring_walks_ahead_without_consuming);
 	tcase_add_test(tc, ring_with_an_unfinished_record_is_stalled_not_wrong);
+	tcase_add_test(tc, ring_takes_a_record_of_impossible_length_for_an_unfinished_one);
 	tcase_add_test(tc, ring_keeps_the_records_of_many_producers_whole_and_each_ones_order);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
