@@ -164,9 +164,11 @@ static bool prop_extract_jaeger(const struct oa_http_head *h, struct oa_remote *
 		return false;
 	if (!rest.len || rest.len > 2)
 		return false;
-	flags = 0;
-	if (!prop_unhex_padded(&flags, 1, rest) && flags)
-		return false;
+	if (!prop_unhex_padded(&flags, 1, rest)) { /* none set is no id, but it is a decision */
+		if (!oa_bytes_eq(rest, OA_LIT("0")) && !oa_bytes_eq(rest, OA_LIT("00")))
+			return false;
+		flags = 0;
+	}
 	ret->decided = true;
 	ret->flags = flags & 1;
 	ret->sampled = ret->flags;
