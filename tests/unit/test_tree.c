@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -299,6 +300,50 @@ static void stall_all(void)
 		oa_proc_ring(oa_self, i)->head++;
 }
 
+static int main_ended[2], may_end[2];
+
+static void *outlive_main(void *arg)
+{
+	char path[64], state = 0, buf[256], *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", getpid());
+	while (state != 'Z' && (f = fopen(path, "r"))) {
+		buf[fread(buf, 1, sizeof(buf) - 1, f)] = 0;
+		fclose(f);
+		p = strrchr(buf, ')');
+		state = p ? p[2] : 0;
+	}
+	ck_assert_int_eq(write(main_ended[1], "x", 1), 1);
+	(void)!read(may_end[0], buf, 1);
+	_exit(0);
+}
+
+START_TEST(tree_process_lives_on_after_its_main_thread)
+{
+	struct oa_proc p = { 0 };
+	pthread_t t;
+	pid_t pid;
+	char c;
+
+	start();
+	ck_assert_int_eq(pipe(main_ended), 0);
+	ck_assert_int_eq(pipe(may_end), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		pthread_create(&t, NULL, outlive_main, NULL);
+		pthread_exit(NULL);
+	}
+	ck_assert_int_eq(read(main_ended[0], &c, 1), 1);
+	atomic_store(&p.pid, (uint32_t)pid);
+	ck_assert(!oa_proc_dead(&p));
+	ck_assert_int_eq(write(may_end[1], "x", 1), 1);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert(oa_proc_dead(&p));
+}
+END_TEST
+
 START_TEST(tree_ring_that_is_stuck_is_replaced)
 {
 	start();
@@ -362,6 +407,7 @@ int main(void)
 	tcase_add_test(tc, tree_with_every_slot_taken_still_records);
 	tcase_add_test(tc, tree_without_memory_for_its_rings_drops_records_and_counts_them);
 	tcase_add_test(tc, tree_tells_the_living_from_the_dead);
+	tcase_add_test(tc, tree_process_lives_on_after_its_main_thread);
 	tcase_add_test(tc, tree_ring_that_is_stuck_is_replaced);
 	tcase_add_test(tc, tree_child_of_a_process_with_a_replaced_ring_shares_none_of_its_rings);
 	tcase_add_test(tc, tree_child_does_not_share_the_other_half_of_a_unit_whose_ring_was_replaced);
