@@ -23,7 +23,6 @@
 #include "preload/side_thread.h"
 
 #define BOOT_STOP_MS 500 /* a tenth of that as a rule; a host whose unshare() fails is worse off than one that waits */
-#define BOOT_EXIT_MS 100
 
 /* Marks us for a second copy of ourselves: whoever comes first in the loader's order is the one that works. The
  * value is the version of that agreement. */
@@ -125,6 +124,6 @@ __attribute__((destructor)) static void boot_end(void)
 	int err = errno;
 
 	if (oa_hook_active() && oa_hook_own_process())
-		oa_side_thread_flush(BOOT_EXIT_MS);
+		oa_side_thread_flush((unsigned)oa_config.exit_flush);
 	errno = err;
 }
