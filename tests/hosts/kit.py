@@ -211,10 +211,22 @@ class Way:
         return environment(self.collector.endpoint if self.ours else None, settings=more, preload=self.ours)
 
 
+def first_difference(bare, ours, where="result"):
+    """The first place where two nested results differ, None when they do not."""
+    if type(bare) is type(ours) and isinstance(bare, (tuple, list)) and len(bare) == len(ours):
+        pairs = [(b, o, f"{where}[{i}]") for i, (b, o) in enumerate(zip(bare, ours))]
+    elif isinstance(bare, dict) and isinstance(ours, dict) and bare.keys() == ours.keys():
+        pairs = [(bare[k], ours[k], f"{where}[{k!r}]") for k in bare]
+    else:
+        return None if bare == ours else f"{where}\nbare: {repr(bare)[:1500]}\nours: {repr(ours)[:1500]}"
+    return next((found for pair in pairs if (found := first_difference(*pair))), None)
+
+
 def both(ways, scenario):
     """Plays the scenario each way and compares what it returns."""
     bare, ours = [scenario(way) for way in ways]
-    assert ours == bare
+    difference = first_difference(bare, ours)
+    assert difference is None, difference
     return ours
 
 

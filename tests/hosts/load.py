@@ -8,7 +8,8 @@ from lib.loadgen import Load
 class Storm:
     """with Storm(port) as storm: …; the load ends with the block."""
 
-    def __init__(self, port, connections=8, keep_alive=False, at_least=500):
+    def __init__(self, port, connections=8, keep_alive=False, at_least=500, path=None):
+        self.path = path
         self.port, self.connections, self.keep_alive, self.at_least = port, connections, keep_alive, at_least
         self.loads = []
         self._stop = threading.Event()
@@ -19,7 +20,8 @@ class Storm:
 
     def _run(self):
         while not self._stop.is_set() or self.count() < self.at_least:
-            self.loads.append(Load(self.port, 200, self.connections, keep_alive=self.keep_alive, tolerant=True))
+            self.loads.append(Load(self.port, 200, self.connections, keep_alive=self.keep_alive, tolerant=True,
+                                   path=self.path))
             self.loads[-1].run()
 
     def __exit__(self, *_):
@@ -45,16 +47,22 @@ class Storm:
     def statuses(self):
         return {status for status, _ in self.answers.values()}
 
-    def judge(self, way, tree, also_calls=False, service=None, killed=0):
-        """What clients got is there; what they did not get may be. Nothing is there twice.
+    def judge_spans(self, way, also_calls=False, service=None, killed=0):
+        """What clients got has its span; what they did not get may have. Nothing is there twice.
 
         killed   so many single-threaded workers got SIGKILL: each may have died between its last write and our note of it
         """
-        answers, broken = self.answers, self.broken
+        answers = self.answers
         for kind in ["SERVER", "CLIENT"] if also_calls else ["SERVER"]:
             def ids(spans):
                 return {s.path.rsplit("/", 1)[1] for s in find(spans, kind=kind, service=service)}
             way.collector.wait_for(lambda spans: len(set(answers) - ids(spans)) <= killed, what=f"a {kind} span for every answer")
             spans = find(way.collector.spans, kind=kind, service=service)
             assert len(spans) == len(ids(spans)), "a request has two spans"
-            tree.wait_sum(COUNT if kind == "SERVER" else CLIENT_COUNT, len(answers) - killed, at_most=len(answers) + broken)
+
+    def judge(self, way, tree, also_calls=False, service=None, killed=0):
+        """The same, and the counts agree."""
+        self.judge_spans(way, also_calls, service, killed)
+        count = len(self.answers)
+        for metric in [COUNT, CLIENT_COUNT] if also_calls else [COUNT]:
+            tree.wait_sum(metric, count - killed, at_most=count + self.broken)

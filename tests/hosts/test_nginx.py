@@ -11,7 +11,7 @@ from lib.collector import find
 from lib.loadgen import Connection, Load
 from lib.preload import wait_for_port
 from load import Storm
-from webs import access_log, nginx, nginx_argv
+from webs import VISIT, access_log, nginx, nginx_argv, visit
 
 STATIC = "server { listen 127.0.0.1:@PORT@ backlog=512; root @WWW@; location = /away { return 302 /index.html; } }"
 PROXY = """upstream up { server 127.0.0.1:@UP@; keepalive 16; }
@@ -19,32 +19,6 @@ PROXY = """upstream up { server 127.0.0.1:@UP@; keepalive 16; }
     listen 127.0.0.1:@PORT@ backlog=512;
     location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }
   }"""
-
-# What one connection asks for: method, path, headers, body.
-VISIT = [
-    ("GET", "/", [], b""), ("GET", "/small.txt", [], b""), ("HEAD", "/small.txt", [], b""), ("GET", "/empty.txt", [], b""),
-    ("GET", "/big.bin", [], b""), ("GET", "/big.bin", [("Range", "bytes=5-104")], b""),
-    ("GET", "/big.bin", [("Range", "bytes=0-9,100-109")], b""), ("GET", "/missing", [], b""),
-    ("GET", "/small.txt", [("If-Modified-Since", "Fri, 31 Dec 2100 23:59:59 GMT")], b""), ("GET", "/away", [], b""),
-    ("POST", "/small.txt", [], b"x" * 1000), ("GET", "/small.txt?a=b", [], b""),
-]
-STEADY = ("content-type", "content-length", "content-range", "location", "transfer-encoding", "connection", "server")
-
-
-def visit(port, requests=VISIT):
-    """returns what a client saw: (status, headers that do not change, body)"""
-    seen = []
-    with Connection(port) as connection:
-        for method, path, headers, body in requests:
-            status, got, content = connection.request(path, method, headers, body)
-            if "multipart" in got.get("content-type", ""):  # its boundary is random
-                got.pop("content-type")
-                content = len(content)
-            if "location" in got:
-                got["location"] = got["location"].replace(str(port), "$PORT")
-            seen.append((status, {k: got[k] for k in STEADY if k in got}, content))
-    return seen
-
 
 def test_files(ways):
     """sendfile bodies, no bodies, ranges, refusals; four workers."""
