@@ -46,10 +46,37 @@ OA_EXPORT int socketpair(int domain, int type, int protocol, int fds[2])
 
 /* -- servers -- */
 
+/* A host that wants the port of our endpoint gets it. */
+static void socket_yield(const struct sockaddr *addr)
+{
+	struct oa_tree *tree = oa_tree;
+	/* The port is at the same place in both. */
+	uint16_t port = ntohs(((const struct sockaddr_in *)addr)->sin_port);
+
+	if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6)
+		return;
+	if (port && tree && port == atomic_load_explicit(&tree->port, memory_order_relaxed))
+		OA_OBSERVE()
+			oa_hook_yield_port(port);
+}
+
+/* One that bound it before we did: two may bind, one can listen. */
+static void listen_yield(int fd)
+{
+	struct sockaddr_in6 addr = { 0 };
+	socklen_t len = sizeof(addr);
+
+	if (oa_hook_active() && oa_tree && oa_hook_yield_port && oa_sys3(SYS_getsockname, fd, &addr, &len) == 0)
+		socket_yield((const struct sockaddr *)&addr);
+}
+
 OA_EXPORT int listen(int fd, int backlog)
 {
-	int result = OA_REAL(listen)(fd, backlog), err = errno;
+	int result, err;
 
+	listen_yield(fd);
+	result = OA_REAL(listen)(fd, backlog);
+	err = errno;
 	if (result == 0 && oa_hook_awake() && oa_hook_is_stream(fd) && oa_hook_start())
 		OA_OBSERVE()
 			oa_conn_on_listen(fd);
@@ -150,21 +177,10 @@ OA_EXPORT int accept4(int listener, struct sockaddr *addr, socklen_t *len, int f
 				 accept_off(OA_REAL(accept4)(listener, addr, len, flags));
 }
 
-/* A host that wants the port of our endpoint gets it. */
 OA_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	struct oa_tree *tree = oa_tree;
-
-	if (!tree || !oa_hook_yield_port || len < sizeof(struct sockaddr_in) || !oa_hook_plausible(addr, len))
-		return OA_REAL(bind)(fd, addr, len);
-	if (addr->sa_family == AF_INET || addr->sa_family == AF_INET6) {
-		/* The port is at the same place in both. */
-		uint16_t port = ntohs(((const struct sockaddr_in *)addr)->sin_port);
-
-		if (port && port == atomic_load_explicit(&tree->port, memory_order_relaxed))
-			OA_OBSERVE()
-				oa_hook_yield_port(port);
-	}
+	if (oa_tree && oa_hook_yield_port && len >= sizeof(struct sockaddr_in) && oa_hook_plausible(addr, len))
+		socket_yield(addr);
 	return OA_REAL(bind)(fd, addr, len);
 }
 
