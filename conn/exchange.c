@@ -1,4 +1,5 @@
 /* Life of an exchange and its record block. */
+#include "conn/conn.h"
 #include "conn/context.h"
 #include "conn/exchange.h"
 #include "core/clock.h"
@@ -67,6 +68,10 @@ int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what
 	if (index < 0) {
 		oa_stat_inc(OA_STAT_drop_exchange_pool);
 		return -1;
+	}
+	if (__builtin_expect(!oa_self, 0)) { /* a child that serves what its parent accepted */
+		(void)oa_tree_claim();
+		oa_conn_want_side_thread();
 	}
 	ex = oa_exchange_at((uint32_t)index);
 	memset((uint8_t *)ex + offsetof(struct oa_exchange, next), 0,

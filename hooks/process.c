@@ -2,8 +2,10 @@
  * fail, or be killed by a filter; so everything of ours stops before the real call is made. */
 #include "hooks/hook.h"
 
+#include <dlfcn.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 static void process_stand_down(void)
@@ -17,6 +19,15 @@ static void process_stand_down(void)
 	errno = err;
 }
 
+/* No new privileges alone are no sandbox (HAProxy asks for that at every start). libseccomp asks for it right before it
+ * installs a filter by the bare system call, which nobody can see. */
+static bool process_is_libseccomp(const void *caller)
+{
+	Dl_info object;
+
+	return dladdr(caller, &object) && object.dli_fname && strstr(object.dli_fname, "libseccomp");
+}
+
 OA_EXPORT int prctl(int option, ...)
 {
 	unsigned long arg[4];
@@ -26,14 +37,17 @@ OA_EXPORT int prctl(int option, ...)
 	for (unsigned i = 0; i < 4; i++)
 		arg[i] = va_arg(list, unsigned long);
 	va_end(list);
-	if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS)
+	if (option == PR_SET_SECCOMP ||
+	    (option == PR_SET_NO_NEW_PRIVS && process_is_libseccomp(__builtin_return_address(0))))
 		process_stand_down();
 	return OA_REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 }
 
+/* Namespaces are refused to processes with several threads. Tables of the calling thread alone are not our business. */
 OA_EXPORT int unshare(int flags)
 {
-	process_stand_down();
+	if (flags & ~(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
+		process_stand_down();
 	return OA_REAL(unshare)(flags);
 }
 

@@ -223,7 +223,8 @@ void oa_side_thread_flush(unsigned max_ms)
 
 	if (state != SIDE_STARTING && state != SIDE_RUNNING)
 		return;
-	atomic_store(&side_flush_until_ns, until_ns);
+	/* The thread gives up a little earlier, so that it can still say what became of the last batch. */
+	atomic_store(&side_flush_until_ns, until_ns - max_ms * 250000ull);
 	asked = atomic_fetch_add(&side_flush_asked, 1) + 1;
 	while ((done = atomic_load(&side_flushed)) != asked && now_ns < until_ns) {
 		side_futex_wait(&side_flushed, done, until_ns - now_ns);
