@@ -7,7 +7,6 @@
  *   server    read a request, write a response, on accepted connections
  *   client    write a request, read a response, on connected connections (injection included)
  *   pipe      read and write on a pipe
- *   plain     read and write on a socket pair that was made behind the library's back
  *   accept    accept4 and close
  *   --routes  asks for that many paths once before it starts, to fill the metrics
  * Prints one JSON object. */
@@ -19,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +47,7 @@ struct worker {
 	uint64_t random;
 	double ns_per_tick;
 	double stat[STATS][ARMS][ROUNDS_MAX]; /* ns */
+	long preempted;                       /* times in all rounds */
 };
 
 static void expect(ssize_t n)
@@ -89,16 +90,6 @@ static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
 		measure_die("pipe");
 	*ret_client = fds[1];
 	*ret_server = fds[0];
-}
-
-static void open_plain(struct worker *w, int *ret_client, int *ret_server)
-{
-	int fds[2];
-
-	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, fds))
-		measure_die("socketpair");
-	*ret_client = fds[0];
-	*ret_server = fds[1];
 }
 
 /* -- one exchange; each returns the ticks spent in the observed side's calls -- */
@@ -164,8 +155,9 @@ static uint32_t exchange_accept(struct worker *w, const struct measure_libc *k, 
 }
 
 static const struct what whats[] = {
-	{ "server", open_server, exchange_server }, { "client", open_client, exchange_client },
-	{ "plain", open_plain, exchange_server },   { "pipe", open_pipe, exchange_pipe },
+	{ "server", open_server, exchange_server },
+	{ "client", open_client, exchange_client },
+	{ "pipe", open_pipe, exchange_pipe },
 	{ "accept", NULL, exchange_accept },
 };
 
@@ -185,6 +177,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	uint32_t *ticks[ARMS];
+	struct rusage usage;
 
 	measure_pin(w->cpu);
 	for (unsigned arm = 0; arm < ARMS; arm++)
@@ -202,6 +195,8 @@ static void *work(void *arg)
 		if (round) /* the first warms up */
 			note_round(w, round - 1, ticks, n);
 	}
+	getrusage(RUSAGE_THREAD, &usage);
+	w->preempted = usage.ru_nivcsw;
 	return NULL;
 }
 
@@ -239,9 +234,13 @@ static void print_stat(unsigned stat, const struct worker *w, unsigned workers)
 
 static void print_report(const struct worker *w, unsigned workers, double before, double after)
 {
+	double exchanges = (double)w->requests * 2 * (w->rounds + 1) * workers, preempted = 0;
+
+	for (unsigned t = 0; t < workers; t++)
+		preempted += (double)w[t].preempted;
 	printf("{\"what\": \"%s\", \"conns\": %u, \"threads\": %u, \"getppid_ns\": %.1f, "
-	       "\"anchor_drift\": %.3f",
-	       w->what->name, w->conns, workers, before, after / before);
+	       "\"anchor_drift\": %.3f, \"preempted\": %.5f",
+	       w->what->name, w->conns, workers, before, after / before, preempted / exchanges);
 	for (unsigned s = 0; s < STATS; s++)
 		print_stat(s, w, workers);
 	printf("}\n");
