@@ -33,6 +33,16 @@ void app_start(void)
 
 static int app_by_number(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
+/* Waits until the file that $APP_HOLD names is there. */
+static int app_hold(int status)
+{
+	const char *path = getenv("APP_HOLD");
+
+	while (path && access(path, F_OK) && !app_stopped)
+		usleep(2000);
+	return status;
+}
+
 int app_finish(int status)
 {
 	const char *path = getenv("APP_FDS");
@@ -42,7 +52,7 @@ int app_finish(int status)
 
 	fflush(stdout);
 	if (!path || !(dir = opendir("/proc/self/fd")))
-		return status;
+		return app_hold(status);
 	for (struct dirent *e; (e = readdir(dir)) && count < 4096;)
 		if (isdigit((unsigned char)e->d_name[0]) && atoi(e->d_name) != dirfd(dir))
 			fds[count++] = atoi(e->d_name);
@@ -50,11 +60,11 @@ int app_finish(int status)
 	qsort(fds, (size_t)count, sizeof(int), app_by_number);
 	out = fopen(path, "w");
 	if (!out)
-		return status;
+		return app_hold(status);
 	for (int i = 0; i < count; i++)
 		fprintf(out, "%d\n", fds[i]);
 	fclose(out);
-	return status;
+	return app_hold(status);
 }
 
 static struct sockaddr_in app_loopback(int port)

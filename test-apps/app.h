@@ -14,7 +14,9 @@ extern volatile sig_atomic_t app_stopped; /* SIGTERM or SIGINT came */
  * after a minute so that nothing hangs for ever. */
 void app_start(void);
 
-/* Writes the numbers of the open descriptors to the file that $APP_FDS names; returns status. */
+/* Writes the numbers of the open descriptors to the file that $APP_FDS names, then waits for the
+ * file that $APP_HOLD names: a test that wants a short program's spans need not rely on what
+ * happens at its exit. returns status */
 int app_finish(int status);
 
 /* Listens on a free port of 127.0.0.1 and prints "port N". Exits on trouble. */

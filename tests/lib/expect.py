@@ -148,12 +148,13 @@ def run_script(script, collector=None, expect_spans=True):
     """Plays the steps, under the preload when there is a collector. returns an Outcome"""
     outcome = Outcome()
     v = outcome.variables
-    settings, programs, left, sort = {}, {}, {}, False
+    settings, programs, runs, left, sort = {}, {}, [], {}, False
     endpoint = collector.endpoint if collector else None
 
     def start(words, service=None):
         return Program([app(words[0])] + [substitute(w, v) for w in words[1:]], endpoint=endpoint, service=service,
-                       settings={k: substitute(s, v) for k, s in settings.items()}, preload=collector is not None)
+                       settings={k: substitute(s, v) for k, s in settings.items()}, preload=collector is not None,
+                       hold=True)
 
     def note(words, result):
         output = re.sub(r"(?m)^port \d+$", "port", result.stdout)
@@ -190,8 +191,9 @@ def run_script(script, collector=None, expect_spans=True):
             elif verb == "sort":
                 sort = True
             elif verb == "run":
-                with start(rest) as program:
-                    note(rest, program.wait(45))
+                program = stack.enter_context(start(rest))
+                program.wait_finished(45)
+                runs.append((rest, program))
             elif verb == "serve":
                 program = stack.enter_context(start(rest[1:]))
                 programs[rest[0]] = (rest[1:], program)
@@ -211,6 +213,8 @@ def run_script(script, collector=None, expect_spans=True):
                 collector.wait_for(lambda spans: len(spans) >= script.total())
             except AssertionError:
                 pass  # check_trees says more about it than a count
+        for words, program in runs:
+            note(words, program.wait())
         for name, (words, program) in programs.items():
             program.wait_sockets(left.get(name, 1))
             note(words, program.stop())

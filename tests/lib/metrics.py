@@ -1,4 +1,5 @@
 """Scrapes and parses the Prometheus endpoint of a program under test."""
+import glob
 import http.client
 import os
 import re
@@ -70,20 +71,15 @@ def scrape(port):
 
 
 def listening_ports(pids):
-    """Ports on which these processes listen, by what /proc says."""
+    """Ports on which these processes listen, by what /proc says; a thread may have descriptors of its own."""
     inodes = set()
-    for pid in pids:
+    for link in (link for pid in pids for link in glob.glob(f"/proc/{pid}/task/*/fd/*")):
         try:
-            names = os.listdir(f"/proc/{pid}/fd")
+            target = os.readlink(link)
         except OSError:
             continue
-        for fd in names:
-            try:
-                target = os.readlink(f"/proc/{pid}/fd/{fd}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
     ports = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with open(table) as lines:

@@ -72,6 +72,7 @@ def environment(endpoint=None, service=None, settings=None, preload=True):
         env["OTEL_EXPORTER_PROMETHEUS_PORT"] = "0"
         if endpoint:
             env["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+            env["OTELAUTO_EXIT_FLUSH"] = "10000"  # the machine may be busy; the bound itself has tests of its own
         else:
             env["OTEL_TRACES_EXPORTER"] = "none"
         if service:
@@ -106,15 +107,19 @@ class Program:
     with Program([app("thread_server")], endpoint=collector.endpoint) as server:
         server.port            the number after "port" in its output
     leaving the block sends SIGTERM, then SIGKILL to the group; `result` is filled in.
+    hold    one of test-apps/ stays when it is finished, until release(), wait() or stop()
     """
 
     def __init__(self, argv, endpoint=None, service=None, settings=None, preload=True, cwd=None, stop=signal.SIGTERM,
-                 stop_deadline=DEADLINE, **popen):
+                 stop_deadline=DEADLINE, hold=False, **popen):
         self.argv = [str(a) for a in argv]
         self._files = tempfile.TemporaryDirectory(prefix="otelauto-test-")
         self._fds = os.path.join(self._files.name, "fds")
         self.env = environment(endpoint, service, settings, preload)
         self.env.setdefault("APP_FDS", self._fds)
+        self._hold = os.path.join(self._files.name, "go")
+        if hold:
+            self.env["APP_HOLD"] = self._hold
         self.preload, self.cwd, self.stop_signal, self.stop_deadline = preload, cwd, stop, stop_deadline
         self.result = None
         self._popen = popen
@@ -163,11 +168,20 @@ class Program:
         """Waits until the process has seen its peers leave."""
         wait_until(lambda: self.sockets() <= count, deadline, f"{self.argv[0]} to have {count} sockets")
 
+    def wait_finished(self, deadline=30):
+        """Waits until the program has done its work; with hold it is still there."""
+        wait_until(lambda: os.path.exists(self._fds) or self.process.poll() is not None, deadline,
+                   f"{self.argv} to finish")
+
+    def release(self):
+        Path(self._hold).touch()
+
     def send_signal(self, number):
         self.process.send_signal(number)
 
     def wait(self, deadline=DEADLINE):
         """Waits for the program to end by itself."""
+        self.release()
         try:
             status = self.process.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -209,9 +223,15 @@ class Program:
             self._files.cleanup()
 
 
-def run(argv, deadline=30, **options):
-    """Runs a program to its end. returns a Result"""
-    with Program(argv, **options) as program:
+def run(argv, deadline=30, until=None, **options):
+    """Runs a program to its end. returns a Result
+
+    until   called when one of test-apps/ has done its work, before it may leave
+    """
+    with Program(argv, hold=until is not None, **options) as program:
+        if until:
+            program.wait_finished(deadline)
+            until()
         return program.wait(deadline)
 
 

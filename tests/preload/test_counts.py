@@ -166,6 +166,7 @@ def test_workers_killed_and_restarted_under_load(collector):
 
 
 def test_counters_never_go_backwards_while_workers_die(collector):
+    collector.at_least_once = True
     with Program([app("prefork_server"), "0", "3"], endpoint=collector.endpoint) as program:
         seen, done = [], 0
         for turn in range(6):
@@ -181,6 +182,7 @@ def test_counters_never_go_backwards_while_workers_die(collector):
 
 
 def test_the_port_is_taken_over_when_its_holder_dies(collector):
+    collector.at_least_once = True
     with Program([app("prefork_server"), "0", "4"], endpoint=collector.endpoint) as program:
         done = 0
         for _ in range(4):

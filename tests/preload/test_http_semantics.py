@@ -286,8 +286,9 @@ def test_active_requests_are_seen_while_they_last(server, collector):
 
 # -- client side --
 
-def get(collector, port, path, *more, settings=None):
-    return run([app("http_get"), port, path, *more], endpoint=collector.endpoint, service="client", settings=settings)
+def get(collector, port, path):
+    return run([app("http_get"), port, path], endpoint=collector.endpoint, service="client",
+               until=lambda: collector.wait_count(1, kind="CLIENT"))
 
 
 @pytest.fixture
@@ -343,19 +344,20 @@ def test_client_that_gives_up(upstream, collector):
     assert span.attributes.get("error.type") in (None, "abandoned")
 
 
-def drive(collector, port, script, data):
+def drive(collector, port, script, data, spans=1):
     with tempfile.TemporaryDirectory(prefix="otelauto-test-") as folder:
         with open(f"{folder}/script", "w") as f:
             f.write(script.format(port=port, n=len(data)))
         with open(f"{folder}/stream", "wb") as f:
             f.write(data)
-        return run([app("inject_driver"), f"{folder}/script", f"{folder}/stream"], endpoint=collector.endpoint)
+        return run([app("inject_driver"), f"{folder}/script", f"{folder}/stream"], endpoint=collector.endpoint,
+                   until=lambda: collector.wait_count(spans, kind="CLIENT"))
 
 
 def test_client_upgrade(upstream, collector):
     data = b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n" + b"e" * 30
     script = f"connect {{port}}\nwrite {len(data) - 30}\nanswer\nwrite 30\nrecv 30\nclose\n"
-    result = drive(collector, upstream.port, script, data)
+    result = drive(collector, upstream.port, script, data, spans=2)
     assert result.status == 0, result.stdout
     spans = collector.wait_count(2, kind="CLIENT")
     http = find(spans, http__response__status_code=101)[0]
@@ -369,7 +371,7 @@ def test_connect_time_is_an_event_of_the_first_exchange(upstream, collector):
     data = b"GET /length HTTP/1.1\r\nHost: x\r\n\r\n" * 2
     one_request = len(data) // 2
     script = f"connect {{port}}\nwrite {one_request}\nanswer\nwrite {one_request}\nanswer\nclose\n"
-    assert drive(collector, upstream.port, script, data).status == 0
+    assert drive(collector, upstream.port, script, data, spans=2).status == 0
     first, second = sorted(collector.wait_count(2, kind="CLIENT"), key=lambda s: s.start)
     assert [name for name, _ in first.events] in ([], ["connect"])
     assert not second.events
