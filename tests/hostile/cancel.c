@@ -58,6 +58,7 @@ int main(void)
 		}
 	}
 	hostile_exchange(fd);
+	hostile_last(listener);
 	puts("cancelled 360 threads, still serving");
 	return 0;
 }

@@ -32,6 +32,7 @@ int main(void)
 	for (int i = 0; i < 3000000; i++)
 		close(100000000 + i);
 	hostile_start(fd, &listener);
+	hostile_last(listener);
 	puts("closed all");
 	return 0;
 }

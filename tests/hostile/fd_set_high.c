@@ -27,6 +27,7 @@ int main(void)
 	CHECK(getsockname(listener, (struct sockaddr *)&addr, &len) == 0);
 	hostile_pair(listener, &addr, fd);
 	hostile_exchange(fd);
+	hostile_last(listener);
 	puts("high numbers");
 	return 0;
 }

@@ -12,6 +12,7 @@ static int serve_in_child(void)
 	listener = hostile_listen(&addr);
 	hostile_pair(listener, &addr, fd);
 	hostile_exchange(fd);
+	hostile_last(listener);
 	close(listener);
 	return 5;
 }

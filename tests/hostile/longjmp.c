@@ -40,6 +40,7 @@ int main(void)
 	hostile_exchange(fd);
 	hostile_pair(listener, &addr, busy);
 	hostile_exchange(busy);
+	hostile_last(listener);
 	puts("jumped out 2000 times");
 	return 0;
 }

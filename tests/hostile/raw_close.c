@@ -30,6 +30,7 @@ int main(void)
 	}
 	hostile_pair(listener, &addr, fd);
 	hostile_exchange(fd);
+	hostile_last(listener);
 	puts("numbers used again");
 	return 0;
 }

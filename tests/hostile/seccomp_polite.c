@@ -13,7 +13,7 @@ int main(void)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ALLOW(SYS_read), ALLOW(SYS_write), ALLOW(SYS_close), ALLOW(SYS_exit_group), ALLOW(SYS_socket),
 		ALLOW(SYS_accept), ALLOW(SYS_connect), ALLOW(SYS_dup), ALLOW(SYS_pipe), ALLOW(SYS_pipe2), ALLOW(SYS_bind), ALLOW(SYS_listen),
-		ALLOW(SYS_getsockname), ALLOW(SYS_close_range), ALLOW(SYS_alarm),
+		ALLOW(SYS_getsockname), ALLOW(SYS_openat), ALLOW(SYS_close_range), ALLOW(SYS_alarm),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
@@ -23,8 +23,8 @@ int main(void)
 	hostile_start(fd, NULL);
 	usleep(50000);
 	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	CHECK(hostile_threads() == 1);
 	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0);
+	CHECK(hostile_threads() == 1);
 	hostile_exchange(fd);
 	listener = hostile_listen(&addr);
 	hostile_pair(listener, &addr, more);

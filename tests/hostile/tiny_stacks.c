@@ -55,6 +55,7 @@ int main(void)
 		CHECK(pthread_create(&t[i], &attr, client, NULL) == 0);
 	for (int i = 0; i < 5; i++)
 		CHECK(pthread_join(t[i], NULL) == 0);
+	hostile_last(listener);
 	puts("200 exchanges on 16 KiB stacks");
 	return 0;
 }

@@ -31,6 +31,7 @@ int main(void)
 	CHECK(posix_spawnp(&pid, "true", &actions, NULL, argv, environ) == 0);
 	CHECK(hostile_wait(pid) == 0);
 	hostile_exchange(fd);
+	hostile_last(listener);
 	CHECK(close(fd[0]) == 0 && close(fd[1]) == 0 && close(listener) == 0);
 	CHECK(close(fd[0]) == -1 && errno == EBADF);
 	puts("51 vfork children left no trace");
