@@ -75,7 +75,8 @@ struct oa_send {
 	int err;                 /* errno for the host when oa_conn_after_send() returned -1 */
 	int fd;
 	int flags;
-	uint32_t conn, conn_gen;
+	uint32_t conn_gen;
+	uint32_t first, first_gen; /* first prepared exchange */
 	uint32_t out_seq;
 	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */
 	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */

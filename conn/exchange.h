@@ -52,7 +52,8 @@ struct oa_conn {
 	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
 	_Atomic uint32_t out_seq;
 	uint32_t stash;          /* block + 1: our bytes a short write left over */
-	uint32_t stash_cls;
+	uint8_t stash_cls;
+	uint8_t answered;        /* requests of the call being fed whose exchanges are over already */
 	uint16_t stash_off, stash_len;
 	uint16_t stash_skip;     /* host bytes they replace */
 	uint16_t peer_path_len;

@@ -128,6 +128,18 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 	return best;
 }
 
+/* The answer is here before the thread that sent the request has told us: it was HTTP when it was prepared. */
+static bool feed_answers_prepared(struct oa_conn *c)
+{
+	if (c->role != OA_ROLE_CLIENT || !c->first || !(oa_exchange_at(c->first - 1)->flags & OA_EX_PREPARED))
+		return false;
+	for (unsigned i = 0; oa_protos[i]; i++)
+		if (oa_protos[i] == &oa_proto_http1)
+			c->proto = (uint8_t)(i + 1);
+	c->state = OA_CONN_HTTP;
+	return true;
+}
+
 static void feed_tunnel(struct oa_conn *c, bool in, uint64_t n)
 {
 	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
@@ -269,7 +281,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		return;
 	}
 	dir = oa_conn_dir(c, in);
-	if (c->state == OA_CONN_NEW && !c->carry[dir]) {
+	if (c->state == OA_CONN_NEW && !c->carry[dir] && !(dir == OA_DIR_RESPONSE && feed_answers_prepared(c))) {
 		/* Whoever speaks first must speak HTTP: a server that greets, or a client that is greeted, is something else. */
 		enum oa_detect d = c->role != OA_ROLE_UNKNOWN && dir == OA_DIR_RESPONSE ? OA_DETECT_NO :
 											  feed_detect(c, in, bytes);

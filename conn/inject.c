@@ -186,8 +186,11 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 
 	if (index < 0)
 		return false;
-	s->requests++;
 	ex = oa_exchange_at((uint32_t)index);
+	if (!s->requests++) {
+		s->first = (uint32_t)index;
+		s->first_gen = atomic_load_explicit(&ex->gen, memory_order_relaxed);
+	}
 	result = inject_allowed(h, s);
 	if (given == OA_INJECT_FOREIGN)
 		result = OA_INJECT_FOREIGN;
@@ -227,9 +230,15 @@ static __attribute__((noinline)) struct oa_bytes inject_view(const struct oa_sen
 	return oa_buf_bytes(&all);
 }
 
+/* Another thread's request is on its way to the kernel: what is sent now may belong to it. */
+static bool inject_other_under_way(const struct oa_conn *c)
+{
+	return c->last && (oa_exchange_at(c->last - 1)->flags & OA_EX_PREPARED);
+}
+
 static bool inject_at_boundary(const struct oa_conn *c)
 {
-	if (c->carry[OA_DIR_REQUEST])
+	if (c->carry[OA_DIR_REQUEST] || inject_other_under_way(c))
 		return false;
 	if (c->state == OA_CONN_HTTP)
 		return oa_http1_at_boundary(c->pstate[OA_DIR_REQUEST]);

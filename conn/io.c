@@ -147,17 +147,42 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	oa_conn_unlock(c);
 }
 
+static bool sent_meanwhile(const struct oa_conn *c, const struct oa_send *s)
+{
+	return atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq;
+}
+
+/* How many of this call's requests another thread has read the whole answer of before we got here. */
+static unsigned sent_answered(const struct oa_conn *c, const struct oa_send *s)
+{
+	unsigned open = 0;
+
+	if (!s->requests || oa_exchange_get((struct oa_ref){ s->first, s->first_gen }))
+		return 0;
+	for (uint32_t i = s->requests > 1 ? c->first : 0; i; i = oa_exchange_at(i - 1)->next)
+		open += (oa_exchange_at(i - 1)->flags & OA_EX_PREPARED) != 0;
+	return open < s->requests ? s->requests - open : 0;
+}
+
 /* The host's share of a successful call, fed to the parser. */
 static void sent_feed(struct oa_conn *c, const struct oa_send *s, size_t host_bytes)
 {
+	unsigned answered;
+
 	if (c->state == OA_CONN_OPAQUE)
 		return;
 	oa_conn_connected(c);
-	if (atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq && c->state <= OA_CONN_HTTP) {
-		oa_conn_make_opaque(c, OA_STAT_opaque_contention); /* two threads sent at once: the order is unknown */
+	answered = sent_answered(c, s);
+	if (sent_meanwhile(c, s) && c->state <= OA_CONN_HTTP) {
+		/* One request, over before the other thread began to send: the parser never hears of it. Otherwise
+		 * two threads sent at once, and the order is unknown. */
+		if (s->requests != 1 || !answered)
+			oa_conn_make_opaque(c, OA_STAT_opaque_contention);
 		return;
 	}
+	c->answered = (uint8_t)answered;
 	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, host_bytes);
+	c->answered = 0;
 }
 
 ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
@@ -180,7 +205,7 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 			io_failed(c, s->err);
 		} else {
 			sent_feed(c, s, (size_t)host);
-			if (s->requests)
+			if (s->requests && !sent_meanwhile(c, s))
 				oa_inject_settle(c, s);
 		}
 		oa_conn_unlock(c);

@@ -293,6 +293,10 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 	uint8_t result = OA_INJECT_PARTIAL;
 	int64_t index;
 
+	if (c->answered) { /* its exchange is over */
+		c->answered--;
+		return;
+	}
 	for (uint32_t i = c->first; i; i = oa_exchange_at(i - 1)->next) {
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 

@@ -68,14 +68,20 @@ class Tree:
     def workers(self):
         return [p for p in self.pids() if p != self.pid]
 
-    def find_metrics_port(self):
+    def find_metrics_ports(self):
+        """One for each part of the tree that was forked without an exec."""
         for port in listening_ports(self.pids()) - self.ports:
             try:
                 if get(port, "/healthz")[0] == 200:
-                    return port
+                    yield port
             except OSError:
                 pass
-        return None
+
+    def find_metrics_port(self):
+        return next(self.find_metrics_ports(), None)
+
+    def sum_of_all(self, name, **labels):
+        return sum(scrape(port).sum(name, **labels) for port in self.find_metrics_ports())
 
     def scrape(self):
         return scrape(wait_until(self.find_metrics_port, what="a metrics endpoint"))
