@@ -149,6 +149,10 @@ static void tree_proc_setup(struct oa_proc *p)
 	p->shards = (uint16_t)(cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
 	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
 	p->queue_unit = -1;
+	memset((void *)p->taking, 0, sizeof(p->taking));
+	atomic_store(&p->flight_end, 0);
+	atomic_store(&p->wire, OA_WIRE_WAITS);
+	atomic_store(&p->unsaved, 0);
 	memset((void *)p->active_server, 0, sizeof(p->active_server));
 	memset((void *)p->active_client, 0, sizeof(p->active_client));
 }

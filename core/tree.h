@@ -20,6 +20,9 @@ enum oa_proc_state {
 	OA_PROC_ORPHAN,  /* its process is gone, its rings are being emptied by the leader */
 };
 
+/* Spans handed to the exporters: may be sent again; may have arrived; done with. */
+enum oa_wire { OA_WIRE_WAITS, OA_WIRE_OUT, OA_WIRE_SETTLED };
+
 /* Who a batch of spans comes from: the process that made them, dead or alive. */
 struct oa_proc_id {
 	uint32_t pid;
@@ -38,6 +41,11 @@ struct oa_proc {
 	int16_t ring_unit[OA_SHARDS_MAX / 2]; /* index of its units, -1 none; two shards a unit */
 	int16_t queue_unit;
 	uint16_t shards;
+	/* For whoever adopts what this process leaves; written by its side thread, later by the adopter's. */
+	_Atomic uint64_t taking[OA_SHARDS_MAX]; /* record being taken from a ring: pipeline/drain.c */
+	_Atomic uint64_t flight_end; /* spans of the queue before this position were handed to the exporters; 0 none */
+	_Atomic uint32_t wire;       /* enum oa_wire: what became of these */
+	_Atomic uint32_t unsaved;    /* spans waiting in a queue that dies with the process */
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */
 	_Atomic int64_t active_client[OA_METHOD_COUNT][2];

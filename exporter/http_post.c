@@ -243,10 +243,12 @@ static void post_retry(struct oa_post *p, unsigned status, const char *why)
 	}
 	tv = (struct timeval){ (time_t)(pause / 1000), (suseconds_t)(pause % 1000 * 1000) };
 	oa_dbg("%s: %s, status %u: again in %u ms", p->what, why, status, (unsigned)pause);
-	if (evtimer_add(p->timer, &tv))
+	if (evtimer_add(p->timer, &tv)) {
 		post_settle(p, OA_POST_FAILED, status, why);
-	else
-		oa_stat_inc(OA_STAT_export_retries);
+		return;
+	}
+	oa_wire_set(false);
+	oa_stat_inc(OA_STAT_export_retries);
 }
 
 static bool post_status_passes(unsigned status)
@@ -337,6 +339,7 @@ static void post_attempt(struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->body.len);
 	(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, post_upload_bytes(p->body.len));
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, post_timeout_ms(p, oa_now_ns()));
+	oa_wire_set(true);
 	if (oa_curl_start(&p->transfer))
 		post_settle(p, OA_POST_FAILED, 0, "no memory");
 }

@@ -22,13 +22,23 @@ static bool adopt_claim(struct oa_proc *p, uint32_t dead_pid)
 	return true;
 }
 
+/* Takes a gauge back to 0. returns what it was */
+static uint64_t adopt_gauge(_Atomic int64_t *gauge)
+{
+	int64_t was = atomic_exchange(gauge, 0);
+
+	return was > 0 ? (uint64_t)was : 0;
+}
+
+/* Exchanges that were open have no record and never will, and what waited in private memory is gone. */
 static void adopt_numbers(struct oa_proc *p)
 {
+	uint64_t lost = atomic_exchange(&p->unsaved, 0);
+
 	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
-		for (unsigned tls = 0; tls < 2; tls++) {
-			atomic_store(&p->active_server[m][tls], 0);
-			atomic_store(&p->active_client[m][tls], 0);
-		}
+		for (unsigned tls = 0; tls < 2; tls++)
+			lost += adopt_gauge(&p->active_server[m][tls]) + adopt_gauge(&p->active_client[m][tls]);
+	oa_stat_add(OA_STAT_drop_died, lost);
 	for (unsigned i = OA_USAGE_CUMULATIVE; i < OA_USAGE_COUNT; i++)
 		atomic_store(&p->usage[i], 0); /* what only grows stays: the slot's next owner counts on */
 }
@@ -58,7 +68,7 @@ static unsigned adopt_one(struct oa_proc *p)
 		struct oa_ring *r = oa_proc_ring(p, i);
 
 		if (r)
-			seen += oa_drain_abandoned(r, &p->id);
+			seen += oa_drain_abandoned(p, i, r);
 	}
 	oa_dbg("process %u of slot %d died: %u records, %u spans waiting in queue %d", p->id.pid,
 	       (int)(p - oa_tree->procs), seen, oa_batch_waiting(p), p->queue_unit);

@@ -1,7 +1,5 @@
-/* Groups of sampled spans for the exporters. They wait in a ring in shared memory, so that those of
- * a killed worker survive it, and leave it only when every exporter is done with them. Each source
- * (this process, and dead ones being emptied) has its own ring, because a batch has one identity.
- */
+/* Groups of sampled spans for the exporters. They leave their queue only when every exporter is done with them. Each
+ * source (this process, and dead ones being emptied) has its own, because a batch has one identity. */
 #include "pipeline/batch.h"
 
 #include <errno.h>
@@ -11,23 +9,20 @@
 #include "core/stats.h"
 #include "core/sys.h"
 #include "exporter/exporter.h"
-#include "pipeline/drain.h"
 #include "pipeline/processor.h"
+#include "pipeline/queue.h"
 
 #define BATCH_SOURCES   9 /* ourselves and as many dead processes at a time */
 #define BATCH_EXPORTERS 8
 #define BATCH_PER_TICK \
 	8 /* exporters that answer at once do not keep the rings from being emptied */
-#define BATCH_PRIVATE_MAX (64u << 20)
 #define BATCH_LIST_NONE   (1u << 31)
 
 struct batch_source {
-	struct oa_proc *proc;  /* NULL: free */
-	struct oa_ring *queue; /* NULL: its spans are dropped */
+	struct oa_queue queue; /* queue.proc NULL: free */
 	struct oa_proc_id id;
-	uint32_t waiting; /* records in the queue */
-	uint64_t due_ns;  /* when they are sent if they do not fill a batch before */
-	bool complete;    /* dead process: nothing more will come */
+	uint64_t due_ns; /* when its spans are sent if they do not fill a batch before */
+	bool complete;   /* dead process: nothing more will come */
 };
 
 static struct batch_source batch_sources[BATCH_SOURCES]; /* [0] is this process */
@@ -37,33 +32,14 @@ static bool batch_wanted = true; /* by the settings */
 static const struct oa_span **batch_spans;
 static uint32_t batch_max, batch_queue_max;
 static uint64_t batch_delay_ns;
-static struct oa_span_buf batch_packed, batch_scratch;
 static bool batch_flushing, batch_ending;
 static unsigned batch_turn; /* source to look at first */
 
 static struct {
 	struct batch_source *source; /* NULL: none under way */
-	uint64_t end_pos;
-	uint32_t records;
+	struct oa_queue_take take;
 	unsigned pending; /* exporters not done, and one while they are being started */
 } batch_flight;
-
-/* Larger queues than the shared piece holds are private: they do not survive a kill. */
-static struct oa_ring *batch_own_queue(void)
-{
-	struct oa_ring *shared = oa_proc_queue(oa_self), *own;
-	uint32_t slots = OA_QUEUE_SLOTS;
-
-	if (shared && batch_queue_max <= OA_QUEUE_SLOTS / 2)
-		return shared;
-	while (slots < batch_queue_max * 2ull && OA_RING_BYTES(slots * 2) <= BATCH_PRIVATE_MAX)
-		slots *= 2;
-	own = oa_sys_map(OA_RING_BYTES(slots), 0);
-	if (!own)
-		return shared;
-	oa_ring_init(own, slots);
-	return own;
-}
 
 static void batch_open_exporters(void)
 {
@@ -91,42 +67,17 @@ static int batch_open(void)
 		batch_exporter_count = 0;
 		return -ENOMEM;
 	}
-	batch_sources[0] = (struct batch_source){ .proc = oa_self,
-						  .id = oa_self->id,
-						  .queue = batch_own_queue() };
+	batch_sources[0] = (struct batch_source){ .id = oa_self->id };
+	oa_queue_open(&batch_sources[0].queue, batch_queue_max);
 	return 0;
 }
 
 static struct batch_source *batch_source_of(const struct oa_proc_id *who)
 {
 	for (unsigned i = 0; i < BATCH_SOURCES; i++)
-		if (batch_sources[i].proc && &batch_sources[i].proc->id == who)
+		if (batch_sources[i].queue.proc && &batch_sources[i].queue.proc->id == who)
 			return &batch_sources[i];
 	return NULL;
-}
-
-/* A copy without the bytes that no text refers to any more. Texts that share bytes are written
- * twice. */
-static const struct oa_span *batch_pack(const struct oa_span *s)
-{
-	struct oa_span *out = &batch_packed.s;
-	size_t at = sizeof(*out);
-
-	*out = *s;
-	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
-		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
-
-		if (text.len > sizeof(batch_packed) - at) {
-			text.len = sizeof(batch_packed) - at;
-			out->flags |= OA_SPAN_TRUNCATED;
-		}
-		memcpy(batch_packed.raw + at, text.ptr, text.len);
-		out->str[i] = (struct oa_strref){ text.len ? (uint16_t)at : 0, (uint16_t)text.len };
-		at += text.len;
-	}
-	/* A full record is 16 KiB, which still fits the 16 bits of `bytes`. */
-	out->bytes = (uint16_t)at;
-	return out;
 }
 
 static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
@@ -140,19 +91,20 @@ static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 		return 0;
 	}
 	src = batch_source_of(who);
-	if (!src || !src->queue || src->waiting >= batch_queue_max ||
-	    !oa_ring_push(src->queue, batch_pack(&span->s))) {
+	if (src && oa_queue_has(&src->queue, &span->s))
+		return 0;
+	if (!src || src->queue.waiting >= batch_queue_max || !oa_queue_put(&src->queue, &span->s)) {
 		oa_stat_inc(OA_STAT_drop_queue_full);
 		return 0;
 	}
-	if (!src->waiting++)
+	if (src->queue.waiting == 1)
 		src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
 	return 0;
 }
 
 static void batch_release_source(struct batch_source *src)
 {
-	struct oa_proc *p = src->proc;
+	struct oa_proc *p = src->queue.proc;
 
 	memset(src, 0, sizeof(*src));
 	oa_proc_release(p);
@@ -164,11 +116,11 @@ static void batch_settle(void)
 
 	if (--batch_flight.pending)
 		return;
-	oa_ring_pop_to(src->queue, batch_flight.end_pos);
-	src->waiting -= batch_flight.records;
+	oa_queue_settle(&src->queue, &batch_flight.take);
 	src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
 	batch_flight.source = NULL;
-	if (src->complete && !src->waiting)
+	oa_wire_owner = NULL;
+	if (src->complete && !src->queue.waiting)
 		batch_release_source(src);
 }
 
@@ -183,39 +135,15 @@ static void batch_done(void *arg, size_t ok, size_t rejected, size_t failed)
 	batch_settle();
 }
 
-/* Collects up to batch_max records of a queue. At most one of them wraps around the end of the
- * ring. */
-static size_t batch_collect(struct batch_source *src, uint32_t *ret_records, uint64_t *ret_end)
-{
-	uint64_t pos = oa_ring_begin(src->queue);
-	uint32_t records = 0;
-	size_t count = 0;
-
-	while (records < src->waiting && count < batch_max) {
-		const struct oa_span *s = oa_ring_next(src->queue, &pos, &batch_scratch);
-
-		if (!s)
-			break;
-		records++;
-		if (oa_drain_valid(s))
-			batch_spans[count++] = s;
-		else
-			oa_stat_inc(OA_STAT_drop_ring_stalled);
-	}
-	*ret_records = records;
-	*ret_end = pos;
-	return count;
-}
-
 static void batch_send(struct batch_source *src, uint64_t now_ns)
 {
 	uint64_t timeout_ns = (uint64_t)oa_config.bsp_export_timeout * 1000000;
 	struct oa_batch batch = { .spans = batch_spans, .who = src->id };
 
-	batch.count = batch_collect(src, &batch_flight.records, &batch_flight.end_pos);
-	if (!batch_flight.records) /* cannot be: would keep us busy for ever */
-		batch_flight.records = src->waiting;
+	batch_flight.take = oa_queue_take(&src->queue, batch_spans, batch_max);
+	batch.count = batch_flight.take.count;
 	batch_flight.source = src;
+	oa_wire_owner = src->queue.proc;
 	batch_flight.pending = 1;
 	for (unsigned i = 0; batch.count && i < batch_exporter_count; i++) {
 		batch_flight.pending++;
@@ -227,8 +155,8 @@ static void batch_send(struct batch_source *src, uint64_t now_ns)
 
 static bool batch_due(const struct batch_source *src, uint64_t now_ns)
 {
-	return src->waiting &&
-	       (batch_flushing || src->waiting >= batch_max || now_ns >= src->due_ns);
+	return src->queue.waiting &&
+	       (batch_flushing || src->queue.waiting >= batch_max || now_ns >= src->due_ns);
 }
 
 /* The next source that has something to send, each in turn. */
@@ -258,7 +186,7 @@ static void batch_on_tick(uint64_t now_ns)
 static bool batch_busy(void)
 {
 	for (unsigned i = 0; i < BATCH_SOURCES; i++)
-		if (batch_sources[i].waiting)
+		if (batch_sources[i].queue.waiting)
 			return true;
 	return batch_flight.source != NULL;
 }
@@ -274,6 +202,7 @@ static void batch_forget(void)
 	batch_exporter_count = 0;
 	memset(batch_sources, 0, sizeof(batch_sources));
 	memset(&batch_flight, 0, sizeof(batch_flight));
+	oa_wire_owner = NULL;
 	batch_flushing = batch_ending = false;
 }
 
@@ -286,8 +215,8 @@ uint64_t oa_batch_due_ns(void)
 	for (unsigned i = 0; i < BATCH_SOURCES; i++) {
 		const struct batch_source *src = &batch_sources[i];
 
-		if (src->waiting && (src->waiting >= batch_max || src->due_ns < due))
-			due = src->waiting >= batch_max ? 0 : src->due_ns;
+		if (src->queue.waiting && (src->queue.waiting >= batch_max || src->due_ns < due))
+			due = src->queue.waiting >= batch_max ? 0 : src->due_ns;
 	}
 	return due;
 }
@@ -295,47 +224,26 @@ uint64_t oa_batch_due_ns(void)
 static struct batch_source *batch_source_free(void)
 {
 	for (unsigned i = 1; i < BATCH_SOURCES; i++)
-		if (!batch_sources[i].proc)
+		if (!batch_sources[i].queue.proc)
 			return &batch_sources[i];
 	return NULL;
 }
 
 bool oa_batch_can_adopt(void) { return batch_source_free() != NULL; }
 
-/* A process that was killed between clearing what it had delivered and moving the tail leaves a gap in
- * front. */
-static void batch_skip_delivered(struct oa_ring *queue)
-{
-	uint64_t head = atomic_load(&queue->head), pos = oa_ring_begin(queue), after = pos;
-
-	while (pos < head && !oa_ring_next(queue, &after, &batch_scratch))
-		after = ++pos;
-	if (pos < head)
-		oa_ring_pop_to(queue, pos);
-}
-
 void oa_batch_adopt(struct oa_proc *p)
 {
 	struct batch_source *src = batch_source_free();
-	uint64_t pos;
 
-	*src = (struct batch_source){ .proc = p, .id = p->id, .queue = oa_proc_queue(p) };
-	if (!src->queue)
-		return;
-	batch_skip_delivered(src->queue);
-	pos = oa_ring_begin(src->queue);
-	while (oa_ring_next(src->queue, &pos, &batch_scratch))
-		src->waiting++;
-	/* Only its own side thread wrote here: what follows is the one record it died in the middle
-	 * of. */
-	atomic_store(&src->queue->head, pos);
+	*src = (struct batch_source){ .id = p->id };
+	oa_queue_inherit(&src->queue, p);
 }
 
 unsigned oa_batch_waiting(const struct oa_proc *p)
 {
 	const struct batch_source *src = batch_source_of(&p->id);
 
-	return src ? src->waiting : 0;
+	return src ? src->queue.waiting : 0;
 }
 
 void oa_batch_adopted(struct oa_proc *p)
@@ -343,18 +251,16 @@ void oa_batch_adopted(struct oa_proc *p)
 	struct batch_source *src = batch_source_of(&p->id);
 
 	src->complete = true;
-	if (!batch_exporter_count && src->waiting) {
-		oa_stat_add(OA_STAT_drop_export_failed, src->waiting);
-		src->waiting = 0;
+	if (!batch_exporter_count && src->queue.waiting) {
+		oa_stat_add(OA_STAT_drop_export_failed, src->queue.waiting);
+		src->queue.waiting = 0;
 	}
-	if (!src->waiting)
+	if (!src->queue.waiting)
 		batch_release_source(src);
 }
 
 static bool batch_has_heir(void)
 {
-	if (batch_sources[0].queue != oa_proc_queue(oa_self) || oa_self->queue_unit < 0)
-		return false;
 	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
 		struct oa_proc *p = &oa_tree->procs[i];
 
@@ -372,11 +278,8 @@ void oa_batch_end(void)
 	for (unsigned i = 0; batch_flight.source && i < batch_exporter_count; i++)
 		if (batch_exporters[i]->cancel)
 			batch_exporters[i]->cancel();
-	if (!own->waiting || batch_has_heir())
-		return;
-	oa_stat_add(OA_STAT_drop_exit, own->waiting);
-	own->waiting = 0;
-	oa_ring_pop_to(own->queue, atomic_load(&own->queue->head));
+	if (own->queue.waiting)
+		oa_stat_add(OA_STAT_drop_exit, oa_queue_abandon(&own->queue, batch_has_heir()));
 }
 
 const struct oa_processor oa_processor_batch = {

@@ -1,5 +1,5 @@
-/* Rings to processors. A record is copied and consumed before it is processed: when this process is
- * killed in between it is missing, never doubled. */
+/* Rings to processors. A record is consumed after it was processed, and what became of it so far stands in shared
+ * memory, so that the adopter of a process that is killed in between neither loses nor doubles it. */
 #include "pipeline/drain.h"
 
 #include "core/clock.h"
@@ -31,31 +31,83 @@ bool oa_drain_valid(const struct oa_span *s)
 	       s->evidence < OA_EV_COUNT && s->inject < OA_INJECT_COUNT;
 }
 
-static void drain_process(struct oa_span_buf *rec, const struct oa_proc_id *who)
+/* The ring being emptied. */
+struct drain {
+	struct oa_ring *ring;
+	const struct oa_proc_id *who;
+	_Atomic uint64_t *taking; /* of struct oa_proc: drain_word() of the record at the tail */
+};
+
+/* How far a record has come. */
+enum drain_stage {
+	DRAIN_UNTOUCHED,
+	DRAIN_TAKEN,   /* not counted yet; being queued can be seen in the queue */
+	DRAIN_RETRIED, /* the same, by the second process */
+	DRAIN_COUNTED, /* or in the middle of that */
+	DRAIN_DONE,
+	DRAIN_STAGES,
+};
+
+static void drain_note(const struct drain *d, uint64_t pos, enum drain_stage stage)
 {
-	rec->s.start_unix_ns = oa_unix_from_mono(rec->s.start_ns);
-	for (const struct oa_processor *const *p = oa_processors; *p; p++)
-		if ((*p)->on_span && (*p)->on_span(rec, who) < 0)
-			return;
+	atomic_store_explicit(d->taking, (pos + 1) * DRAIN_STAGES + stage, memory_order_release);
 }
 
-/* Copies the record at `tail`, consumes it up to pos and processes it. */
-static void drain_one(struct oa_ring *r, const struct oa_span *s, uint64_t pos,
-		      const struct oa_proc_id *who)
+static enum drain_stage drain_stage(const struct drain *d, uint64_t pos)
+{
+	uint64_t word = atomic_load_explicit(d->taking, memory_order_acquire);
+
+	return word / DRAIN_STAGES == pos + 1 ? word % DRAIN_STAGES : DRAIN_UNTOUCHED;
+}
+
+static void drain_process(const struct drain *d, uint64_t pos, struct oa_span_buf *rec)
+{
+	rec->s.start_unix_ns = oa_unix_from_mono(rec->s.start_ns);
+	for (const struct oa_processor *const *p = oa_processors; *p; p++) {
+		if (!(*p)->on_span)
+			continue;
+		if ((*p)->counts)
+			drain_note(d, pos, DRAIN_COUNTED);
+		if ((*p)->on_span(rec, d->who) < 0)
+			return;
+	}
+}
+
+static void drain_copied(const struct drain *d, uint64_t pos)
+{
+	switch (drain_stage(d, pos)) {
+	case DRAIN_UNTOUCHED:
+		drain_note(d, pos, DRAIN_TAKEN);
+		break;
+	case DRAIN_TAKEN: /* who began was killed, or the record kills; once more is worth the risk */
+		drain_note(d, pos, DRAIN_RETRIED);
+		break;
+	case DRAIN_DONE:
+		return;
+	default:
+		oa_stat_inc(OA_STAT_drop_died);
+		return;
+	}
+	drain_process(d, pos, &drain_record);
+	drain_note(d, pos, DRAIN_DONE);
+}
+
+/* Copies the record at the tail, processes it and consumes it up to `end`. */
+static void drain_one(const struct drain *d, const struct oa_span *s, uint64_t end)
 {
 	uint16_t bytes = s->bytes;
-	uint64_t tail = oa_ring_begin(r);
+	uint64_t tail = oa_ring_begin(d->ring);
 	bool fits = bytes >= sizeof(*s) && bytes <= sizeof(drain_record);
 
 	if (fits) {
 		memcpy(drain_record.raw, s, bytes);
 		drain_record.s.bytes = bytes;
 	}
-	oa_ring_pop_to(r, pos > tail ? pos : tail + 1);
 	if (fits && oa_drain_valid(&drain_record.s))
-		drain_process(&drain_record, who);
+		drain_copied(d, tail);
 	else
 		oa_stat_inc(OA_STAT_drop_ring_stalled);
+	oa_ring_pop_to(d->ring, end);
 }
 
 static void drain_count_dropped(struct oa_ring *r)
@@ -64,33 +116,35 @@ static void drain_count_dropped(struct oa_ring *r)
 		oa_stat_add(OA_STAT_drop_ring_full, atomic_exchange(&r->dropped, 0));
 }
 
-static unsigned drain_until(struct oa_ring *r, uint64_t end, const struct oa_proc_id *who)
+static unsigned drain_until(const struct drain *d, uint64_t end)
 {
 	unsigned seen = 0;
 
 	for (;;) {
-		uint64_t pos = oa_ring_begin(r);
+		uint64_t pos = oa_ring_begin(d->ring);
 		const struct oa_span *s;
 
 		if (pos >= end)
 			break;
-		s = oa_ring_next(r, &pos, &drain_scratch);
+		s = oa_ring_next(d->ring, &pos, &drain_scratch);
 		if (!s)
 			break;
-		drain_one(r, s, pos, who);
+		drain_one(d, s, pos);
 		seen++;
 	}
-	drain_count_dropped(r);
+	drain_count_dropped(d->ring);
 	return seen;
 }
 
 /* Moves the tail from a record that was never finished to the next one that was, or to the end. */
-static void drain_skip(struct oa_ring *r)
+static void drain_skip(const struct drain *d)
 {
+	struct oa_ring *r = d->ring;
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
 	uint64_t pos = oa_ring_begin(r);
 
-	oa_stat_inc(OA_STAT_drop_ring_stalled);
+	if (drain_stage(d, pos) != DRAIN_DONE) /* else killed while it was consumed */
+		oa_stat_inc(OA_STAT_drop_ring_stalled);
 	while (++pos < head) {
 		uint64_t after = pos;
 
@@ -100,14 +154,15 @@ static void drain_skip(struct oa_ring *r)
 	oa_ring_pop_to(r, pos);
 }
 
-unsigned oa_drain_abandoned(struct oa_ring *r, const struct oa_proc_id *who)
+unsigned oa_drain_abandoned(struct oa_proc *p, unsigned shard, struct oa_ring *r)
 {
+	const struct drain d = { r, &p->id, &p->taking[shard] };
 	unsigned seen = 0;
 
 	while (oa_ring_used(r)) {
-		seen += drain_until(r, atomic_load_explicit(&r->head, memory_order_acquire), who);
+		seen += drain_until(&d, atomic_load_explicit(&r->head, memory_order_acquire));
 		if (oa_ring_used(r))
-			drain_skip(r);
+			drain_skip(&d);
 	}
 	drain_count_dropped(r);
 	return seen;
@@ -119,6 +174,7 @@ unsigned oa_drain_abandoned(struct oa_ring *r, const struct oa_proc_id *who)
 static unsigned drain_check_stall(unsigned shard, struct oa_ring *r, uint64_t now_ns)
 {
 	uint64_t tail = oa_ring_begin(r);
+	unsigned seen;
 
 	if (!oa_ring_stalled(r)) {
 		drain_stall[shard].since_ns = 0;
@@ -133,7 +189,9 @@ static unsigned drain_check_stall(unsigned shard, struct oa_ring *r, uint64_t no
 	    oa_tree_retire_ring(shard) < 0)
 		return 0;
 	drain_stall[shard].since_ns = 0;
-	return oa_drain_abandoned(r, &oa_self->id);
+	seen = oa_drain_abandoned(oa_self, shard, r);
+	atomic_store(&oa_self->taking[shard], 0); /* positions start anew */
+	return seen;
 }
 
 unsigned oa_drain_own(uint64_t now_ns)
@@ -144,11 +202,11 @@ unsigned oa_drain_own(uint64_t now_ns)
 		return 0;
 	for (unsigned i = 0; i < oa_self->shards; i++) {
 		struct oa_ring *r = oa_proc_ring(oa_self, i);
+		const struct drain d = { r, &oa_self->id, &oa_self->taking[i] };
 
 		if (!r)
 			continue;
-		seen += drain_until(r, atomic_load_explicit(&r->head, memory_order_relaxed),
-				    &oa_self->id);
+		seen += drain_until(&d, atomic_load_explicit(&r->head, memory_order_relaxed));
 		seen += drain_check_stall(i, r, now_ns);
 	}
 	return seen;

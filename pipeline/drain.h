@@ -12,8 +12,10 @@
 unsigned oa_drain_own(uint64_t now_ns);
 
 /* Empties a ring that nobody writes to any more, over records that were never finished.
+ *
+ * p, shard  whose ring it is, or was
  * returns   records seen */
-unsigned oa_drain_abandoned(struct oa_ring *r, const struct oa_proc_id *who);
+unsigned oa_drain_abandoned(struct oa_proc *p, unsigned shard, struct oa_ring *r);
 
 /* True when every text, number and name of the record is within its bounds: it comes from memory
  * that a broken process could write to. */

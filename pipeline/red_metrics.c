@@ -143,4 +143,5 @@ static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 const struct oa_processor oa_processor_red_metrics = {
 	.name = "red_metrics",
 	.on_span = red_on_span,
+	.counts = true,
 };

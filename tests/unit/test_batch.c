@@ -100,6 +100,7 @@ static void fresh(uint32_t exporters, int64_t queue, int64_t batch)
 static void add_for(const struct oa_proc_id *who, uint64_t number)
 {
 	make_span(OA_KIND_SERVER)->req_body = number;
+	memcpy(made.s.span_id, &number, sizeof(made.s.span_id));
 	make_str(OA_STR_TARGET, "/secret");
 	made.s.str[OA_STR_TARGET] = (struct oa_strref){ 0 };
 	make_str(OA_STR_PATH, LONG_PATH);
@@ -233,7 +234,42 @@ START_TEST(a_queue_larger_than_the_shared_piece_holds_what_was_asked_for)
 	for (unsigned i = 0; i < 6001; i++)
 		add(1);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 1);
-	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), 0);
+	ck_assert_uint_eq(oa_ring_used(oa_proc_queue(oa_self)), OA_QUEUE_SLOTS);
+}
+END_TEST
+
+START_TEST(spans_that_did_not_fit_the_shared_piece_move_up_in_order)
+{
+	uint64_t sum = 0;
+
+	fresh(1, 20000, 100);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 1; i <= 15000; i++)
+			add(i);
+		sum += 15000ull * 15001 / 2;
+		ck_assert_uint_eq(atomic_load(&oa_self->unsaved), 15000 - OA_QUEUE_SLOTS / 2);
+		while (oa_processor_batch.busy()) {
+			uint64_t before = fakes[0].sum;
+			unsigned first = fakes[0].spans % 15000 + 1;
+
+			tick(LATER);
+			ck_assert_uint_eq(fakes[0].sum - before, 100ull * first + 99 * 100 / 2);
+			add(20000 + round); /* to the end */
+			sum += 20000 + round;
+			fake_finish(&fakes[0], 100, 0, 0);
+			if (fakes[0].spans % 15000 == 0)
+				break;
+		}
+		oa_processor_batch.flush();
+		fakes[0].at_once = true;
+		for (unsigned i = 0; i < 100; i++)
+			tick(LATER);
+		fakes[0].at_once = false;
+		ck_assert_uint_eq(fakes[0].sum, sum);
+		fakes[0].spans = 0;
+	}
+	ck_assert_uint_eq(atomic_load(&oa_self->unsaved), 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
 }
 END_TEST
 
@@ -431,6 +467,108 @@ START_TEST(a_process_killed_while_it_took_spans_off_its_queue_loses_none_behind)
 }
 END_TEST
 
+static void queue_two(int fd)
+{
+	add(1);
+	add(10);
+}
+
+/* pipeline/drain.c gives the record that was being processed to the next process. */
+START_TEST(a_span_that_was_queued_when_its_process_died_is_not_queued_again)
+{
+	struct oa_proc *slot;
+
+	fresh(1, 100, 10);
+	slot = dead_worker(queue_two);
+	oa_batch_adopt(slot);
+	add_for(&slot->id, 10);
+	add_for(&slot->id, 100);
+	oa_batch_adopted(slot);
+	fakes[0].at_once = true;
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].sum, 111);
+	ck_assert_uint_eq(fakes[0].spans, 3);
+}
+END_TEST
+
+static void queue_two_send_one(int fd)
+{
+	oa_config.bsp_max_export_batch_size = 1;
+	queue_two(fd);
+	tick(LATER);
+}
+
+static void queue_two_retry_one(int fd)
+{
+	queue_two_send_one(fd);
+	oa_wire_set(false); /* exporter/http_post.c, between two attempts */
+}
+
+static void queue_two_deliver_both(int fd)
+{
+	queue_two_send_one(fd);
+	fake_finish(&fakes[0], 1, 0, 0);
+	tick(LATER);
+	fake_finish(&fakes[0], 1, 0, 0);
+	add(100);
+}
+
+static void check_inherited(void (*act)(int fd), uint64_t sum, unsigned lost)
+{
+	struct oa_proc *slot;
+
+	fresh(1, 100, 1);
+	slot = dead_worker(act);
+	oa_batch_adopt(slot);
+	oa_batch_adopted(slot);
+	fakes[0].at_once = true;
+	tick(LATER);
+	ck_assert_uint_eq(fakes[0].sum, sum);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_unknown), lost);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+}
+
+START_TEST(spans_that_may_have_arrived_when_their_process_died_are_lost_not_doubled)
+{
+	check_inherited(queue_two_send_one, 10, 1);
+}
+END_TEST
+
+START_TEST(spans_that_waited_for_the_next_attempt_are_sent_by_the_heir)
+{
+	check_inherited(queue_two_retry_one, 11, 0);
+}
+END_TEST
+
+START_TEST(spans_that_were_delivered_are_not_sent_by_the_heir)
+{
+	check_inherited(queue_two_deliver_both, 100, 0);
+}
+END_TEST
+
+static void queue_many(int fd)
+{
+	for (unsigned i = 1; i <= 3000; i++)
+		add(i);
+}
+
+START_TEST(of_a_large_queue_what_is_in_the_shared_piece_survives)
+{
+	struct oa_proc *slot;
+	unsigned kept = OA_QUEUE_SLOTS / 2;
+
+	fresh(1, 100000, 5000);
+	slot = dead_worker(queue_many);
+	ck_assert_uint_eq(atomic_load(&slot->unsaved), 3000 - kept); /* pipeline/adopt.c counts them */
+	oa_batch_adopt(slot);
+	oa_batch_adopted(slot);
+	fakes[0].at_once = true;
+	tick(oa_now_ns());
+	ck_assert_uint_eq(fakes[0].spans, kept);
+	ck_assert_uint_eq(fakes[0].sum, (uint64_t)kept * (kept + 1) / 2);
+}
+END_TEST
+
 START_TEST(a_slot_is_released_only_when_its_queue_is_empty)
 {
 	struct oa_proc *slot;
@@ -513,6 +651,7 @@ int main(void)
 	tcase_add_test(tc, more_spans_than_the_ring_holds_go_through_it_in_order);
 	tcase_add_test(tc, a_full_queue_drops_the_newest_and_counts_it);
 	tcase_add_test(tc, a_queue_larger_than_the_shared_piece_holds_what_was_asked_for);
+	tcase_add_test(tc, spans_that_did_not_fit_the_shared_piece_move_up_in_order);
 	tcase_add_test(tc, unsampled_spans_and_no_exporter_leave_the_queue_empty);
 	tcase_add_test(tc, an_exporter_that_cannot_open_does_not_stop_the_other);
 	tcase_add_test(tc, spans_that_no_exporter_takes_are_counted);
@@ -521,6 +660,11 @@ int main(void)
 	tcase_add_test(tc, at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted);
 	tcase_add_test(tc, the_queue_of_a_dead_process_is_exported_under_its_identity);
 	tcase_add_test(tc, a_process_killed_while_it_took_spans_off_its_queue_loses_none_behind);
+	tcase_add_test(tc, a_span_that_was_queued_when_its_process_died_is_not_queued_again);
+	tcase_add_test(tc, spans_that_may_have_arrived_when_their_process_died_are_lost_not_doubled);
+	tcase_add_test(tc, spans_that_waited_for_the_next_attempt_are_sent_by_the_heir);
+	tcase_add_test(tc, spans_that_were_delivered_are_not_sent_by_the_heir);
+	tcase_add_test(tc, of_a_large_queue_what_is_in_the_shared_piece_survives);
 	tcase_add_test(tc, a_slot_is_released_only_when_its_queue_is_empty);
 	tcase_add_test(tc, without_an_exporter_a_dead_process_is_released_at_once);
 	tcase_add_test(tc, at_the_end_a_living_process_of_the_tree_inherits_what_waits);

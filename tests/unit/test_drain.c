@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/stats.h"
+#include "core/sys.h"
 #include "core/tree.h"
 #include "make_span.h"
 #include "pipeline/batch.h"
@@ -23,12 +24,23 @@ static struct {
 } seen;
 static struct oa_proc *adopted;
 
+/* What the processors of all processes of a test did. */
+static struct shared {
+	_Atomic unsigned noted, counted;
+	_Atomic int kill_note, kill_count; /* so many processes end in the processor */
+} *shared;
+
+static bool is_to_die(_Atomic int *left) { return atomic_load(left) > 0 && atomic_fetch_sub(left, 1) > 0; }
+
 static int note_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
 	seen.count++;
 	seen.sum += span->s.req_body;
 	seen.unix_ns = span->s.start_unix_ns;
 	seen.who = *who;
+	if (is_to_die(&shared->kill_note))
+		kill(getpid(), SIGKILL);
+	atomic_fetch_add(&shared->noted, 1);
 	return seen.result;
 }
 
@@ -40,10 +52,19 @@ static int note_after(struct oa_span_buf *span, const struct oa_proc_id *who)
 	return 0;
 }
 
+static int count_span(struct oa_span_buf *span, const struct oa_proc_id *who)
+{
+	if (is_to_die(&shared->kill_count))
+		kill(getpid(), SIGKILL);
+	atomic_fetch_add(&shared->counted, 1);
+	return 0;
+}
+
+static const struct oa_processor count = { .name = "count", .on_span = count_span, .counts = true };
 static const struct oa_processor note = { .name = "note", .on_span = note_span };
 static const struct oa_processor tick_only = { .name = "tick_only" };
 static const struct oa_processor after = { .name = "after", .on_span = note_after };
-const struct oa_processor *const oa_processors[] = { &tick_only, &note, &after, NULL };
+const struct oa_processor *const oa_processors[] = { &tick_only, &note, &after, &count, NULL };
 
 bool oa_batch_can_adopt(void) { return true; }
 
@@ -62,6 +83,8 @@ static void fresh(void)
 	ck_assert_int_eq(oa_tree_map(), 0);
 	ck_assert_int_eq(oa_tree_claim(), 0);
 	atomic_store(&oa_self->start_ticks, oa_proc_ticks((uint32_t)getpid()));
+	shared = oa_sys_map(sizeof(*shared), 1);
+	ck_assert_ptr_nonnull(shared);
 	memset(&seen, 0, sizeof(seen));
 	after_count = 0;
 	adopted = NULL;
@@ -315,6 +338,103 @@ START_TEST(only_the_leader_adopts_and_nobody_who_lives)
 }
 END_TEST
 
+/* A worker whose side thread reads three records and is killed on the way, if the test says so. */
+static void leave_while_draining(void)
+{
+	push(oa_proc_ring(oa_self, 0), 1);
+	push(oa_proc_ring(oa_self, 0), 10);
+	push(oa_proc_ring(oa_self, 0), 100);
+	oa_drain_own(1);
+}
+
+static struct oa_proc *dies_draining(int in_note, int in_count)
+{
+	fresh();
+	atomic_store(&shared->kill_note, in_note);
+	atomic_store(&shared->kill_count, in_count);
+	return dead_worker(leave_while_draining);
+}
+
+START_TEST(a_record_whose_process_died_over_it_is_done_by_the_next)
+{
+	dies_draining(1, 0);
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 3);
+	ck_assert_uint_eq(atomic_load(&shared->noted), 3);
+	ck_assert_uint_eq(atomic_load(&shared->counted), 3);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 0);
+}
+END_TEST
+
+START_TEST(a_record_that_may_be_counted_is_not_counted_again)
+{
+	dies_draining(0, 1);
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 3);
+	ck_assert_uint_eq(atomic_load(&shared->noted), 3);
+	ck_assert_uint_eq(atomic_load(&shared->counted), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 1);
+}
+END_TEST
+
+START_TEST(a_record_that_killed_twice_is_given_up)
+{
+	struct oa_proc *slot = dies_draining(2, 0);
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		oa_tree_forget();
+		if (oa_tree_claim() < 0)
+			_exit(1);
+		lead();
+		oa_adopt_tick(); /* dies over it too */
+		_exit(1);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_ORPHAN);
+	lead();
+	oa_adopt_tick();
+	ck_assert_uint_eq(atomic_load(&shared->noted), 2);
+	ck_assert_uint_eq(atomic_load(&shared->counted), 2);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 1);
+}
+END_TEST
+
+static void leave_half_popped(void)
+{
+	struct oa_ring *r = oa_proc_ring(oa_self, 0);
+	uint64_t tail;
+
+	leave_while_draining();
+	tail = oa_ring_begin(r);
+	push(r, 1000);
+	oa_drain_own(1);
+	atomic_store(&r->tail, tail); /* as if killed in the middle of consuming the last */
+}
+
+START_TEST(what_was_done_and_not_yet_consumed_is_no_loss)
+{
+	fresh();
+	dead_worker(leave_half_popped);
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 0);
+	ck_assert_uint_eq(atomic_load(&shared->noted), 4);
+	ck_assert_uint_eq(atomic_load(&shared->counted), 4);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled) + oa_stat_sum(OA_STAT_drop_died), 0);
+}
+END_TEST
+
+START_TEST(exchanges_that_died_with_their_process_are_counted_as_lost)
+{
+	fresh();
+	dead_worker(leave_records); /* with three open */
+	lead();
+	oa_adopt_tick();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 3);
+}
+END_TEST
+
 static struct oa_proc *half_done;
 
 /* A leader that dies in the middle of an adoption. */
@@ -362,6 +482,11 @@ int main(void)
 	tcase_add_test(tc, counters_of_the_dead_stay_and_gauges_go);
 	tcase_add_test(tc, a_worker_that_died_with_nothing_is_no_orphan);
 	tcase_add_test(tc, only_the_leader_adopts_and_nobody_who_lives);
+	tcase_add_test(tc, a_record_whose_process_died_over_it_is_done_by_the_next);
+	tcase_add_test(tc, a_record_that_may_be_counted_is_not_counted_again);
+	tcase_add_test(tc, a_record_that_killed_twice_is_given_up);
+	tcase_add_test(tc, what_was_done_and_not_yet_consumed_is_no_loss);
+	tcase_add_test(tc, exchanges_that_died_with_their_process_are_counted_as_lost);
 	tcase_add_test(tc, the_next_leader_goes_on_with_what_a_dead_one_had_adopted);
 	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);

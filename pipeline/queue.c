@@ -1,0 +1,209 @@
+#include "pipeline/queue.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/stats.h"
+#include "core/sys.h"
+#include "exporter/exporter.h"
+#include "pipeline/drain.h"
+
+#define QUEUE_PRIVATE_MAX (64u << 20)
+
+static struct oa_span_buf queue_packed, queue_scratch;
+
+/* Mapped once, and emptied in a child, where it holds the parent's. */
+static struct oa_ring *queue_spill(uint32_t max)
+{
+	static struct oa_ring *spill;
+	uint32_t slots = OA_QUEUE_SLOTS;
+
+	if (max <= OA_QUEUE_SLOTS / 2)
+		return NULL;
+	while (slots < max * 2ull && OA_RING_BYTES(slots * 2) <= QUEUE_PRIVATE_MAX)
+		slots *= 2;
+	if (!spill)
+		spill = oa_sys_map(OA_RING_BYTES(slots), 0);
+	if (!spill)
+		return NULL;
+	(void)oa_sys3(SYS_madvise, spill, OA_RING_BYTES(slots), MADV_DONTNEED); /* zero pages */
+	oa_ring_init(spill, slots);
+	return spill;
+}
+
+/* How many of the waiting spans the process takes with it when it is killed. */
+static void queue_note_unsaved(const struct oa_queue *q)
+{
+	atomic_store_explicit(&q->proc->unsaved, q->proc->queue_unit < 0 ? q->waiting : q->spilled,
+			      memory_order_relaxed);
+}
+
+void oa_queue_open(struct oa_queue *q, uint32_t max)
+{
+	*q = (struct oa_queue){ .proc = oa_self, .ring = oa_proc_queue(oa_self), .spill = queue_spill(max) };
+}
+
+/* -- in -- */
+
+/* Texts that share bytes are written twice. */
+static const struct oa_span *queue_pack(const struct oa_span *s)
+{
+	struct oa_span *out = &queue_packed.s;
+	size_t at = sizeof(*out);
+
+	*out = *s;
+	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
+		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
+
+		if (text.len > sizeof(queue_packed) - at) {
+			text.len = sizeof(queue_packed) - at;
+			out->flags |= OA_SPAN_TRUNCATED;
+		}
+		memcpy(queue_packed.raw + at, text.ptr, text.len);
+		out->str[i] = (struct oa_strref){ text.len ? (uint16_t)at : 0, (uint16_t)text.len };
+		at += text.len;
+	}
+	/* A full record is 16 KiB, which still fits the 16 bits of `bytes`. */
+	out->bytes = (uint16_t)at;
+	return out;
+}
+
+static bool queue_push(struct oa_queue *q, const struct oa_span *s)
+{
+	if (!q->spilled && oa_ring_push(q->ring, s))
+		return true;
+	if (!q->spill || !oa_ring_push(q->spill, s))
+		return false;
+	q->spilled++;
+	return true;
+}
+
+bool oa_queue_put(struct oa_queue *q, const struct oa_span *s)
+{
+	if (!q->ring || !queue_push(q, queue_pack(s)))
+		return false;
+	q->waiting++;
+	queue_note_unsaved(q);
+	return true;
+}
+
+bool oa_queue_has(const struct oa_queue *q, const struct oa_span *s)
+{
+	return memcmp(q->last, s->span_id, sizeof(q->last)) == 0;
+}
+
+/* -- out -- */
+
+struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **ret_spans, size_t max)
+{
+	struct oa_queue_take take = { .end = oa_ring_begin(q->ring) };
+
+	while (take.records < q->waiting && take.count < max) {
+		/* At most one of them wraps around the end of the ring: one scratch is enough. */
+		const struct oa_span *s = oa_ring_next(q->ring, &take.end, &queue_scratch);
+
+		if (!s)
+			break;
+		take.records++;
+		if (oa_drain_valid(s))
+			ret_spans[take.count++] = s;
+		else
+			oa_stat_inc(OA_STAT_drop_ring_stalled);
+	}
+	if (!take.records) { /* overwritten by somebody: would be tried for ever */
+		take.records = q->waiting - q->spilled;
+		take.end = atomic_load(&q->ring->head);
+		oa_stat_add(OA_STAT_drop_ring_stalled, take.records);
+	}
+	atomic_store(&q->proc->wire, OA_WIRE_OUT);
+	atomic_store(&q->proc->flight_end, take.end);
+	return take;
+}
+
+/* Moves what waits in private memory up into the room that came free. */
+static void queue_move_up(struct oa_queue *q)
+{
+	while (q->spilled) {
+		const struct oa_span *s = oa_ring_peek(q->spill, &queue_scratch);
+
+		if (!s || !oa_ring_push(q->ring, s))
+			break;
+		oa_ring_pop(q->spill);
+		q->spilled--;
+	}
+}
+
+void oa_queue_settle(struct oa_queue *q, const struct oa_queue_take *take)
+{
+	atomic_store(&q->proc->wire, OA_WIRE_SETTLED);
+	oa_ring_pop_to(q->ring, take->end);
+	atomic_store(&q->proc->flight_end, 0);
+	q->waiting -= take->records;
+	queue_move_up(q);
+	queue_note_unsaved(q);
+}
+
+uint32_t oa_queue_abandon(struct oa_queue *q, bool heir)
+{
+	uint32_t lost = heir && q->proc->queue_unit >= 0 ? q->spilled : q->waiting;
+
+	if (q->spill)
+		oa_ring_pop_to(q->spill, atomic_load(&q->spill->head));
+	if (lost == q->waiting && q->ring)
+		oa_ring_pop_to(q->ring, atomic_load(&q->ring->head));
+	q->waiting -= lost;
+	q->spilled = 0;
+	queue_note_unsaved(q);
+	return lost;
+}
+
+/* -- inherited -- */
+
+/* A process that was killed between clearing what it had delivered and moving the tail leaves a gap in
+ * front. */
+static void queue_skip_delivered(struct oa_ring *ring)
+{
+	uint64_t head = atomic_load(&ring->head), pos = oa_ring_begin(ring), after = pos;
+
+	while (pos < head && !oa_ring_next(ring, &after, &queue_scratch))
+		after = ++pos;
+	if (pos < head)
+		oa_ring_pop_to(ring, pos);
+}
+
+/* Spans that were on their way when their process died are not sent again, because a span that is there twice is
+ * worse than one that is missing. */
+static void queue_skip_flight(struct oa_proc *p, struct oa_ring *ring)
+{
+	uint64_t end = atomic_load(&p->flight_end), pos = oa_ring_begin(ring);
+	unsigned count = 0;
+
+	if (end && atomic_load(&p->wire) != OA_WIRE_WAITS) {
+		while (pos < end && oa_ring_next(ring, &pos, &queue_scratch))
+			count++;
+		if (atomic_load(&p->wire) == OA_WIRE_OUT)
+			oa_stat_add(OA_STAT_export_unknown, count);
+		oa_ring_pop_to(ring, pos);
+	}
+	atomic_store(&p->flight_end, 0);
+}
+
+void oa_queue_inherit(struct oa_queue *q, struct oa_proc *p)
+{
+	const struct oa_span *s;
+	uint64_t pos;
+
+	*q = (struct oa_queue){ .proc = p, .ring = oa_proc_queue(p) };
+	if (!q->ring)
+		return;
+	queue_skip_delivered(q->ring);
+	queue_skip_flight(p, q->ring);
+	pos = oa_ring_begin(q->ring);
+	while ((s = oa_ring_next(q->ring, &pos, &queue_scratch)) != NULL) {
+		memcpy(q->last, s->span_id, sizeof(q->last));
+		q->waiting++;
+	}
+	/* Only its own side thread wrote here: what follows is the one record it died in the middle
+	 * of. */
+	atomic_store(&q->ring->head, pos);
+}
