@@ -1,6 +1,7 @@
 """Measures what the library costs, by the methods of docs/performance.md. Started by scripts/bench."""
 import argparse
 import fnmatch
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def measure_all(options):
             results, ran = attempt(name, bench)
             broken += not ran
             everything += results
+            if options.keep:
+                report.store(options.json, results)
             for result in results:
                 # A fast run shows that the harness works; its figures mean nothing.
                 print(report.line(result, judged=not options.fast or not ran), flush=True)
@@ -92,26 +95,26 @@ def main():
     parser.add_argument("--list", action="store_true", help="names the rows")
     parser.add_argument("--verbose", action="store_true", help="shows how long each took")
     options = parser.parse_args()
+    if options.fast and options.markdown:
+        parser.error("--markdown needs figures: not with --fast")
+    # Fast figures are kept only where somebody asks for them.
+    options.keep = not options.fast or options.json != parser.get_default("json")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.list:
         print("\n".join(MEASURES))
         return 0
     if options.no_run:
-        data, passed = report.load(options.json), True
-        for stored in data["rows"].values():
+        passed = True
+        for stored in report.load(options.json)["rows"].values():
             print(report.line(report.from_json(stored)))
     else:
         results, broken = measure_all(options)
         passed = not broken
         if not options.fast:
-            data = report.store(options.json, results)
             passed &= all(r.verdict() in ("pass", "info") for r in results)
-        elif options.markdown:
-            parser.error("--markdown needs figures: not with --fast")
-        else:
-            data = report.store(options.json, results) if options.json != parser.get_default("json") else None
         print(summary(results, broken, options.fast))
     if options.markdown:
-        report.write_page(data)
+        report.write_page(report.load(options.json))
     return 0 if passed else 1
 
 

@@ -91,7 +91,8 @@ def server(bench):
 @measure("p1-unsampled")
 def unsampled(bench):
     loaded = Pair(bench, machine.library_env(bench.sink.port, "always_off"))
-    yield _result("p1-unsampled", "2", "HTTP/1 served, 0 % sampled", bench, loaded, plain(bench), 300, 1.06, (220, 1.045))
+    yield _result("p1-unsampled", "2", "HTTP/1 served, 0 % sampled", bench, loaded, plain(bench), 300, 1.06,
+                  (220, 1.045))
 
 
 @measure("p1-client")

@@ -78,10 +78,19 @@ def _traced(start, env, drive, more):
     with tempfile.TemporaryDirectory(prefix="otelauto-bench-") as name:
         folder = Path(name)
         with servers.Fleet() as fleet:
-            inner = fleet.start
-            fleet.start = lambda command, e: inner(
-                [strace, "-qq", "-I", "1", "-ff", "-o", folder / "trace", "-E", f"LD_PRELOAD={e.get('LD_PRELOAD', '')}", *command]
-                if e is env else command, {k: v for k, v in e.items() if k != "LD_PRELOAD"} if e is env else e)
+            bare, preload = fleet.start, env.get("LD_PRELOAD", "")
+            tracer = [strace, "-qq", "-ff", "-o", folder / "trace", "-E", f"LD_PRELOAD={preload}"]
+            outer = {k: v for k, v in env.items() if k != "LD_PRELOAD"}
+
+            def traced(command, its_env):
+                """Others that the server needs, nginx' upstream, say, run as they are."""
+                if its_env is not env:
+                    return bare(command, its_env)
+                program = bare([*tracer, *command], outer)
+                fleet.stack.callback(program.end_traced)
+                return program
+
+            fleet.start = traced
             port = start(fleet, env)
             drive(port, FIRST)
             first = _settled_calls(folder)

@@ -1,8 +1,10 @@
 """Starts, asks and stops the programs that take part."""
 import contextlib
+import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import tempfile
@@ -54,6 +56,16 @@ def run_json(command, env, timeout=600):
     return json.loads(done.stdout)
 
 
+_prctl = ctypes.CDLL(None).prctl
+PR_SET_PDEATHSIG = 1
+
+
+def _in_child(cpu):
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing stays behind when the driver is killed
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+
+
 class Program:
     """A program that runs until it is stopped, pinned to a processor; in a with statement."""
 
@@ -61,7 +73,7 @@ class Program:
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [str(c) for c in command], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            preexec_fn=(lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None)
+            preexec_fn=lambda: _in_child(cpu))
         self.pid = self.process.pid
 
     def line(self, deadline=DEADLINE):
@@ -83,6 +95,12 @@ class Program:
         """What it answers to a line on its stdin, as JSON."""
         os.write(self.process.stdin.fileno(), b"\n")
         return json.loads(self.line())
+
+    def end_traced(self):
+        """Of a strace: ends the program in it, and strace with that. strace itself would let it run on."""
+        for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            os.kill(int(pid), signal.SIGTERM)
+        self.process.wait(10)
 
     def stop(self):
         with contextlib.suppress(OSError):

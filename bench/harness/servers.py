@@ -98,7 +98,7 @@ def _envs(bench):
 
 
 def _visit(bench, ports, conns, options):
-    blocks = (5 if conns > 1 else 20) if bench.fast else 300 if conns > 1 else 1000
+    blocks = (5 if conns > 1 else 20) if bench.fast else 100 if conns > 1 else 1000
     return process.run_json(
         [machine.tool("visit"), "--ports", ",".join(map(str, ports)), "--conns", conns, "--blocks", blocks,
          "--requests", 14, "--discard", 4, "--cpu", machine.OTHER if conns > 1 else machine.HOT, *options],

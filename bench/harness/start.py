@@ -16,7 +16,8 @@ def _spawn(bench, program, row, what):
     control = both(Control(abs(report["aa_us"]) <= 15, f"A/A {report['aa_us']:+.1f} us"),
                    Control(drift <= ANCHOR_DRIFT, f"clock moved {drift * 100:.0f} %"))
     return Result(row, "22", what,
-                  [Check("added", report["added_us"], 200, 120, "us"), Check("ratio", report["ratio"], 1.25, None, "x")],
+                  [Check("added", round(report["added_us"]), 200, 120, "us"),
+                   Check("ratio", report["ratio"], 1.25, None, "x")],
                   control, report)
 
 
