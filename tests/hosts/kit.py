@@ -2,6 +2,7 @@
 must be the same; the processes of a server as one thing to count, scrape and look at."""
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -165,8 +166,11 @@ class Way:
         return Program(argv, endpoint=self.collector.endpoint if self.ours else None, service=service,
                        settings=settings, preload=self.ours, **more)
 
-    def run(self, argv, deadline=60, **more):
+    def run(self, argv, deadline=60, stdin_text=None, **more):
         """Runs a program to its end. returns what a user sees of it: (status, stdout, stderr)"""
+        if stdin_text is not None:
+            words = " ".join(shlex.quote(str(a)) for a in argv)
+            argv = ["sh", "-c", f"exec {words} <{shlex.quote(str(self.write('stdin', stdin_text)))}"]
         with self.program(argv, **more) as program:
             program.wait(deadline)
             return self.seen(program)
