@@ -19,87 +19,112 @@ static long skip_blank(struct http1_state *st, struct oa_bytes in, bool *ret_wai
 	return ++st->blanks > HTTP1_BLANKS_MAX ? -EPROTO : nl;
 }
 
-/* Which body follows; st->phase says so. */
-static void begin_body(struct http1_state *st, const struct oa_http_head *h)
-{
-	*st = (struct http1_state){ .phase = HTTP1_START };
-	if (h->flags & OA_HTTP_NO_BODY)
-		return;
-	if (h->flags & OA_HTTP_CHUNKED) {
-		st->phase = HTTP1_CHUNK_FIRST;
-	} else if (h->flags & OA_HTTP_UNTIL_CLOSE) {
-		st->phase = HTTP1_UNTIL_CLOSE;
-	} else if (h->length) {
-		st->phase = HTTP1_LENGTH;
-		st->left = h->length;
-	}
-}
-
-static void emit_head(const struct oa_sink *sink, enum oa_event_type type, const struct oa_http_head *h)
+static void emit(const struct oa_sink *sink, enum oa_event_type type, const struct oa_http_head *h)
 {
 	struct oa_event ev = { .type = type, .u.head = h };
 
 	sink->event(sink->ctx, &ev);
 }
 
-/* Asks about the request, unless the response is a 1xx. returns true when a tunnel begins */
-static bool learn_request(struct oa_http_head *h, const struct oa_sink *sink)
+/* A 1xx or what ends HTTP on this connection: nothing but its head. */
+static HTTP1_COLD void on_special(struct http1_state *st, const struct oa_http_head *h, bool tunnel,
+				  const struct oa_sink *sink)
 {
-	struct oa_request_note note;
-	bool tunnel;
+	emit(sink, OA_EVENT_RESPONSE, h);
+	if (!tunnel)
+		return;
+	emit(sink, OA_EVENT_END, NULL);
+	st->phase = HTTP1_TUNNEL;
+	emit(sink, OA_EVENT_UPGRADED, NULL);
+}
 
-	if (h->status < 200)
-		return h->status == 101;
-	note = sink->request_note(sink->ctx);
-	tunnel = note.known && note.connect && h->status < 300;
-	if (note.known && (note.head || tunnel))
-		oa_http1_no_body(h);
+/* The response to a HEAD or CONNECT. returns true when a tunnel begins */
+static HTTP1_COLD bool answers_special(struct oa_http_head *h, struct oa_request_note note)
+{
+	bool tunnel = note.connect && h->status < 300;
+
+	if (note.head || tunnel)
+		http1_no_body(h);
 	return tunnel;
 }
 
-static void on_response(struct http1_state *st, struct oa_http_head *h, const struct oa_sink *sink)
+/* returns false when the response was special, and told */
+static inline bool ask_request(struct http1_state *st, struct oa_http_head *h, const struct oa_sink *sink)
 {
-	bool tunnel = learn_request(h, sink);
+	struct oa_request_note note;
+	bool tunnel = h->status == 101;
 
-	begin_body(st, h);
-	emit_head(sink, OA_EVENT_RESPONSE, h);
-	if (h->status >= 200 || tunnel)
-		oa_http1_report(sink, 0, st->phase == HTTP1_START);
-	if (!tunnel)
-		return;
-	st->phase = HTTP1_TUNNEL;
-	emit_head(sink, OA_EVENT_UPGRADED, NULL);
+	if (HTTP1_LIKELY(h->status >= 200)) {
+		note = sink->request_note(sink->ctx);
+		if (HTTP1_LIKELY(!(note.head | note.connect)) || !note.known)
+			return true;
+		tunnel = answers_special(h, note);
+		if (!tunnel)
+			return true;
+	}
+	on_special(st, h, tunnel, sink);
+	return false;
 }
 
-static void on_request(struct http1_state *st, const struct oa_http_head *h, const struct oa_sink *sink)
+/* returns true when all of the body is among the `behind` bytes; else st says what is due */
+static inline bool begin_body(struct http1_state *st, const struct oa_http_head *h, size_t behind)
 {
-	begin_body(st, h);
-	emit_head(sink, OA_EVENT_REQUEST, h);
-	oa_http1_report(sink, 0, st->phase == HTTP1_START);
+	if (HTTP1_UNLIKELY(h->flags & (OA_HTTP_CHUNKED | OA_HTTP_UNTIL_CLOSE))) {
+		st->phase = h->flags & OA_HTTP_CHUNKED ? HTTP1_CHUNK_FIRST : HTTP1_UNTIL_CLOSE;
+		return false;
+	}
+	if (HTTP1_LIKELY(h->length <= behind))
+		return true;
+	st->phase = HTTP1_LENGTH;
+	st->left = h->length;
+	return false;
 }
 
-/* A header block, if it is whole. returns bytes taken, 0 wait, -EPROTO, -E2BIG */
-static __attribute__((noinline)) long feed_head(struct http1_state *st, enum oa_dir dir, struct oa_bytes in,
-						const struct oa_sink *sink)
+/* A head came while st was clear. A body that is behind it as a whole leaves st clear.
+ * returns how many of the `behind` bytes belong to that body and were taken */
+static inline __attribute__((always_inline)) size_t on_head(struct http1_state *st, enum oa_dir dir,
+							     struct oa_http_head *h, size_t behind,
+							     const struct oa_sink *sink)
+{
+	struct oa_event events[3], *end = events + 1;
+	uint64_t body = 0;
+
+	_Static_assert(OA_EVENT_RESPONSE - OA_EVENT_REQUEST == OA_DIR_RESPONSE - OA_DIR_REQUEST, "the first event");
+	if (dir == OA_DIR_RESPONSE && HTTP1_UNLIKELY(!ask_request(st, h, sink)))
+		return 0;
+	events[0] = (struct oa_event){ .type = OA_EVENT_REQUEST + dir - OA_DIR_REQUEST, .u.head = h };
+	if (h->flags & OA_HTTP_NO_BODY) {
+		*end++ = (struct oa_event){ .type = OA_EVENT_END };
+	} else if (begin_body(st, h, behind)) {
+		body = h->length;
+		if (body)
+			*end++ = (struct oa_event){ .type = OA_EVENT_BODY, .u.body_bytes = body };
+		*end++ = (struct oa_event){ .type = OA_EVENT_END };
+	}
+	for (const struct oa_event *ev = events; ev < end; ev++)
+		sink->event(sink->ctx, ev);
+	return body;
+}
+
+/* A message begins, and did not come whole or is not the first. returns bytes taken, 0 wait, -EPROTO, -E2BIG */
+static HTTP1_COLD long feed_head(struct http1_state *st, enum oa_dir dir, struct oa_bytes in,
+				 const struct oa_sink *sink)
 {
 	struct oa_http_head h;
 	long n = 0, whole;
 
 	if (!st->seen)
-		n = oa_http1_block(in, dir, &h);
+		n = http1_block(in, dir, &h);
 	if (n <= 0) {
 		whole = oa_http1_wait(st, dir, in);
 		if (whole <= 0)
 			return whole;
-		n = n < 0 ? n : oa_http1_block(in, dir, &h);
+		n = n < 0 ? n : http1_block(in, dir, &h);
 		if (n <= 0)
 			return n < 0 ? n : -EPROTO;
 	}
-	if (dir == OA_DIR_REQUEST)
-		on_request(st, &h, sink);
-	else
-		on_response(st, &h, sink);
-	return n;
+	*st = (struct http1_state){ 0 };
+	return n + (long)on_head(st, dir, &h, in.len - (size_t)n, sink);
 }
 
 static long feed_some(struct http1_state *st, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
@@ -121,25 +146,53 @@ static long feed_some(struct http1_state *st, enum oa_dir dir, struct oa_bytes i
 	return feed_head(st, dir, in, sink);
 }
 
-static long http1_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+/* From `at` on: whatever is due there. */
+static __attribute__((noinline)) long feed_on(struct http1_state *st, enum oa_dir dir, struct oa_bytes in, size_t at,
+					      const struct oa_sink *sink)
 {
-	struct http1_state *st = state;
-	size_t at = 0;
-
-	while (at < in.len) {
+	while (at < in.len && (at == 0 || st->phase != HTTP1_TUNNEL)) {
 		long n = feed_some(st, dir, oa_bytes(in.ptr + at, in.len - at), sink);
-		bool tunnel = st->phase == HTTP1_TUNNEL;
 
 		if (n < 0) {
 			st->dead_errno = (uint8_t)-n;
 			st->phase = HTTP1_DEAD;
 			return n;
 		}
-		at += (size_t)n;
-		if (n == 0 || tunnel)
+		if (n == 0)
 			break;
+		at += (size_t)n;
 	}
 	return (long)at;
+}
+
+/* Here only what most calls are: a whole head to begin with, and its body or nothing behind it. */
+static HTTP1_HOT long http1_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+{
+	struct http1_state *st = state;
+	struct oa_http_head h;
+	size_t at = 0;
+	long n;
+
+	if (HTTP1_LIKELY(!st->place && in.len && in.ptr[0] > '\r')) {
+		n = http1_block(in, dir, &h);
+		if (HTTP1_LIKELY(n > 0)) {
+			at = (size_t)n;
+			at += on_head(st, dir, &h, in.len - at, sink);
+			if (HTTP1_LIKELY(at == in.len))
+				return (long)at;
+		}
+	}
+	return feed_on(st, dir, in, at, sink);
+}
+
+long oa_http1_accept_head(void *state, const struct oa_http_head *head, const struct oa_sink *sink)
+{
+	if (!oa_http1_at_boundary(state))
+		return -EPROTO;
+	*(struct http1_state *)state = (struct http1_state){ 0 };
+	/* It changes only heads of responses. */
+	on_head(state, OA_DIR_REQUEST, (struct oa_http_head *)(uintptr_t)head, 0, sink);
+	return (long)head->block.len;
 }
 
 long oa_http1_skip(void *state, enum oa_dir dir, uint64_t n, const struct oa_sink *sink)

@@ -85,6 +85,15 @@ bool oa_http1_line_next(const struct oa_http_head *h, size_t *pos, struct oa_byt
  * returns like feed: bytes taken (all of them within one body), -EPROTO when a header or chunk line was due */
 long oa_http1_skip(void *state, enum oa_dir dir, uint64_t n, const struct oa_sink *sink);
 
+/* Takes a request's head that oa_http1_parse_head() has read: what feed() would do with exactly the bytes of
+ * head->block, without reading them again. Empty lines before it are the caller's to leave out or feed.
+ *
+ * head      its block need be there only as long as this call
+ * returns   head->block.len; -EPROTO when the direction stands in the middle of something: nothing was done
+ * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: no
+ */
+long oa_http1_accept_head(void *state, const struct oa_http_head *head, const struct oa_sink *sink);
+
 /* True when the direction stands at a message boundary: the next byte starts a new message. */
 bool oa_http1_at_boundary(const void *state);
 

@@ -38,22 +38,18 @@ static int parse_decimal(struct oa_bytes text, uint64_t *ret_value)
 	return 0;
 }
 
-static int take_length(struct http1_reading *r, struct oa_bytes value)
+static uint32_t take_length(struct oa_http_head *h, uint32_t saw, struct oa_bytes value)
 {
 	struct oa_bytes item;
 	uint64_t length;
 
-	if (!r->has_length && parse_decimal(value, &r->length) == 0) {
-		r->has_length = true;
-		return 0;
-	}
 	while (list_next(&value, &item)) {
-		if (parse_decimal(item, &length) < 0 || (r->has_length && r->length != length))
-			return -EPROTO;
-		r->length = length;
-		r->has_length = true;
+		if (parse_decimal(item, &length) < 0 || (saw & OA_HTTP_HAS_LENGTH && h->length != length))
+			return saw | HTTP1_BAD;
+		h->length = length;
+		saw = http1_saw_length(saw);
 	}
-	return 0;
+	return saw;
 }
 
 /* A coding name with optional parameters. Quotes could hide a comma: refused. */
@@ -70,112 +66,80 @@ static bool is_coding(struct oa_bytes item)
 	return item.len > 0;
 }
 
-static int take_coding(struct http1_reading *r, struct oa_bytes value)
+static uint32_t take_coding(uint32_t saw, struct oa_bytes value)
 {
 	struct oa_bytes item;
 
 	while (list_next(&value, &item)) {
-		bool chunked = oa_bytes_ieq(item, OA_LIT("chunked"));
+		bool chunked = http1_is_word(item, "chunked");
 
-		if (!is_coding(item) || (chunked && r->had_chunked))
-			return -EPROTO;
-		r->had_chunked |= chunked;
-		r->coding = chunked ? HTTP1_CHUNKED : HTTP1_OTHER_CODING;
+		if ((!chunked && !is_coding(item)) || (chunked && saw & HTTP1_HAD_CHUNKED))
+			return saw | HTTP1_BAD;
+		saw &= ~OA_HTTP_CHUNKED;
+		saw |= HTTP1_CODED | (chunked ? OA_HTTP_CHUNKED | HTTP1_HAD_CHUNKED : 0);
+	}
+	return saw;
+}
+
+static uint32_t connection_option(struct oa_bytes option)
+{
+	switch (option.len) {
+	case 5:
+		return http1_is_word(option, "close") ? HTTP1_CLOSE : 0;
+	case 7:
+		return http1_is_word(option, "upgrade") ? HTTP1_UPGRADE : 0;
+	case 10:
+		return http1_is_word(option, "keep-alive") ? OA_HTTP_KEEP_ALIVE : 0;
 	}
 	return 0;
 }
 
-static void take_option(struct http1_reading *r, struct oa_bytes option)
-{
-	switch (option.len) {
-	case 5:
-		r->close |= oa_bytes_ieq(option, OA_LIT("close"));
-		break;
-	case 7:
-		r->upgrade |= oa_bytes_ieq(option, OA_LIT("upgrade"));
-		break;
-	case 10:
-		r->keep_alive |= memcmp(option.ptr, "keep-alive", 10) == 0 ||
-				 oa_bytes_ieq(option, OA_LIT("keep-alive"));
-		break;
-	}
-}
-
-static void take_connection(struct http1_reading *r, struct oa_bytes value)
+static uint32_t take_connection(uint32_t saw, struct oa_bytes value)
 {
 	struct oa_bytes item;
 
 	while (list_next(&value, &item))
-		take_option(r, item);
+		saw |= connection_option(item);
+	return saw;
 }
 
-int oa_http1_take(struct http1_reading *r, unsigned id, struct oa_bytes value)
+uint32_t oa_http1_take(struct oa_http_head *h, uint32_t saw, unsigned id, struct oa_bytes value)
 {
 	switch (id) {
 	case HTTP1_CONTENT_LENGTH:
-		return take_length(r, value);
+		return take_length(h, saw, value);
 	case HTTP1_TRANSFER_ENCODING:
-		return take_coding(r, value);
+		return take_coding(saw, value);
 	case HTTP1_CONNECTION:
-		take_connection(r, value);
-		return 0;
+		return take_connection(saw, value);
 	case HTTP1_EXPECT:
-		r->expect |= oa_bytes_ieq(value, OA_LIT("100-continue"));
-		return 0;
+		return http1_is_word(value, "100-continue") ? saw | HTTP1_CONTINUE : saw;
 	}
-	return 0;
+	return saw;
 }
 
-static bool status_has_no_body(unsigned status)
+/* The body of a message with a Transfer-Encoding. */
+static uint32_t settle_coded(const struct oa_http_head *h, enum oa_dir dir, uint32_t saw)
 {
-	return status < 200 || status == 204 || status == 304;
+	if (saw & OA_HTTP_HAS_LENGTH || h->version == 10)
+		saw |= OA_HTTP_AMBIGUOUS;
+	saw &= ~(OA_HTTP_HAS_LENGTH | OA_HTTP_NO_BODY | OA_HTTP_UNTIL_CLOSE);
+	if (saw & OA_HTTP_CHUNKED)
+		return saw;
+	return saw | (dir == OA_DIR_REQUEST ? HTTP1_BAD : OA_HTTP_UNTIL_CLOSE);
 }
 
-/* The body of a response, once it is known that there is one. */
-static unsigned response_body(const struct http1_reading *r)
+uint32_t oa_http1_settle(const struct oa_http_head *h, enum oa_dir dir, uint32_t saw)
 {
-	switch (r->coding) {
-	case HTTP1_CHUNKED:
-		return OA_HTTP_CHUNKED;
-	case HTTP1_OTHER_CODING:
-		return OA_HTTP_UNTIL_CLOSE;
-	}
-	return r->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_UNTIL_CLOSE;
-}
-
-static unsigned request_body(const struct http1_reading *r)
-{
-	if (r->coding)
-		return OA_HTTP_CHUNKED;
-	return r->has_length ? OA_HTTP_HAS_LENGTH : OA_HTTP_NO_BODY;
-}
-
-int oa_http1_frame(const struct http1_reading *r, enum oa_dir dir)
-{
-	struct oa_http_head *h = r->head;
-	unsigned flags = h->flags;
-
-	if (dir == OA_DIR_REQUEST) {
-		if (r->coding == HTTP1_OTHER_CODING)
-			return -EPROTO;
-		flags |= request_body(r);
-		flags |= r->expect ? OA_HTTP_EXPECT : 0;
-		flags |= r->upgrade && h->field[OA_FIELD_upgrade].len ? OA_HTTP_UPGRADE : 0;
-	} else {
-		flags |= response_body(r);
-		flags |= h->status == 101 ? OA_HTTP_UPGRADE : 0;
-	}
-	flags |= r->coding && (r->has_length || h->version == 10) ? OA_HTTP_AMBIGUOUS : 0;
-	flags |= !r->close && (h->version == 11 || r->keep_alive) ? OA_HTTP_KEEP_ALIVE : 0;
-	h->flags = (uint16_t)flags;
-	h->length = r->has_length ? r->length : 0;
-	h->nl = r->bare_lf ? 1 : 2;
-	if (dir == OA_DIR_RESPONSE && status_has_no_body(h->status))
-		oa_http1_no_body(h);
-	return 0;
-}
-
-void oa_http1_no_body(struct oa_http_head *h)
-{
-	h->flags = (uint16_t)((h->flags & ~(OA_HTTP_CHUNKED | OA_HTTP_UNTIL_CLOSE)) | OA_HTTP_NO_BODY);
+	if (saw & HTTP1_CODED)
+		saw = settle_coded(h, dir, saw);
+	if (saw & HTTP1_CLOSE)
+		saw &= ~OA_HTTP_KEEP_ALIVE;
+	if (dir == OA_DIR_RESPONSE)
+		return saw;
+	if (saw & HTTP1_CONTINUE)
+		saw |= OA_HTTP_EXPECT;
+	if (saw & HTTP1_UPGRADE && h->field[OA_FIELD_upgrade].len)
+		saw |= OA_HTTP_UPGRADE;
+	return saw;
 }

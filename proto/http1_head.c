@@ -1,7 +1,7 @@
 /* Header blocks: read in one pass when whole, waited for when not. */
 #include <errno.h>
 
-#include "proto/http1_impl.h"
+#include "proto/http1_names.h"
 
 /* A line that begins with a blank right behind the start line continues nothing (RFC 9112 2.2). */
 static bool begins_folded(struct oa_bytes in, size_t from)
@@ -9,37 +9,111 @@ static bool begins_folded(struct oa_bytes in, size_t from)
 	return from < in.len && (in.ptr[from] == ' ' || in.ptr[from] == '\t');
 }
 
-/* In pieces that the compiler makes plain stores of; for the whole it would take `rep stos`, which costs more than
- * reading a short request. */
-static inline void head_clear(struct oa_http_head *h)
+static struct oa_bytes skip_blanks(struct oa_bytes b)
 {
-	char *p = (char *)h;
-	size_t i;
-
-#pragma GCC unroll 8
-	for (i = 0; i + 64 <= sizeof(*h); i += 64)
-		memset(p + i, 0, 64);
-	memset(p + i, 0, sizeof(*h) % 64);
+	while (b.len && (b.ptr[0] == ' ' || (uint8_t)(b.ptr[0] - '\t') < 5)) {
+		b.ptr++;
+		b.len--;
+	}
+	return b;
 }
 
-long oa_http1_block(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
+/* A header line, folds included, without its line end. returns `saw` with what it says */
+static uint32_t plain_line(struct oa_http_head *h, const uint8_t *block, uint32_t saw, struct oa_bytes line)
 {
-	struct http1_reading r = { .in = oa_bytes_cut(in, OA_HTTP_HEADER_MAX), .head = h };
+	for (unsigned id = 0; id < HTTP1_NAME_COUNT; id++) {
+		const struct http1_text *t = &oa_http1_texts[id];
+		struct oa_bytes rest;
+
+		if (line.len <= t->len || !oa_bytes_ieq(oa_bytes(line.ptr, t->len), oa_bytes(t->text, t->len)))
+			continue;
+		rest = oa_bytes(line.ptr + t->len, line.len - t->len);
+		if (rest.ptr[0] == ':')
+			return http1_take(h, block, saw, id, http1_trim(oa_bytes(rest.ptr + 1, rest.len - 1)));
+		/* Blanks before the colon: some readers take the field, some do not (RFC 9112 5.1), so nobody may. */
+		rest = skip_blanks(rest);
+		return rest.len && rest.ptr[0] == ':' ? saw | HTTP1_BAD : saw;
+	}
+	return saw;
+}
+
+/* No byte that is refused, given the one before it? */
+static bool plain_byte(const uint8_t *p, size_t i)
+{
+	return p[i - 1] == '\r' ? p[i] == '\n' : p[i] >= 0x20 || p[i] == '\t' || p[i] == '\r' || p[i] == '\n';
+}
+
+/* Reads the header lines from `start` on. returns offset behind the blank line; 0 incomplete; -EPROTO */
+static long plain_lines(struct oa_bytes in, struct oa_http_head *h, size_t start, uint32_t *saw)
+{
+	const uint8_t *p = in.ptr;
+
+	for (size_t i = start; i < in.len; i++) {
+		size_t end = i - (p[i - 1] == '\r');
+
+		if (!plain_byte(p, i))
+			return -EPROTO;
+		if (p[i] != '\n')
+			continue;
+		if (end == i)
+			h->nl = 1;
+		if (end <= start) {
+			h->blank_off = (uint32_t)start;
+			return (long)i + 1;
+		}
+		if (i + 1 < in.len && (p[i + 1] == ' ' || p[i + 1] == '\t'))
+			continue;
+		*saw = plain_line(h, p, *saw, oa_bytes(p + start, end - start));
+		if (*saw & HTTP1_BAD)
+			return -EPROTO;
+		start = i + 1;
+	}
+	return 0;
+}
+
+long oa_http1_plain(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
+{
+	uint32_t saw;
 	long n;
 
-	head_clear(h);
-	n = oa_http1_start_line(r.in, dir, h);
-	if (n <= 0)
-		return n == 0 && r.in.len == OA_HTTP_HEADER_MAX ? -E2BIG : n;
-	if (begins_folded(in, (size_t)n))
+	memset(h, 0, sizeof(*h));
+	n = oa_http1_start_line(in, dir, h);
+	if (n > 0 && begins_folded(in, (size_t)n))
 		return -EPROTO;
-	r.bare_lf = in.ptr[n - 2] != '\r';
-	n = __atomic_load_n(&oa_http1_wide, __ATOMIC_RELAXED) ? oa_http1_scan_avx2(&r, (size_t)n) :
-								 oa_http1_scan_sse2(&r, (size_t)n);
+	if (n > 0) {
+		h->nl = in.ptr[n - 2] == '\r' ? 2 : 1;
+		saw = http1_saw_nothing(dir, h->version);
+		n = plain_lines(in, h, (size_t)n, &saw);
+	}
 	if (n <= 0)
-		return n == 0 && r.in.len == OA_HTTP_HEADER_MAX ? -E2BIG : n;
+		return n == 0 && in.len == OA_HTTP_HEADER_MAX ? -E2BIG : n;
 	h->block = oa_bytes(in.ptr, (size_t)n);
-	return oa_http1_frame(&r, dir) < 0 ? -EPROTO : n;
+	return http1_frame(h, dir, saw) ? n : -EPROTO;
+}
+
+long oa_http1_block_narrow(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
+{
+	return oa_http1_vectors == HTTP1_NONE ? oa_http1_plain(in, dir, h) : oa_http1_fast_sse2(in, dir, h);
+}
+
+/* With as many bytes behind it as it takes, which end no line. */
+long oa_http1_short(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
+{
+	uint8_t copy[65];
+	long n;
+
+	memset(copy, 'x', sizeof(copy));
+	memcpy(copy, in.ptr, in.len);
+	n = http1_block(oa_bytes(copy, sizeof(copy)), dir, h);
+	if (n <= 0)
+		return oa_http1_plain(in, dir, h);
+	h->block.ptr = in.ptr;
+	return n;
+}
+
+struct oa_bytes oa_http1_trim(const uint8_t *from, const uint8_t *end)
+{
+	return http1_trim(oa_bytes(from, (size_t)(end - from)));
 }
 
 long oa_http1_parse_head(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *ret_head)
@@ -54,7 +128,7 @@ long oa_http1_parse_head(struct oa_bytes in, enum oa_dir dir, struct oa_http_hea
 			return nl == -EAGAIN ? 0 : nl;
 		skip += (size_t)nl;
 	}
-	n = oa_http1_block(oa_bytes(in.ptr + skip, in.len - skip), dir, ret_head);
+	n = http1_block(oa_bytes(in.ptr + skip, in.len - skip), dir, ret_head);
 	return n > 0 ? n + (long)skip : n;
 }
 

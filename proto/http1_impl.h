@@ -1,6 +1,8 @@
 #pragma once
 /* What the http1 files share among themselves: the state of a direction, what a header block says about
  * framing, and the steps of reading one. docs/http1.md says what is tolerated and what is refused. */
+#include <errno.h>
+
 #include "proto/http1.h"
 
 #define HTTP1_METHOD_MAX 32 /* longest registered method: UPDATEREDIRECTREF, 17 */
@@ -27,25 +29,33 @@ enum http1_phase {
 };
 
 struct http1_state {
-	uint64_t left;   /* bytes of body or chunk data still to come; the chunk size while it is read */
-	uint32_t seen;   /* bytes looked at: of the header block that is not whole yet, of a chunk line, of trailers */
-	uint8_t phase;   /* enum http1_phase */
-	uint8_t blanks;  /* empty lines skipped before this request */
-	uint8_t line_ok; /* the start line of the header block that is not whole yet was checked */
-	uint8_t dead_errno;
+	uint64_t left; /* bytes of body or chunk data still to come; the chunk size while it is read */
+	union {
+		struct {
+			uint32_t seen;   /* bytes looked at: of the header block that is not whole yet, of a chunk line, of
+					  * trailers */
+			uint8_t phase;   /* enum http1_phase */
+			uint8_t blanks;  /* empty lines skipped before this request */
+			uint8_t line_ok; /* the start line of the header block that is not whole yet was checked */
+			uint8_t dead_errno;
+		};
+		uint64_t place; /* all of these; 0: a message is due and nothing of it came yet */
+	};
 };
 
-enum http1_coding { HTTP1_NO_CODING, HTTP1_CHUNKED, HTTP1_OTHER_CODING };
+/* What the lines of a header block said so far, as bits of one word: flags of the head (OA_HTTP_*) below, above them what
+ * http1_frame() makes flags of. */
+#define HTTP1_CLOSE       0x010000u /* Connection: close, and so on */
+#define HTTP1_UPGRADE     0x020000u
+#define HTTP1_CODED       0x040000u /* has a Transfer-Encoding; OA_HTTP_CHUNKED: the last coding is chunked */
+#define HTTP1_HAD_CHUNKED 0x080000u
+#define HTTP1_CONTINUE    0x100000u /* Expect: 100-continue */
+#define HTTP1_BAD         0x200000u /* refused */
 
-/* A header block being read: where, into what, and what its fields said about framing so far. */
-struct http1_reading {
-	struct oa_bytes in; /* begins with the start line */
-	struct oa_http_head *head;
-	uint64_t length;
-	uint32_t seen; /* bit per enum oa_http_field: had one */
-	bool has_length, had_chunked, expect, close, keep_alive, upgrade, bare_lf;
-	uint8_t coding; /* enum http1_coding */
-};
+#define HTTP1_HOT         __attribute__((hot))            /* on the way of ordinary messages; kept together */
+#define HTTP1_COLD        __attribute__((cold, noinline)) /* off it */
+#define HTTP1_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define HTTP1_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* -- http1_line.c -- */
 
@@ -57,21 +67,59 @@ int oa_http1_blank(struct oa_bytes in);
 /* Decides when the start line is whole, or as soon as it cannot become one. */
 enum oa_detect oa_http1_detect(enum oa_dir dir, struct oa_bytes in);
 
-/* -- http1_scan_sse2.c, http1_scan_avx2.c: http1_scan.h compiled twice -- */
+/* -- http1_fast_sse2.c, http1_fast_avx2.c: http1_fast.h compiled twice -- */
 
-/* Reads the header lines that start at r->in.ptr[from]. returns offset behind the blank line; 0 incomplete; -EPROTO */
-typedef long http1_scan_fn(struct http1_reading *r, size_t from);
-http1_scan_fn oa_http1_scan_sse2, oa_http1_scan_avx2;
-extern bool oa_http1_wide; /* the processor has AVX2 */
+/* One header block at in.ptr[0], of at most OA_HTTP_HEADER_MAX bytes. returns like oa_http1_parse_head */
+typedef long http1_block_fn(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h);
+http1_block_fn oa_http1_fast_sse2, oa_http1_fast_avx2;
+
+/* -- http1_names.c -- */
+
+enum http1_vectors { HTTP1_NONE, HTTP1_SSE2, HTTP1_AVX2 };
+extern uint8_t oa_http1_vectors; /* enum http1_vectors; HTTP1_NONE before init */
 
 /* -- http1_framing.c -- */
 
-/* Takes the value of a field that decides framing (HTTP1_* of http1_names.h). returns 0 or -EPROTO */
-int oa_http1_take(struct http1_reading *r, unsigned id, struct oa_bytes value);
-/* Turns what was taken into flags and length of r->head. returns 0 or -EPROTO */
-int oa_http1_frame(const struct http1_reading *r, enum oa_dir dir);
+/* Takes the value of a field that decides framing (HTTP1_* of http1_names.h). returns `saw` with what it says */
+uint32_t oa_http1_take(struct oa_http_head *h, uint32_t saw, unsigned id, struct oa_bytes value);
+/* http1_frame() when there is more than a length. */
+uint32_t oa_http1_settle(const struct oa_http_head *h, enum oa_dir dir, uint32_t saw);
+
+/* What `saw` is before the first line. */
+static inline uint32_t http1_saw_nothing(enum oa_dir dir, unsigned version)
+{
+	return (dir == OA_DIR_REQUEST ? OA_HTTP_NO_BODY : OA_HTTP_UNTIL_CLOSE) |
+	       (version == 11 ? OA_HTTP_KEEP_ALIVE : 0);
+}
+
+static inline uint32_t http1_saw_length(uint32_t saw)
+{
+	return (saw & ~(OA_HTTP_NO_BODY | OA_HTTP_UNTIL_CLOSE)) | OA_HTTP_HAS_LENGTH;
+}
+
 /* The header announces a body that is not sent: HEAD, 204, 304, 2xx to CONNECT. */
-void oa_http1_no_body(struct oa_http_head *h);
+static inline void http1_no_body(struct oa_http_head *h)
+{
+	h->flags = (uint16_t)((h->flags & ~(OA_HTTP_CHUNKED | OA_HTTP_UNTIL_CLOSE)) | OA_HTTP_NO_BODY);
+}
+
+/* Turns what the lines said into h->flags. returns false: refused */
+static inline bool http1_frame(struct oa_http_head *h, enum oa_dir dir, uint32_t saw)
+{
+	if (HTTP1_UNLIKELY(saw & (HTTP1_CLOSE | HTTP1_UPGRADE | HTTP1_CODED | HTTP1_CONTINUE | HTTP1_BAD))) {
+		saw = oa_http1_settle(h, dir, saw);
+		if (saw & HTTP1_BAD)
+			return false;
+	}
+	h->flags = (uint16_t)saw;
+	if (dir == OA_DIR_REQUEST || HTTP1_LIKELY(h->status == 200))
+		return true;
+	if (h->status == 101)
+		h->flags |= OA_HTTP_UPGRADE;
+	if (h->status < 200 || h->status == 204 || h->status == 304)
+		http1_no_body(h);
+	return true;
+}
 
 /* Without OWS and the line ends of folds at both ends. */
 static inline struct oa_bytes http1_trim(struct oa_bytes b)
@@ -87,8 +135,25 @@ static inline struct oa_bytes http1_trim(struct oa_bytes b)
 
 /* -- http1_head.c -- */
 
+/* oa_http1_fast_*() for any block: byte by byte, all that docs/http1.md tells. */
+HTTP1_COLD http1_block_fn oa_http1_plain;
+/* Blocks that are shorter than the vectors. */
+HTTP1_COLD http1_block_fn oa_http1_short;
+/* The fast one without AVX2. */
+HTTP1_COLD http1_block_fn oa_http1_block_narrow;
+
+/* http1_trim() of [from, end). */
+HTTP1_COLD struct oa_bytes oa_http1_trim(const uint8_t *from, const uint8_t *end);
+
 /* One header block at in.ptr[0], no empty lines before it. returns like oa_http1_parse_head */
-long oa_http1_block(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h);
+static inline long http1_block(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
+{
+	in = oa_bytes_cut(in, OA_HTTP_HEADER_MAX);
+	if (HTTP1_LIKELY(__atomic_load_n(&oa_http1_vectors, __ATOMIC_ACQUIRE) == HTTP1_AVX2))
+		return oa_http1_fast_avx2(in, dir, h);
+	return oa_http1_block_narrow(in, dir, h);
+}
+
 /* The block is not whole, or something is wrong with it. Looks at bytes once, however they arrive.
  * returns length of the block when it is whole (however wrong); 0 wait; -EPROTO; -E2BIG */
 long oa_http1_wait(struct http1_state *st, enum oa_dir dir, struct oa_bytes in);

@@ -37,7 +37,8 @@ static inline bool http1_check_differs(struct http1_check *c, struct oa_bytes in
 /* returns NULL, or which play differed from the reference (c->feed.text and c->expected are the two) */
 static inline const char *http1_check_stream(struct http1_check *c, struct oa_bytes in, uint64_t seed)
 {
-	bool wide = oa_http1_wide;
+	const uint8_t vectors = oa_http1_vectors;
+	bool same = true;
 	struct ref ref = { .p = in.ptr, .len = in.len, .dir = c->feed.dir, .notes = c->notes, .note_count = 4,
 			   .eof = c->feed.eof, .t = &c->expected };
 
@@ -48,13 +49,10 @@ static inline const char *http1_check_stream(struct http1_check *c, struct oa_by
 		return "cut at random";
 	if (in.len <= 1024 && http1_check_differs(c, in, feed_cut_bytes, NULL))
 		return "byte by byte";
-	oa_http1_wide = false;
-	if (http1_check_differs(c, in, feed_cut_whole, NULL)) {
-		oa_http1_wide = wide;
-		return "whole, SSE2";
-	}
-	oa_http1_wide = wide;
-	return NULL;
+	for (oa_http1_vectors = HTTP1_NONE; oa_http1_vectors <= HTTP1_SSE2 && same; oa_http1_vectors++)
+		same = !http1_check_differs(c, in, feed_cut_whole, NULL);
+	oa_http1_vectors = vectors;
+	return same ? NULL : "whole, without AVX2";
 }
 
 static inline const char *http1_check_sample(struct http1_check *c, const uint8_t *data, size_t size)
