@@ -358,6 +358,10 @@ void oa_conn_on_dup(int oldfd, int newfd)
 
 	if (oldfd == newfd)
 		return;
+	/* A number that was closed and now means something else, a file say, must not make its twin a connection. */
+	if (kind == OA_FD_CONN && atomic_load_explicit(&from->flags, memory_order_relaxed) & OA_FD_CLOSING &&
+	    !slot_resurrect(from, oldfd))
+		kind = OA_FD_NONE;
 	to = kind == OA_FD_NONE ? oa_fd_peek(newfd) : oa_fd_get(newfd);
 	if (!to)
 		return;

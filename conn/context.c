@@ -22,6 +22,7 @@
 #define CTX_SETTLED    0x20u /* current has visibly acted since it was touched */
 #define CTX_MIXED      0x40u /* this turn carried work of several exchanges, or of something unseen */
 #define CTX_NONBLOCK   0x80u /* current was read from a non-blocking socket */
+#define CTX_WORKER     0x400u /* has made calls for requests that a loop left parked */
 #define CTX_UNSURE     0x200u /* current may have acted: an ambiguous call was made in its turn */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
@@ -586,10 +587,11 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 {
 	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
-	bool process_wide = !sync && !own_loop;
+	/* A worker that made a call for a request another thread read may be on its next job by now. */
+	bool process_wide = (!sync && !own_loop) || ctx_thread_get(current->owner) != t;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
-	if (ctx_others_loose(t, process_wide, current) && !(own_loop && ctx_acts_at_once(t)))
+	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
 		return false;
 	if (open <= 1)
 		return true;
@@ -609,8 +611,8 @@ static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
 }
 
 /* Exactly one exchange is open in the process, and the thread that read it went on to wait for other work: somebody
- * else, this thread for one, handles it. */
-static struct oa_ref ctx_only_parked(void)
+ * else, this thread for one, handles it. A known worker need not wait for that. */
+static struct oa_ref ctx_only_parked(bool worker)
 {
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
 		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
@@ -621,20 +623,33 @@ static struct oa_ref ctx_only_parked(void)
 			continue;
 		ref = ctx_only_recent(t);
 		ex = oa_exchange_get(ref);
-		if (ex && (t->flags & CTX_LOOP) && ex->touch_wait != t->waits)
+		if (ex && (t->flags & CTX_LOOP) && (worker || ex->touch_wait != t->waits))
 			return ref;
 	}
 	return (struct oa_ref){ 0, 0 };
 }
 
-static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
+#define CTX_LINK_THREADS 64 /* looked through for candidates */
+
+static void ctx_links_of(const struct ctx_thread *t, struct oa_pick *ret)
 {
-	for (unsigned i = 0; t && i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
+	for (unsigned i = 0; i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
 		struct oa_ref ref = t->recent[(t->recent_pos - 1 - i) % CTX_RECENT];
 
 		if (oa_exchange_get(ref))
 			ret->link[ret->links++] = ref;
 	}
+}
+
+/* The candidates: what this thread has open, or, when it serves nothing itself, what others have. */
+static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
+{
+	if (thread_open(t)) {
+		ctx_links_of(t, ret);
+		return;
+	}
+	for (uint32_t i = 0; i < ctx_threads() && i < CTX_LINK_THREADS; i++)
+		ctx_links_of(oa_pool_at(&ctx_pool, i), ret);
 }
 
 /* Rules 2 to 4: certain without looking at the message. */
@@ -666,9 +681,10 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 		}
 	}
 	if (open == 0 && !(t->flags & CTX_BACKGROUND) && oa_ctx_open_count() == 1) {
-		struct oa_ref only = ctx_only_parked();
+		struct oa_ref only = ctx_only_parked(t->flags & CTX_WORKER);
 
 		if (only.gen && oa_ctx_open_count() == 1) { /* none came meanwhile */
+			t->flags |= CTX_WORKER;
 			pick_set(ret, only, OA_EV_ONLY);
 			return true;
 		}

@@ -7,12 +7,13 @@
 
 struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), 8, OA_EXCHANGES_MAX);
 
-const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384 };
+const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384, 36864 };
 
 static struct oa_pool block_pools[OA_BLOCK_CLASSES] = {
 	OA_POOL(512, 7, 1 << 14),
 	OA_POOL(2048, 6, 1 << 14),
 	OA_POOL(16384, 3, 1 << 11),
+	OA_POOL(36864, 1, 1 << 9),
 };
 
 int64_t oa_block_take(unsigned cls)
@@ -98,7 +99,7 @@ static uint32_t exchange_cap(const struct oa_exchange *ex)
 /* Moves the record to a block of at least `bytes`. */
 static void exchange_grow(struct oa_exchange *ex, size_t bytes)
 {
-	for (unsigned cls = ex->cls + 1u; cls < OA_BLOCK_CLASSES; cls++) {
+	for (unsigned cls = ex->cls + 1u; cls <= OA_BLOCK_RECORD; cls++) {
 		struct oa_span *to;
 		int64_t block;
 

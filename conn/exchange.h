@@ -120,8 +120,9 @@ static inline struct oa_exchange *oa_exchange_get(struct oa_ref ref)
 	return atomic_load_explicit(&ex->gen, memory_order_acquire) == ref.gen ? ex : NULL;
 }
 
-/* Text blocks in three classes: 512 bytes, 2 KiB, 16 KiB. */
-#define OA_BLOCK_CLASSES 3
+/* Blocks in classes: 512 bytes, 2 KiB, 16 KiB for texts and records; 36 KiB for a header block that comes in pieces. */
+#define OA_BLOCK_CLASSES 4
+#define OA_BLOCK_RECORD  2 /* the largest a record may stand in */
 extern const uint32_t oa_block_bytes[OA_BLOCK_CLASSES];
 /* returns index or -1; counted as drop_text_pool */
 int64_t oa_block_take(unsigned cls);

@@ -228,7 +228,7 @@ static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_
 		bool upgraded = false;
 		long taken;
 
-		k = carry_reserve(c, dir, k->len + bytes.len <= oa_block_bytes[2] - 8 ? k->len + bytes.len : k->len + 1);
+		k = carry_reserve(c, dir, k->len + bytes.len <= oa_block_bytes[OA_BLOCK_CLASSES - 1] - 8 ? k->len + bytes.len : k->len + 1);
 		if (!k) {
 			oa_conn_make_opaque(c, OA_STAT_opaque_too_big);
 			return;

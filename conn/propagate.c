@@ -78,13 +78,18 @@ static bool prop_extract_w3c(const struct oa_http_head *h, struct oa_remote *ret
 
 /* -- B3 -- */
 
-static void prop_b3_state(struct oa_bytes state, struct oa_remote *ret)
+/* returns false for a state that is none */
+static bool prop_b3_state(struct oa_bytes state, struct oa_remote *ret)
 {
-	if (!state.len)
-		return;
+	bool yes = oa_bytes_eq(state, OA_LIT("1")) || oa_bytes_eq(state, OA_LIT("d")) || oa_bytes_eq(state, OA_LIT("true"));
+	bool no = oa_bytes_eq(state, OA_LIT("0")) || oa_bytes_eq(state, OA_LIT("false"));
+
+	if (!yes && !no)
+		return false;
 	ret->decided = true;
-	ret->sampled = state.ptr[0] == '1' || state.ptr[0] == 'd' || state.ptr[0] == 't';
-	ret->flags = ret->sampled;
+	ret->sampled = yes;
+	ret->flags = yes;
+	return true;
 }
 
 /* Next part of a '-' or ':' separated list. */
@@ -102,6 +107,18 @@ static struct oa_bytes prop_part(struct oa_bytes *rest, char sep)
 	return part;
 }
 
+/* Broken ids make the whole header, its decision too, as good as absent. */
+static bool prop_b3_ids(const struct oa_http_head *h, struct oa_bytes trace, struct oa_bytes span, struct oa_remote *ret)
+{
+	if ((trace.len == 16 || trace.len == 32) && span.len == 16 && prop_unhex_padded(ret->trace_id, 16, trace) &&
+	    prop_unhex_padded(ret->parent_id, 8, span)) {
+		prop_span_at(h, span, ret);
+		return true;
+	}
+	ret->decided = false;
+	return false;
+}
+
 static bool prop_extract_b3(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	struct oa_bytes rest = oa_http_field(h, OA_FIELD_b3);
@@ -110,29 +127,24 @@ static bool prop_extract_b3(const struct oa_http_head *h, struct oa_remote *ret)
 	if (!rest.len)
 		return false;
 	if (rest.len == 1) { /* a lone decision without ids */
-		prop_b3_state(rest, ret);
+		(void)prop_b3_state(rest, ret);
 		return false;
 	}
 	trace = prop_part(&rest, '-');
 	span = prop_part(&rest, '-');
-	if ((trace.len != 16 && trace.len != 32) || span.len != 16)
+	if (rest.len && !prop_b3_state(prop_part(&rest, '-'), ret))
 		return false;
-	prop_b3_state(prop_part(&rest, '-'), ret);
-	prop_span_at(h, span, ret);
-	return prop_unhex_padded(ret->trace_id, 16, trace) && prop_unhex_padded(ret->parent_id, 8, span);
+	return prop_b3_ids(h, trace, span, ret);
 }
 
 static bool prop_extract_b3multi(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	struct oa_bytes trace = oa_http_field(h, OA_FIELD_b3_trace), span = oa_http_field(h, OA_FIELD_b3_span);
 
-	prop_b3_state(oa_http_field(h, OA_FIELD_b3_sampled), ret);
+	(void)prop_b3_state(oa_http_field(h, OA_FIELD_b3_sampled), ret);
 	if (oa_bytes_eq(oa_http_field(h, OA_FIELD_b3_flags), OA_LIT("1")))
-		prop_b3_state(OA_LIT("d"), ret);
-	prop_span_at(h, span, ret);
-	if ((trace.len != 16 && trace.len != 32) || span.len != 16)
-		return false;
-	return prop_unhex_padded(ret->trace_id, 16, trace) && prop_unhex_padded(ret->parent_id, 8, span);
+		(void)prop_b3_state(OA_LIT("d"), ret);
+	return (trace.len || span.len) && prop_b3_ids(h, trace, span, ret);
 }
 
 /* -- Jaeger and X-Ray -- */
@@ -191,7 +203,7 @@ static bool prop_extract_xray(const struct oa_http_head *h, struct oa_remote *re
 		else if (oa_bytes_eq(key, OA_LIT("Parent")))
 			span = part.len == 16 && prop_unhex_padded(ret->parent_id, 8, part);
 		else if (oa_bytes_eq(key, OA_LIT("Sampled")) && part.len == 1 && part.ptr[0] != '?')
-			prop_b3_state(part, ret);
+			(void)prop_b3_state(part, ret);
 	}
 	return trace && span;
 }
@@ -230,12 +242,17 @@ void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
 	}
 }
 
+/* There, if only with an empty value. */
+static bool prop_has(const struct oa_http_head *h, enum oa_http_field field)
+{
+	return h->field[field].off || h->field[field].len;
+}
+
 bool oa_propagate_present(const struct oa_http_head *h)
 {
-	return (prop_on(PROP_W3C) && h->field[OA_FIELD_traceparent].len) ||
-	       (prop_on(PROP_B3 | PROP_B3MULTI) && (h->field[OA_FIELD_b3].len || h->field[OA_FIELD_b3_trace].len)) ||
-	       (prop_on(PROP_JAEGER) && h->field[OA_FIELD_jaeger].len) ||
-	       (prop_on(PROP_XRAY) && h->field[OA_FIELD_xray].len);
+	return (prop_on(PROP_W3C) && prop_has(h, OA_FIELD_traceparent)) ||
+	       (prop_on(PROP_B3 | PROP_B3MULTI) && (prop_has(h, OA_FIELD_b3) || prop_has(h, OA_FIELD_b3_trace))) ||
+	       (prop_on(PROP_JAEGER) && prop_has(h, OA_FIELD_jaeger)) || (prop_on(PROP_XRAY) && prop_has(h, OA_FIELD_xray));
 }
 
 /* -- lists -- */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "core/clock.h"
 #include "core/config.h"
 #include "core/exclude.h"
 #include "core/state.h"
@@ -22,6 +23,7 @@
 #include "preload/module.h"
 #include "preload/side_thread.h"
 
+#define BOOT_WAIT_NS 20000000u /* for another thread that activates us; it takes a tenth of a millisecond */
 #define BOOT_STOP_MS 500 /* a tenth of that as a rule; a host whose unshare() fails is worse off than one that waits */
 
 /* Marks us for a second copy of ourselves: whoever comes first in the loader's order is the one that works. The
@@ -70,6 +72,19 @@ static bool boot_start_modules(void)
 	return oa_fork_init() == 0;
 }
 
+/* Another thread is at it: a connection that went by meanwhile would never be seen. Not for ever, because that thread
+ * may be the one that our signal handler interrupted. */
+static bool boot_wait_for_activation(void)
+{
+	uint64_t until_ns = oa_now_ns() + BOOT_WAIT_NS;
+
+	while (oa_state_get() == OA_STATE_READY && oa_now_ns() < until_ns)
+		(void)oa_sys0(SYS_sched_yield);
+	if (oa_state_get() == OA_STATE_READY)
+		oa_stat_inc(OA_STAT_untracked_activation);
+	return oa_state_get() == OA_STATE_ACTIVE;
+}
+
 static bool boot_activate(void)
 {
 	static _Atomic bool claimed;
@@ -77,7 +92,7 @@ static bool boot_activate(void)
 	bool works;
 
 	if (atomic_exchange(&claimed, true))
-		return oa_state_get() == OA_STATE_ACTIVE; /* or about to be, by another thread */
+		return boot_wait_for_activation();
 	works = !boot_is_excluded() && boot_start_modules();
 	if (works)
 		oa_conn_want_side_thread = oa_side_thread_want;
