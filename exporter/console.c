@@ -224,6 +224,7 @@ static void console_send(const struct oa_batch *batch, uint64_t deadline_ns, oa_
 		if (console_out.len == console_out.max)
 			console_out.buf[console_out.len++] = '\n';
 	}
+	oa_wire_set(true);
 	if (!shown || !oa_log_write(console_out.buf, console_out.len))
 		shown = 0;
 	done(arg, shown, 0, batch->count - shown);

@@ -32,8 +32,8 @@ struct oa_batch {
  * ok: spans accepted; rejected: refused by the receiver for good (partial success); failed: given up */
 typedef void oa_batch_done_fn(void *arg, size_t ok, size_t rejected, size_t failed);
 
-/* Says whether a request with the batch is on its way, so that nobody knows whether it arrived: true when it goes out
- * (a batch begins so), false when it has failed and comes again later. Should the process be killed meanwhile, the
+/* Says whether a request with the batch is on its way, so that nobody knows whether it arrived: true when it goes
+ * out, false when it has failed and comes again later (a batch begins so). Should the process be killed meanwhile, the
  * others of the tree send the batch in its place only when it is not on its way. For the batch under way. */
 void oa_wire_set(bool on);
 extern struct oa_proc *oa_wire_owner; /* whose batch it is: set by pipeline/batch.c; NULL none */

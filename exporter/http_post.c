@@ -160,6 +160,14 @@ static CURLcode post_set_unix(CURL *easy, const struct oa_post *p)
 	return curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, p->to.unix_path);
 }
 
+/* There is a connection, and the request goes out next. */
+static int post_on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	(void)arg, (void)peer, (void)local, (void)peer_port, (void)local_port;
+	oa_wire_set(true);
+	return CURL_PREREQFUNC_OK;
+}
+
 static void post_set_transfer(CURL *easy, struct oa_post *p)
 {
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -171,6 +179,7 @@ static void post_set_transfer(CURL *easy, struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)OA_POST_CONNECT_MS);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, post_on_connected);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, post_on_body);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
 	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, post_on_header);
@@ -339,7 +348,6 @@ static void post_attempt(struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->body.len);
 	(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, post_upload_bytes(p->body.len));
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, post_timeout_ms(p, oa_now_ns()));
-	oa_wire_set(true);
 	if (oa_curl_start(&p->transfer))
 		post_settle(p, OA_POST_FAILED, 0, "no memory");
 }

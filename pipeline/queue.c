@@ -115,7 +115,7 @@ struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **re
 		take.end = atomic_load(&q->ring->head);
 		oa_stat_add(OA_STAT_drop_ring_stalled, take.records);
 	}
-	atomic_store(&q->proc->wire, OA_WIRE_OUT);
+	atomic_store(&q->proc->wire, OA_WIRE_WAITS); /* for the exporters to change */
 	atomic_store(&q->proc->flight_end, take.end);
 	return take;
 }

@@ -37,6 +37,8 @@
 static struct oa_span_buf bufs[SPANS_MAX];
 static const struct oa_span *spans[SPANS_MAX];
 static size_t total_ok, total_rejected, total_failed, calls;
+static struct oa_proc wire; /* what an heir would see */
+static unsigned wire_at_end;
 static bool settled, bad;
 static const struct oa_exporter *exporter;
 static struct { int fd, other; } thefts[THEFTS_MAX];
@@ -48,6 +50,7 @@ static void on_done(void *arg, size_t ok, size_t rejected, size_t failed)
 	total_rejected += rejected;
 	total_failed += failed;
 	calls++;
+	wire_at_end = atomic_load(&wire.wire);
 	settled = true;
 }
 
@@ -260,6 +263,8 @@ static void send_batch(unsigned count, uint64_t deadline_ms)
 	for (unsigned i = 0; i < count; i++)
 		make_record(i);
 	settled = false;
+	atomic_store(&wire.wire, OA_WIRE_WAITS);
+	oa_wire_owner = &wire;
 	exporter->send(&batch, deadline_ms ? oa_now_ns() + deadline_ms * 1000000ull : UINT64_MAX, on_done, NULL);
 	/* The exporter must not look at them any more. */
 	memset(bufs, 0xee, sizeof(bufs[0]) * count);
@@ -309,10 +314,10 @@ static void say(const char *more)
 	}
 	n = (size_t)snprintf(line, sizeof(line),
 			     "{\"ok\":%zu,\"rejected\":%zu,\"failed\":%zu,\"calls\":%zu,\"requests\":%lu,\"retries\":%lu,"
-			     "\"errors\":%lu,\"fds\":[%s],\"inherit\":%d,\"stolen\":%u,\"unharmed\":%u,\"arena\":%zu%s}\n",
+			     "\"errors\":%lu,\"fds\":[%s],\"inherit\":%d,\"stolen\":%u,\"unharmed\":%u,\"wire\":%u,\"arena\":%zu%s}\n",
 			     total_ok, total_rejected, total_failed, calls, oa_stat_sum(OA_STAT_export_requests),
 			     oa_stat_sum(OA_STAT_export_retries), oa_stat_sum(OA_STAT_export_errors), fds, inherit, theft_count,
-			     unharmed(),
+			     unharmed(), wire_at_end,
 			     oa_arena_used_bytes(), more);
 	(void)oa_sys3(SYS_write, 1, line, n);
 }

@@ -231,6 +231,27 @@ def test_retry_after_that_nobody_understands_is_ignored():
         assert emit(c.endpoint).ok == 7
 
 
+# -- what the heir of a process that is killed will see --
+
+WAITS, OUT = 0, 1
+
+
+def test_a_batch_is_out_from_its_request_to_its_end():
+    with Fake() as c:
+        assert emit(c.endpoint).wire == OUT
+    with Fake(silent()) as c:
+        assert emit(c.endpoint, "cancel").wire == OUT
+
+
+def test_a_batch_waits_until_it_has_a_connection_and_between_attempts():
+    with Fake(answer(503, [("Retry-After", "60")])) as c:
+        got = emit(c.endpoint, "cancel", deadline=600000)
+        assert got.wire == WAITS and len(c.received) == 1
+    port, keeper = closed_port()
+    with keeper:
+        assert emit(f"http://127.0.0.1:{port}", deadline=1500).wire == WAITS
+
+
 # -- collectors that are ill --
 
 def test_nobody_listens():

@@ -57,6 +57,7 @@ static void fake_send(struct fake *f, const struct oa_batch *batch, uint64_t dea
 	f->deadline_ns = deadline_ns;
 	f->done = done;
 	f->arg = arg;
+	oa_wire_set(true);
 	if (f->at_once)
 		fake_finish(f, batch->count, 0, 0);
 }
