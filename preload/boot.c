@@ -31,9 +31,11 @@
 extern const int otelauto_loaded;
 __attribute__((visibility("default"))) const int otelauto_loaded = 1;
 
+/* By the program's own order: RTLD_DEFAULT would begin with this very object, because of -Bsymbolic. */
 static bool boot_is_second_copy(void)
 {
-	const void *first = dlsym(RTLD_DEFAULT, "otelauto_loaded");
+	void *program = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
+	const void *first = program ? dlsym(program, "otelauto_loaded") : NULL;
 
 	return first && first != &otelauto_loaded;
 }

@@ -119,22 +119,33 @@ static inline void hostile_start(int ret_fd[2], int *ret_listener)
 }
 
 /* One more exchange, on a connection of its own and told apart by its path: proof that the library still works. */
-static inline void hostile_last(int listener)
+static inline void hostile_last_begin(int listener, int ret_fd[2])
 {
 	static const char request[] = "GET /last HTTP/1.1\r\nHost: x\r\nTraceparent: "
 				      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
 	struct sockaddr_in addr;
 	socklen_t len = sizeof(addr);
-	int fd[2];
 
 	CHECK(getsockname(listener, (struct sockaddr *)&addr, &len) == 0);
-	hostile_pair(listener, &addr, fd);
-	hostile_send(fd[0], request, sizeof(request) - 1);
-	hostile_read(fd[1], sizeof(request) - 1);
+	hostile_pair(listener, &addr, ret_fd);
+	hostile_send(ret_fd[0], request, sizeof(request) - 1);
+	hostile_read(ret_fd[1], sizeof(request) - 1);
+}
+
+static inline void hostile_last_end(const int fd[2])
+{
 	hostile_send(fd[1], hostile_response, sizeof(hostile_response) - 1);
 	hostile_read(fd[0], sizeof(hostile_response) - 1);
 	close(fd[0]);
 	close(fd[1]);
+}
+
+static inline void hostile_last(int listener)
+{
+	int fd[2];
+
+	hostile_last_begin(listener, fd);
+	hostile_last_end(fd);
 }
 
 /* Threads of this process as the kernel counts them. */

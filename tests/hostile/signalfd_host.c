@@ -10,13 +10,13 @@ int main(void)
 	int fd[2], sfd;
 
 	CHECK(pthread_sigmask(SIG_SETMASK, NULL, &before) == 0);
+	hostile_start(fd, NULL); /* our thread is there before the host blocks anything */
+	usleep(50000);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
 	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
 	sfd = signalfd(-1, &set, 0);
-	hostile_start(fd, NULL);
-	usleep(50000);
 	for (int i = 0; i < 10; i++) {
 		CHECK(kill(getpid(), i % 2 ? SIGTERM : SIGUSR1) == 0);
 		CHECK(read(sfd, &info, sizeof(info)) == sizeof(info));

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.preload import LIBRARY, environment
+from lib.preload import Program, environment
 
 HERE = Path(__file__).parent
 SECONDS = 60
@@ -63,6 +63,11 @@ def settings_of(mode, hole):
     }
 
 
+def deliver_to(collector):
+    return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            "OTELAUTO_EXIT_FLUSH": "10000", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+
+
 def run(argv, preload=True, settings=None, cwd=None, **options):
     """returns (status, stdout, stderr)"""
     env = environment(settings=settings, preload=preload)
@@ -90,10 +95,19 @@ def test_program(build, hole, name, mode):
                                   "tiny_stacks", "vfork_close"])
 def test_still_observes(build, collector, name):
     """What the program did must not have switched us off: its last exchange, of both sides, is reported."""
-    settings = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
-                "OTELAUTO_EXIT_FLUSH": "10000", "OTEL_BSP_SCHEDULE_DELAY": "20"}
-    assert run([build / name], settings=settings)[0] == 0
-    collector.wait_for(lambda spans: {s.kind for s in spans if s.path == "/last"} == {"CLIENT", "SERVER"})
+    assert run([build / name], settings=deliver_to(collector))[0] == 0
+    collector.wait_for(lambda spans: {(s.kind, s.status) for s in spans if s.path == "/last"}
+                       == {("CLIENT", "unset"), ("SERVER", "unset")})
+
+
+def test_every_child_is_observed(build, collector):
+    """Row 43: whatever made the process, what it served is reported, and once."""
+    with Program([build / "fork_ways", "stay"], settings=deliver_to(collector)):
+        # Those of children that left by _exit() are delivered by whoever is left.
+        collector.wait_for(lambda spans: sum(s.path == "/last" and s.kind == "SERVER" for s in spans) >= 6,
+                           what="a span from each of six children")
+    assert len({s.span_id for s in collector.spans}) == len(collector.spans)
+    assert sum(s.path == "/last" and s.kind == "SERVER" for s in collector.spans) == 6
 
 
 @pytest.mark.parametrize("name", ["exits", "edge_triggered", "fork_ways", "early", "odd_args"])
@@ -113,7 +127,7 @@ def test_all_symbols_bind_at_once(library):
     assert run(["/bin/echo", "fine"], settings={"LD_BIND_NOW": "1"}) == (0, "fine\n", "")
 
 
-def test_second_copy_is_inert(build, library, tmp_path):
+def test_second_copy_is_inert(build, library, tmp_path, collector):
     """Row 17: the same file by two paths, and a copy; whoever is first works, calls pass through the other."""
     copy = tmp_path / "libotelauto-old.so"
     shutil.copy(library, copy)
@@ -122,6 +136,10 @@ def test_second_copy_is_inert(build, library, tmp_path):
     bare = run([build / "edge_triggered"], preload=False)
     for preload in (f"{library}:{copy}", f"{copy}:{library}", f"{library}:{link}", f"{copy}:{library}:{copy}"):
         assert run([build / "edge_triggered"], settings={"LD_PRELOAD": preload}) == bare
+        before = len(collector.spans)
+        assert run([build / "early"], settings={"LD_PRELOAD": preload, **deliver_to(collector)})[0] == 0
+        last = [s.kind for s in collector.spans[before:] if s.path == "/last"]
+        assert sorted(last) == ["CLIENT", "SERVER"], preload
 
 
 def test_idle_program_makes_no_call_of_ours(library):

@@ -8,7 +8,7 @@ extern char **environ;
 
 int main(void)
 {
-	int fd[2], listener;
+	int fd[2], last[2], listener;
 	posix_spawn_file_actions_t actions;
 	char *argv[] = { (char *)"true", NULL };
 	pid_t pid;
@@ -31,7 +31,16 @@ int main(void)
 	CHECK(posix_spawnp(&pid, "true", &actions, NULL, argv, environ) == 0);
 	CHECK(hostile_wait(pid) == 0);
 	hostile_exchange(fd);
-	hostile_last(listener);
+	hostile_last_begin(listener, last);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(fd[0], last[0]);
+		dup3(last[0], last[1], 0);
+		close(last[1]);
+		_exit(7);
+	}
+	CHECK(hostile_wait(pid) == 7);
+	hostile_last_end(last);
 	CHECK(close(fd[0]) == 0 && close(fd[1]) == 0 && close(listener) == 0);
 	CHECK(close(fd[0]) == -1 && errno == EBADF);
 	puts("51 vfork children left no trace");
