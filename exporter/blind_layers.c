@@ -49,7 +49,7 @@ static size_t blind_lines(char *buf, size_t len, uint32_t *found)
 
 static uint32_t blind_scan(void)
 {
-	char buf[4096 + 1];
+	static char buf[4096 + 1]; /* side thread only */
 	long fd = oa_sys4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0), n;
 	uint32_t found = 0;
 	size_t kept = 0;

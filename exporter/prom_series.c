@@ -97,7 +97,7 @@ static void prom_note_seen(enum oa_instrument ins, struct oa_bytes method, struc
 static struct prom_labels *prom_make_labels(enum oa_instrument ins, struct oa_bytes packed)
 {
 	struct prom_labels *made;
-	char buf[4096]; /* more than OA_LABELS_BYTES can come to, names and escapes included */
+	static char buf[4096]; /* more than OA_LABELS_BYTES can come to, names and escapes included */
 	struct oa_prom_out text = { .mem = buf, .cap = sizeof(buf) };
 	struct oa_bytes value, method = { 0 }, scheme = { 0 };
 	enum oa_label label;

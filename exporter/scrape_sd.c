@@ -174,7 +174,7 @@ static void sd_remove_if_stale(const char *name)
 
 static void sd_remove_stale(void)
 {
-	char buf[4096] __attribute__((aligned(8)));
+	static char buf[4096] __attribute__((aligned(8)));
 	long fd = oa_sys4(SYS_openat, AT_FDCWD, oa_config.sd_dir,
 			  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0),
 	     len;

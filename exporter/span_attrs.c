@@ -189,7 +189,7 @@ static void attrs_full(struct attrs *a)
 {
 	struct oa_bytes target = oa_span_str(a->s, OA_STR_TARGET), host = oa_span_str(a->s, OA_STR_HOST);
 	struct oa_bytes path = oa_span_str(a->s, OA_STR_PATH), query = oa_span_str(a->s, OA_STR_QUERY);
-	struct attrs_url u;
+	static struct attrs_url u; /* side thread only */
 
 	if (target.len) {
 		attrs_str(a, OA_KEY_FULL, target);

@@ -108,7 +108,7 @@ static uint64_t usage_count_entries(const char *buf, long len)
 /* Before Linux 6.2 the size of the directory is 0 and its entries have to be counted. */
 static uint64_t usage_fds(void)
 {
-	char buf[4096] __attribute__((aligned(8)));
+	static char buf[4096] __attribute__((aligned(8)));
 	struct stat st;
 	uint64_t count = 0;
 	long fd, n;
