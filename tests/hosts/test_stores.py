@@ -44,7 +44,8 @@ def test_redis(ways, threads):
     """Commands, a child that saves, a replica, load with pipelines."""
     def scenario(way):
         port, second = way.port(), way.port()
-        options = ["--bind", "127.0.0.1", "--save", "", "--io-threads", threads, "--shutdown-timeout", "0", "--logfile", "redis.log"]
+        options = ["--bind", "127.0.0.1", "--save", "", "--io-threads", threads, "--shutdown-timeout", "0",
+                   "--repl-diskless-sync-delay", "0", "--logfile", "redis.log"]
         for name in ("a", "b"):
             (way.folder / name).mkdir()
         argv = [need("redis-server"), "--port", port, "--dir", way.folder / "a", "--appendonly", "yes", *options]

@@ -1,0 +1,94 @@
+"""PHP-FPM behind nginx: FastCGI is left alone; of PHP's HTTP clients those in the program are seen. Extensions such as curl
+are loaded with RTLD_DEEPBIND: their calls never reach a preloaded library, and `blind_layers` says so."""
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from kit import CLIENT_COUNT, COUNT, HERE, both, exact, leaf_saw, listen, need, wait_until
+from lib.collector import find
+from lib.loadgen import Connection, Load
+from webs import nginx
+
+SITE = """server {
+    listen 127.0.0.1:@PORT@ backlog=512;
+    location / {
+      include /etc/nginx/fastcgi_params;
+      fastcgi_param SCRIPT_FILENAME @SCRIPT@;
+      fastcgi_param LEAF @LEAF@;
+      fastcgi_pass @PHP@;
+    }
+  }"""
+
+
+def fpm():
+    for version in ("8.2", ""):
+        path = f"/usr/sbin/php-fpm{version}"
+        if os.path.exists(path):
+            return path
+    return need("php-fpm")
+
+
+@contextmanager
+def site(way, leaf, unix):
+    script = way.write("calls.php", (HERE / "programs" / "calls.php").read_text())
+    script.chmod(0o644)
+    listen_port = way.port()
+    php = f"{way.folder}/php.sock" if unix else f"127.0.0.1:{listen_port}"
+    conf = way.conf("php-fpm.conf", listen=php)
+    argv = [fpm(), "-n", "-d", "extension=curl", "-y", conf] + (["-R"] if os.geteuid() == 0 else [])
+    if os.geteuid() == 0:
+        conf.write_text(conf.read_text() + "user = root\ngroup = root\n")
+    port = way.port()
+    with way.program(argv, service="php") as program:
+        wait_until(lambda: (way.folder / "php.pid").exists() and len(listen(program).workers()) == 4, what="php's children")
+        with nginx(way, SITE, service="nginx", port=port, script=script, leaf=leaf.port,
+                   php=f"unix:{php}" if unix else php) as (_, tree, root):
+            yield program, listen(program, *([] if unix else [listen_port])), tree, port
+
+
+@pytest.mark.parametrize("unix", [True, False], ids=["unix", "tcp"])
+def test_fpm(ways, leaf, unix):
+    def scenario(way):
+        with site(way, leaf, unix) as (php, php_tree, tree, port):
+            with Connection(port) as c:
+                seen = [c.request("/a")[::2], c.request("/b", "POST", body=b"x" * 100000)[::2]]
+            load = Load(port, 100, 8).run()
+            counts = {}
+            for kind in ("streams", "fsockopen", "curl"):
+                with Connection(port) as c:
+                    seen += [c.request(f"/{kind}/{i}?with={kind}")[::2] for i in range(5)]
+                requests = leaf.wait_count(5)
+                counts[kind] = sum(r.get("traceparent") is not None for r in requests)
+                seen.append([(r.method, r.target, r.get("host")) for r in requests])
+                del leaf.requests[:]
+            assert seen[-1], "the leaf was called"
+            if way.ours:
+                exact(way, tree, 117, service="nginx")
+                assert counts == {"streams": 5, "fsockopen": 5, "curl": 0}, counts
+                calls = way.collector.wait_count(10, kind="CLIENT", service="php")
+                assert len(calls) == 10 and len(way.collector.spans) == 127
+                assert not any(c.parent_id for c in calls)  # FastCGI is not taken apart: their cause is not seen
+                metrics = php_tree.wait_sum(CLIENT_COUNT, 10)
+                assert metrics.sum(COUNT) == 0
+                assert metrics.sum("otelauto_blind_layers", layer="deepbind") == 1
+            else:
+                assert not any(counts.values())
+            return seen, load.statuses(), way.seen(php)[0]
+    both(ways, scenario)
+
+
+def test_reload_of_fpm(ways, leaf):
+    """SIGUSR2: the master executes itself anew and its children leave."""
+    import signal
+
+    def scenario(way):
+        with site(way, leaf, True) as (php, php_tree, tree, port):
+            for turn in range(3):
+                old = set(php_tree.workers())
+                php.send_signal(signal.SIGUSR2)
+                wait_until(lambda: len(php_tree.workers()) == 4 and not old & set(php_tree.workers()), what="new children")
+                with Connection(port) as c:
+                    assert c.request(f"/r/{turn}")[0] == 200
+            return way.seen(php)[0]
+    both(ways, scenario)
