@@ -111,14 +111,14 @@ END_TEST
 
 START_TEST(memory_of_another_allocator_is_left_alone)
 {
-	char *foreign = malloc(100);
+	char *theirs = malloc(200), *foreign = theirs + 64; /* in front of it is memory whatever the allocator */
 
 	strcpy(foreign, "theirs");
 	oa_arena_free(foreign);
 	oa_arena_free(foreign);
 	ck_assert_str_eq(foreign, "theirs");
 	ck_assert_ptr_null(oa_arena_resize(foreign, 200));
-	free(foreign);
+	free(theirs);
 	oa_arena_free(NULL);
 }
 END_TEST

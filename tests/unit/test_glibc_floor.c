@@ -34,6 +34,8 @@ START_TEST(names_that_libc_lacks_are_not_found)
 }
 END_TEST
 
+#define STACK_BYTES (1u << 20) /* sanitizers need much of it */
+
 static void *note_thread(void *arg)
 {
 	*(pthread_t *)arg = pthread_self();
@@ -49,9 +51,9 @@ START_TEST(a_thread_starts_and_has_its_name_stack_and_key)
 	size_t bytes;
 
 	ck_assert_int_eq(pthread_attr_init(&attr), 0);
-	ck_assert_int_eq(__wrap_pthread_attr_setstacksize(&attr, 256 << 10), 0);
+	ck_assert_int_eq(__wrap_pthread_attr_setstacksize(&attr, STACK_BYTES), 0);
 	ck_assert_int_eq(__wrap_pthread_attr_getstack(&attr, &at, &bytes), 0);
-	ck_assert_uint_eq(bytes, 256 << 10);
+	ck_assert_uint_eq(bytes, STACK_BYTES);
 	ck_assert_int_eq(__wrap_pthread_create(&thread, &attr, note_thread, &inside), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert(pthread_equal(thread, inside));

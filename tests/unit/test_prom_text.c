@@ -1,6 +1,7 @@
 /* The text of a scrape: numbers, escapes, families, histograms, sums over the tree. tests/export/ has real parsers
  * read the same. */
 #include <check.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,12 +275,24 @@ START_TEST(a_process_that_died_leaves_its_counts_and_takes_its_gauges_with_it)
 }
 END_TEST
 
+/* One, and what a sanitizer's runtime brings. */
+static unsigned threads_now(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	for (struct dirent *d; (d = readdir(dir));)
+		n += d->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
 START_TEST(usage_of_this_process_is_measured)
 {
 	oa_usage_tick(oa_now_ns());
 	ck_assert_uint_gt(oa_self->usage[OA_USAGE_RSS_BYTES], 100000);
 	ck_assert_uint_gt(oa_self->usage[OA_USAGE_VIRTUAL_BYTES], oa_self->usage[OA_USAGE_RSS_BYTES]);
-	ck_assert_uint_eq(oa_self->usage[OA_USAGE_THREADS], 1);
+	ck_assert_uint_eq(oa_self->usage[OA_USAGE_THREADS], threads_now());
 	ck_assert_uint_ge(oa_self->usage[OA_USAGE_FDS], 3);
 	ck_assert_uint_gt(oa_self->usage[OA_USAGE_FAULT_MINOR], 0);
 }

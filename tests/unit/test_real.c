@@ -118,7 +118,8 @@ END_TEST
 START_TEST(name_lookups_are_found_before_the_table_is_filled)
 {
 	ck_assert_ptr_null(oa_real_table[OA_SYM_getaddrinfo]);
-	ck_assert_ptr_eq(oa_real_get(OA_SYM_getaddrinfo, OA_HAS_STANDIN_getaddrinfo), dlsym(RTLD_DEFAULT, "getaddrinfo"));
+	ck_assert_ptr_eq(oa_real_get(OA_SYM_getaddrinfo, OA_HAS_STANDIN_getaddrinfo),
+			 dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), "getaddrinfo"));
 }
 END_TEST
 
