@@ -25,7 +25,7 @@ enum oa_http_field {
 #define OA_HTTP_MULTI_PARENT  0x020u /* more than one traceparent field */
 #define OA_HTTP_NO_BODY       0x040u
 #define OA_HTTP_EXPECT        0x080u /* Expect: 100-continue */
-#define OA_HTTP_REPEATED      0x100u /* a field of http1_fields.def other than traceparent came twice (tracestate, baggage,
+#define OA_HTTP_REPEATED      0x100u /* a field of http1_fields.def but traceparent came twice (tracestate, baggage,
 				      * x-forwarded-for …: walk with oa_http1_line_next) */
 #define OA_HTTP_AMBIGUOUS     0x200u /* Transfer-Encoding beside Content-Length or in HTTP/1.0: two readers may see two
 				      * lengths (RFC 9112 6.1); parsed by Transfer-Encoding, better not written to */
@@ -40,7 +40,7 @@ struct oa_http_head {
 	uint8_t nl;             /* 2: lines end in CRLF, 1: at least one bare LF */
 	uint8_t pad;
 	struct oa_slice method_text, target;
-	uint64_t length;        /* Content-Length, when OA_HTTP_HAS_LENGTH (it may describe a body that HEAD leaves out) */
+	uint64_t length;        /* Content-Length, when OA_HTTP_HAS_LENGTH (maybe of a body that HEAD leaves out) */
 	struct oa_slice field[OA_FIELD_COUNT]; /* first occurrence, OWS trimmed */
 };
 

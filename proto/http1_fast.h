@@ -1,5 +1,6 @@
-/* Reads ordinary header blocks, 64 bytes at a time; compiled once per vector width. The includer defines FAST (function
- * name), FAST_TARGET (its attributes), fast_controls(), fast_target_ends() and fast_clear(). No #pragma once on purpose.
+/* Reads ordinary header blocks, 64 bytes at a time; compiled once per vector width. The includer defines FAST
+ * (function name), FAST_TARGET (its attributes), fast_controls(), fast_target_ends() and fast_clear(). No #pragma
+ * once on purpose.
  *
  * Ordinary: a method of the list, lines that end in CRLF, no folds, no tabs. Everything else, and everything that is
  * refused, is left to oa_http1_plain(), which begins again: success here must mean just what it means there.
@@ -97,9 +98,9 @@ FAST_INLINE uint32_t fast_take(struct oa_http_head *h, const uint8_t *block, uin
 }
 
 /* The line up to `cr` may have a name of oa_http1_names: that at `at` or one of those linked to it. `last`: the last
- * place at which 8 bytes can be read. */
+ * place at which eight bytes can be read. */
 FAST_INLINE uint32_t fast_line(struct oa_http_head *h, const uint8_t *block, uint32_t saw, const uint8_t *line,
-			       const uint8_t *cr, const uint8_t *last, int at)
+			       const uint8_t *cr, const uint8_t *last, unsigned at)
 {
 	const struct http1_name *name = http1_name_at(at);
 	const uint8_t *value;
@@ -146,9 +147,7 @@ static HTTP1_COLD long fast_stop(struct oa_bytes in, enum oa_dir dir, struct oa_
 /* Among ordinary lines all control bytes are pairs of CR LF. */
 FAST_TARGET long FAST(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *h)
 {
-	const uint8_t *const last = in.ptr + in.len - 65; /* the last place with 64 bytes and one for an LF */
-	const uint8_t *line, *at;
-	const uint8_t *slots = oa_http1_names.slot;
+	const uint8_t *slots = oa_http1_names.slot, *line, *at, *last;
 	uint64_t valid = ~0ull;
 	uint32_t saw;
 	size_t from;
@@ -160,6 +159,7 @@ FAST_TARGET long FAST(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *
 		return oa_http1_plain(in, dir, h);
 	__asm__("" : "+r"(slots)); /* kept in a register */
 	saw = http1_saw_nothing(dir, h->version);
+	last = in.ptr + in.len - 65; /* with 64 bytes and one for an LF */
 	/* A reason phrase is read as a header line without a known name. */
 	line = in.ptr + (dir == OA_DIR_REQUEST ? from : 9);
 	for (at = in.ptr + from;; at = at + 64 < line ? line : at + 64) {
@@ -171,7 +171,7 @@ FAST_TARGET long FAST(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *
 		}
 		for (uint64_t low = fast_controls(at) & valid; low; low &= low - 1, low &= low - 1) {
 			const uint8_t *cr = at + __builtin_ctzll(low);
-			int name;
+			unsigned name;
 
 			if (HTTP1_UNLIKELY(http1_load16(cr) != http1_load16("\r\n")))
 				return oa_http1_plain(in, dir, h);

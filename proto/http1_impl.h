@@ -32,8 +32,7 @@ struct http1_state {
 	uint64_t left; /* bytes of body or chunk data still to come; the chunk size while it is read */
 	union {
 		struct {
-			uint32_t seen;   /* bytes looked at: of the header block that is not whole yet, of a chunk line, of
-					  * trailers */
+			uint32_t seen;   /* bytes looked at: of a header block not whole yet, a chunk line, trailers */
 			uint8_t phase;   /* enum http1_phase */
 			uint8_t blanks;  /* empty lines skipped before this request */
 			uint8_t line_ok; /* the start line of the header block that is not whole yet was checked */
@@ -43,8 +42,8 @@ struct http1_state {
 	};
 };
 
-/* What the lines of a header block said so far, as bits of one word: flags of the head (OA_HTTP_*) below, above them what
- * http1_frame() makes flags of. */
+/* What the lines of a header block said so far, as bits of one word: flags of the head (OA_HTTP_*) below, above them
+ * what http1_frame() makes flags of. */
 #define HTTP1_CLOSE       0x010000u /* Connection: close, and so on */
 #define HTTP1_UPGRADE     0x020000u
 #define HTTP1_CODED       0x040000u /* has a Transfer-Encoding; OA_HTTP_CHUNKED: the last coding is chunked */
