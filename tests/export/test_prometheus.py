@@ -11,9 +11,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from lib.preload import BUILD
+from lib.preload import APPS
 
-SAMPLE = BUILD / "tests" / "export" / "prom_sample"
+SAMPLE = APPS.parent / "tests" / "export" / "prom_sample"
 PARSERS = {"text": parse_text, "openmetrics": parse_openmetrics}
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
