@@ -30,6 +30,7 @@
 #define OA_UNITS             48   /* 1 MiB pieces of shared ring memory in a tree */
 #define OA_UNIT_BYTES        ((1 << 20) + 4096) /* two shard rings or one queue, with their heads */
 #define OA_SERIES_MAX        2000 /* OpenTelemetry's cardinality limit; surplus goes to the overflow series */
+#define OA_WARNED_MAX        64   /* different warnings of a tree; more would be noise */
 #define OA_LABELS_BYTES      384  /* packed labels of one series */
 
 #define OA_ARENA_MAX         (64u << 20) /* side thread's private heap */

@@ -19,6 +19,7 @@
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/sys.h"
+#include "core/tree.h"
 
 /* Runs on the side thread or once at activation, never inside a hook's fast path. */
 #pragma GCC diagnostic ignored "-Wframe-larger-than="
@@ -258,17 +259,28 @@ static size_t log_format(char *line, enum oa_log_level level, const char *domain
 	return len;
 }
 
+static void log_say_locked(bool limited, enum oa_log_level level, const char *domain, const char *fmt,
+			   va_list args)
+{
+	bool by_tree = level == OA_LOG_WARN && oa_tree;
+	char line[LOG_LINE_MAX];
+	unsigned held = 0;
+	size_t len;
+
+	if (limited && !by_tree && level != OA_LOG_DEBUG && !log_site_may_speak(fmt, &held))
+		return;
+	len = log_format(line, level, domain, held, fmt, args);
+	if (!by_tree || oa_tree_first_warning(oa_bytes(line, len)))
+		(void)log_write_locked(line, len);
+}
+
 static void log_say(bool limited, enum oa_log_level level, const char *domain, const char *fmt,
 		    va_list args)
 {
-	char line[LOG_LINE_MAX];
 	int saved = errno;
-	unsigned held = 0;
 
 	if (!atomic_flag_test_and_set_explicit(&log_busy, memory_order_acquire)) {
-		if (!limited || level == OA_LOG_DEBUG || log_site_may_speak(fmt, &held))
-			(void)log_write_locked(line,
-					       log_format(line, level, domain, held, fmt, args));
+		log_say_locked(limited, level, domain, fmt, args);
 		atomic_flag_clear_explicit(&log_busy, memory_order_release);
 	}
 	errno = saved;

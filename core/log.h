@@ -3,6 +3,7 @@
  * OTEL_LOG_LEVEL allows. Stack buffer and one raw write to fd 2 (or OTELAUTO_LOG_FILE); errno kept;
  * the write never waits and never raises SIGPIPE. The right side only (preload/ pipeline/
  * exporter/). The same message is said at most once a minute, with a count; debug messages always.
+ * A warning is about the settings and said once in a tree of processes.
  * Payload bytes and header values never. */
 #include <stdbool.h>
 #include <stddef.h>

@@ -263,6 +263,21 @@ bool oa_tree_push(const struct oa_span *rec)
 	return oa_ring_push(__atomic_load_n(&tree_rings[shard], __ATOMIC_RELAXED), rec);
 }
 
+bool oa_tree_first_warning(struct oa_bytes text)
+{
+	uint64_t hash = oa_hash(0, text.ptr, text.len) | 1;
+
+	for (unsigned i = 0; i < OA_WARNED_MAX; i++) {
+		uint64_t there = 0;
+
+		if (atomic_compare_exchange_strong(&oa_tree->warned[i], &there, hash))
+			return true;
+		if (there == hash)
+			return false;
+	}
+	return false;
+}
+
 struct tree_stat {
 	char state;       /* field 3 of /proc/<pid>/stat */
 	uint64_t threads; /* 20 */

@@ -60,6 +60,7 @@ struct oa_tree {
 	_Atomic uint64_t leader_ticks;
 	_Atomic uint32_t port;            /* port of the endpoint, once bound: kept by later leaders */
 	_Atomic uint32_t yield_port;      /* a process of the tree wants this port for itself */
+	_Atomic uint64_t warned[OA_WARNED_MAX]; /* hashes of the warnings given; 0 free */
 	uint32_t units;                   /* how many ring units were mapped */
 	_Atomic uint32_t unit_owner[OA_UNITS]; /* index+1 of the owning proc slot, 0 free */
 	struct oa_proc procs[OA_PROCS_MAX];
@@ -85,6 +86,10 @@ int oa_tree_claim(void);
 
 /* Forgets the inherited slot (in the child after fork). */
 void oa_tree_forget(void);
+
+/* Whether this warning is the first of its text in the tree: its processes have the same to say. False also when there
+ * were OA_WARNED_MAX others. */
+bool oa_tree_first_warning(struct oa_bytes text);
 
 /* True when the process of the slot no longer exists (pid gone or reused).
  * runs on   side thread (reads /proc) */

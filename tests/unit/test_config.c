@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/config.h"
 #include "core/config_value.h"
+#define OA_LOG_DOMAIN "test"
 #include "core/log.h"
+#include "core/tree.h"
 
 #define NONE (1u << 31)
 
@@ -353,6 +356,73 @@ START_TEST(globs_match_as_shells_do)
 }
 END_TEST
 
+/* Standard error of what follows, to be read by said_so_far(). */
+static int stderr_pipe(void)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(dup2(fds[1], 2), 2);
+	close(fds[1]);
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	return fds[0];
+}
+
+static void said_so_far(int fd)
+{
+	ssize_t n = read(fd, said, sizeof(said) - 1);
+
+	said[n < 0 ? 0 : n] = '\0';
+}
+
+static void in_worker(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		oa_config_warn();
+		oa_warn("setting %s is wrong", "A");
+		oa_warn("setting %s is wrong", "B");
+		oa_err("lost");
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+START_TEST(the_processes_of_a_tree_give_a_warning_once)
+{
+	int fd = stderr_pipe();
+
+	oa_config_read((char *const[]){ "OTEL_METRICS_EXPORTER=otlp", "OTEL_BSP_SCHEDULE_DELAY=soon", NULL });
+	ck_assert_int_eq(oa_tree_map(), 0);
+	for (int i = 0; i < 3; i++)
+		in_worker();
+	said_so_far(fd);
+	ck_assert_str_eq(said, "otelauto: warning: OTEL_BSP_SCHEDULE_DELAY: \"soon\" is not a whole number from 0 to "
+			       "2147483647 (ms); using 5000\n"
+			       "otelauto: warning: OTEL_METRICS_EXPORTER: \"otlp\" is not supported by this version; "
+			       "using prometheus\n"
+			       "otelauto: warning: setting A is wrong\n"
+			       "otelauto: warning: setting B is wrong\n"
+			       "otelauto: error: lost\notelauto: error: lost\notelauto: error: lost\n");
+}
+END_TEST
+
+START_TEST(so_many_different_warnings_and_no_more)
+{
+	int fd = stderr_pipe();
+
+	oa_config_read((char *const[]){ NULL });
+	ck_assert_int_eq(oa_tree_map(), 0);
+	for (int i = 0; i < 1000; i++)
+		oa_warn("wrong: %d", i);
+	said_so_far(fd);
+	ck_assert_said("wrong: 0\n");
+	ck_assert_said("wrong: 30\n");
+	ck_assert_not_said("wrong: 100\n");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("config");
@@ -383,6 +453,8 @@ int main(void)
 	tcase_add_test(tc, more_wrong_settings_than_are_kept_are_counted);
 	tcase_add_test(tc, warnings_are_said_once_and_only_at_their_level);
 	tcase_add_test(tc, globs_match_as_shells_do);
+	tcase_add_test(tc, the_processes_of_a_tree_give_a_warning_once);
+	tcase_add_test(tc, so_many_different_warnings_and_no_more);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -25,6 +25,11 @@ uint64_t oa_now_ns(void)
 	return now_ns;
 }
 
+uint64_t oa_unix_now_ns(void)
+{
+	return now_ns;
+}
+
 static int stderr_pipe(void)
 {
 	int fds[2];
