@@ -259,13 +259,19 @@ def listens(port):
         return False
 
 
-def exact(way, tree, count, service=None, role="SERVER", drops=True):
-    """`count` requests are `count` in the histogram and `count` spans, each once."""
-    metrics = tree.wait_sum(COUNT if role == "SERVER" else CLIENT_COUNT, count)
+def exact(way, tree, count, service=None, role="SERVER", executed=False):
+    """`count` requests are `count` in the histogram and `count` spans, each once.
+
+    executed   the workers are programs of their own, so each has an endpoint of its own
+    """
+    metric = COUNT if role == "SERVER" else CLIENT_COUNT
+    if executed:
+        wait_until(lambda: tree.sum_of_all(metric) >= count, what=f"{metric} = {count} in all")
+        assert tree.sum_of_all(metric) == count
+    else:
+        no_drops(tree.wait_sum(metric, count))
     spans = way.collector.wait_count(count, kind=role, service=service)
     assert len(spans) == count, f"{len(spans)} spans for {count} requests"
-    if drops:
-        no_drops(metrics)
     return spans
 
 

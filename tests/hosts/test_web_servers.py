@@ -41,6 +41,9 @@ def files_scenario(start, more=(), idle_sockets=None):
     def scenario(way):
         with start(way) as (program, tree, port):
             seen = visit(port, FILES_ONLY + list(more))
+            for _, headers, _ in seen[len(FILES_ONLY):]:  # how a program's output is framed is a matter of timing
+                headers.pop("content-length", None)
+                headers.pop("transfer-encoding", None)
             load = Load(port, 400, 16, path=lambda _: "/small.txt").run()
             load2 = Load(port, 100, 8, path=lambda _: "/small.txt?q=1", keep_alive=False).run()
             if way.ours:

@@ -59,9 +59,9 @@ def visit(port, requests=VISIT):
     for method, path, headers, body in requests:
         connection = connection or Connection(port)
         status, got, content = connection.request(path, method, headers, body)
-        if "multipart" in got.get("content-type", ""):  # its boundary is random
-            got.pop("content-type")
-            content = len(content)
+        if "multipart" in got.get("content-type", ""):  # its boundary is random, even how long it is
+            got = {}
+            content = content.lower().count(b"\ncontent-range: ")
         if "location" in got:
             got["location"] = got["location"].replace(str(port), "$PORT")
         seen.append((status, {k: got[k] for k in STEADY if k in got}, content))
