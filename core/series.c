@@ -107,13 +107,16 @@ static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_
 	return series_move(s, SERIES_CLAIMED, SERIES_READY);
 }
 
-/* The series, made if need be; NULL when it would pass the limit. */
-static struct oa_series *series_get(struct oa_series_table *t, unsigned limit,
-				    enum oa_instrument ins, const struct oa_label_set *labels)
+struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
+				const struct oa_label_set *labels)
 {
 	uint64_t hash = oa_hash(ins + 1, labels->bytes, labels->len);
 	size_t at = hash % SERIES_HASHED;
 
+	if (labels->overflow)
+		return NULL;
+	if (limit > OA_SERIES_MAX)
+		limit = OA_SERIES_MAX;
 	for (size_t probe = 0; probe < SERIES_HASHED;) {
 		struct oa_series *s = &t->entry[at];
 
@@ -184,16 +187,12 @@ static unsigned series_bucket(enum oa_instrument ins, uint64_t value)
 	return i;
 }
 
-void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
-		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
-		      const uint8_t *span_id, uint64_t unix_ns)
+void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,
+		   const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns)
 {
 	unsigned bucket = series_bucket(ins, value);
 	struct oa_exemplar e = { .value = value, .unix_ns = unix_ns };
-	struct oa_series *s = NULL;
 
-	if (!labels->overflow)
-		s = series_get(t, limit < OA_SERIES_MAX ? limit : OA_SERIES_MAX, ins, labels);
 	if (!s) {
 		s = &t->entry[SERIES_HASHED + ins];
 		atomic_fetch_add_explicit(&t->overflowed, 1, memory_order_relaxed);
@@ -205,6 +204,13 @@ void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrum
 	memcpy(e.trace_id, trace_id, sizeof(e.trace_id));
 	memcpy(e.span_id, span_id, sizeof(e.span_id));
 	exemplar_write(&s->exemplar[bucket], &e);
+}
+
+void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
+		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
+		      const uint8_t *span_id, uint64_t unix_ns)
+{
+	oa_series_add(t, oa_series_get(t, limit, ins, labels), ins, value, trace_id, span_id, unix_ns);
 }
 
 static bool series_used(const struct oa_series *s)

@@ -90,6 +90,14 @@ void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrum
 		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
 		      const uint8_t *span_id, uint64_t unix_ns);
 
+/* The two halves of it, for callers that remember the series of labels they meet often. */
+/* returns   the series, made if need be, for good: it never changes nor goes; NULL past the limit */
+struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
+				const struct oa_label_set *labels);
+/* s  of this instrument; NULL: its overflow series */
+void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,
+		   const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns);
+
 /* Walks the series with at least one measurement: *pos starts at 0; NULL at the end. What an entry stands for
  * never changes, so readers may keep what they made of it by its index in t->entry. */
 const struct oa_series *oa_series_next(const struct oa_series_table *t, unsigned *pos);

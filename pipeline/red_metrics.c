@@ -8,6 +8,7 @@
 #include "core/tree.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
+#include "pipeline/red_cache.h"
 
 #define RED_HOST_MAX 128 /* longest server.address in a label */
 
@@ -97,31 +98,62 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 	red_add(set, OA_LABEL_error, oa_span_error_type(s, status));
 }
 
+/* A record on its way to its series. */
+struct red {
+	const struct oa_span *s;
+	struct oa_red_memory *memory, forgotten;
+	bool labelled;
+	struct oa_label_set labels; /* when made */
+};
+
+static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
+	[OA_RED_DURATION] = { OA_INS_http_client_duration, OA_INS_http_server_duration },
+	[OA_RED_REQ_BODY] = { OA_INS_http_client_req_body, OA_INS_http_server_req_body },
+	[OA_RED_RESP_BODY] = { OA_INS_http_client_resp_body, OA_INS_http_server_resp_body },
+};
+
+static struct oa_series *red_look_up(struct red *r, enum oa_instrument ins)
+{
+	if (!r->labelled)
+		oa_red_labels(r->s, &r->labels);
+	r->labelled = true;
+	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &r->labels);
+}
+
+static bool red_exemplar(const struct oa_span *s)
+{
+	return oa_config.exemplar_filter == EXEMPLARS_ALWAYS_ON ||
+	       (oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED);
+}
+
+static void red_measure(struct red *r, enum oa_red what, uint64_t value)
+{
+	const struct oa_span *s = r->s;
+	enum oa_instrument ins = red_instruments[what][s->kind == OA_KIND_SERVER];
+	struct oa_series **series = &r->memory->series[what];
+
+	if (!*series)
+		*series = red_look_up(r, ins);
+	oa_series_add(&oa_tree->series, *series, ins, value, red_exemplar(s) ? s->trace_id : NULL, s->span_id,
+		      s->start_unix_ns + s->duration_ns);
+}
+
 static void red_record(const struct oa_span *s)
 {
-	bool server = s->kind == OA_KIND_SERVER;
-	bool exemplar = oa_config.exemplar_filter == EXEMPLARS_ALWAYS_ON ||
-			(oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED &&
-			 s->flags & OA_SPAN_SAMPLED);
-	const uint8_t *trace = exemplar ? s->trace_id : NULL, *span = exemplar ? s->span_id : NULL;
-	uint64_t when = s->start_unix_ns + s->duration_ns;
-	unsigned limit = (unsigned)oa_config.series_limit;
-	struct oa_series_table *t = &oa_tree->series;
-	struct oa_label_set labels;
+	struct red r;
 
-	oa_red_labels(s, &labels);
-	oa_series_record(t, limit,
-			 server ? OA_INS_http_server_duration : OA_INS_http_client_duration,
-			 &labels, s->duration_ns, trace, span, when);
+	r.s = s;
+	r.labelled = false;
+	r.memory = oa_red_remember(&oa_tree->series, s);
+	if (!r.memory) {
+		r.forgotten = (struct oa_red_memory){ 0 };
+		r.memory = &r.forgotten;
+	}
+	red_measure(&r, OA_RED_DURATION, s->duration_ns);
 	if (s->flags & OA_SPAN_HAS_REQ_BODY)
-		oa_series_record(t, limit,
-				 server ? OA_INS_http_server_req_body : OA_INS_http_client_req_body,
-				 &labels, s->req_body, trace, span, when);
+		red_measure(&r, OA_RED_REQ_BODY, s->req_body);
 	if (s->flags & OA_SPAN_HAS_RESP_BODY)
-		oa_series_record(t, limit,
-				 server ? OA_INS_http_server_resp_body
-					: OA_INS_http_client_resp_body,
-				 &labels, s->resp_body, trace, span, when);
+		red_measure(&r, OA_RED_RESP_BODY, s->resp_body);
 }
 
 static void red_count(const struct oa_span *s)

@@ -193,6 +193,179 @@ START_TEST(every_exchange_is_measured_and_known_bodies_too)
 }
 END_TEST
 
+static unsigned series_count(void)
+{
+	unsigned pos = 0, count = 0;
+
+	while (oa_series_next(&oa_tree->series, &pos))
+		count++;
+	return count;
+}
+
+static void vary_nothing(void) {}
+static void vary_method(void) { made.s.method = OA_METHOD_POST; }
+static void vary_other_method(void)
+{
+	made.s.method = OA_METHOD_OTHER;
+	make_str(OA_STR_METHOD, "BREW");
+}
+static void vary_third_method(void)
+{
+	made.s.method = OA_METHOD_OTHER;
+	make_str(OA_STR_METHOD, "MASH");
+}
+static void vary_status(void) { made.s.status = 201; }
+static void vary_no_status(void) { made.s.flags &= ~OA_SPAN_HAS_STATUS; }
+static void vary_version(void) { made.s.version = 10; }
+static void vary_error(void) { made.s.error = OA_ERR_ECONNRESET; }
+static void vary_https(void) { made.s.flags |= OA_SPAN_HTTPS; }
+static void vary_route(void) { make_str(OA_STR_ROUTE, "/a/{x}"); }
+static void vary_long_route(void)
+{
+	char route[301];
+
+	memset(route, 'r', 300);
+	route[0] = '/';
+	route[300] = '\0';
+	make_str(OA_STR_ROUTE, route);
+}
+static void vary_proto(void) { make_str(OA_STR_FWD_PROTO, "https"); }
+static void vary_host(void) { make_str(OA_STR_HOST, "b.example"); }
+static void vary_port(void) { make_str(OA_STR_HOST, "a.example:81"); }
+static void vary_target(void) { make_str(OA_STR_TARGET, "https://a.example/"); }
+static void vary_no_host(void)
+{
+	make_str(OA_STR_HOST, "");
+	made.s.peer = (struct oa_addr){ .family = 4, .port = 8081, .ip = { 127, 0, 0, 1 } };
+}
+static void vary_peer(void)
+{
+	vary_no_host();
+	made.s.peer.ip[3] = 2;
+}
+static void vary_peer_port(void)
+{
+	vary_no_host();
+	made.s.peer.port = 8082;
+}
+static void vary_unix(void)
+{
+	make_str(OA_STR_HOST, "");
+	made.s.flags |= OA_SPAN_UNIX;
+	make_str(OA_STR_PEER_PATH, "/run/app.sock");
+}
+static void vary_other_unix(void)
+{
+	vary_unix();
+	make_str(OA_STR_PEER_PATH, "/run/other.sock");
+}
+
+/* Whatever is remembered of labels met before: each record goes where its own labels say. */
+static void check_series(enum oa_kind kind, void (*const *vary)(void), unsigned count)
+{
+	fresh();
+	oa_config.known_methods = "GET,POST,BREW,MASH";
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < count; i++) {
+			make_span(kind);
+			if (kind == OA_KIND_CLIENT)
+				make_str(OA_STR_HOST, "a.example");
+			vary[i]();
+			run();
+			ck_assert_msg(series_count() == (round ? count : i + 1), "variant %u, round %u: %u", i, round,
+				      series_count());
+		}
+	check_count(kind == OA_KIND_SERVER ? OA_INS_http_server_duration : OA_INS_http_client_duration, 3 * count,
+		    3 * count * made.s.duration_ns);
+}
+
+START_TEST(records_of_different_labels_never_share_a_series)
+{
+	static void (*const server[])(void) = {
+		vary_nothing, vary_method, vary_other_method, vary_third_method, vary_status, vary_no_status, vary_version,
+		vary_error, vary_https, vary_route, vary_long_route,
+	};
+	static void (*const client[])(void) = {
+		vary_nothing, vary_method, vary_other_method, vary_third_method, vary_status, vary_no_status, vary_version,
+		vary_error, vary_https, vary_host, vary_port, vary_no_host, vary_peer, vary_peer_port, vary_unix, vary_other_unix,
+	};
+
+	check_series(OA_KIND_SERVER, server, sizeof(server) / sizeof(*server));
+	check_series(OA_KIND_CLIENT, client, sizeof(client) / sizeof(*client));
+	check_series(OA_KIND_SERVER, server, sizeof(server) / sizeof(*server)); /* another tree: nothing of the first */
+}
+END_TEST
+
+START_TEST(more_series_than_are_remembered_keep_their_counts)
+{
+	unsigned pos = 0;
+	const struct oa_series *s;
+
+	fresh();
+	oa_config.series_limit = 2000;
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < 900; i++) {
+			char route[32];
+
+			snprintf(route, sizeof(route), "/route/%u", i);
+			make_span(OA_KIND_SERVER);
+			make_str(OA_STR_ROUTE, route);
+			run();
+		}
+	ck_assert_uint_eq(series_count(), 900);
+	while ((s = oa_series_next(&oa_tree->series, &pos)) != NULL)
+		ck_assert_uint_eq(atomic_load(&s->sum), 4 * made.s.duration_ns);
+}
+END_TEST
+
+static void run_client(void (*vary)(void))
+{
+	make_span(OA_KIND_CLIENT);
+	make_str(OA_STR_HOST, "a.example");
+	vary();
+	run();
+}
+
+static void run_server(void (*vary)(void))
+{
+	make_span(OA_KIND_SERVER);
+	vary();
+	run();
+}
+
+START_TEST(records_of_equal_labels_share_one)
+{
+	fresh();
+	run_server(vary_https);
+	run_server(vary_proto);
+	ck_assert_uint_eq(series_count(), 1);
+	run_server(vary_nothing);
+	ck_assert_uint_eq(series_count(), 2);
+	run_client(vary_https);
+	run_client(vary_target);
+	ck_assert_uint_eq(series_count(), 3);
+	run_client(vary_nothing);
+	ck_assert_uint_eq(series_count(), 4);
+}
+END_TEST
+
+START_TEST(series_past_the_limit_stay_overflow_and_are_counted_each_time)
+{
+	fresh();
+	oa_config.series_limit = 1;
+	make_span(OA_KIND_SERVER);
+	run();
+	vary_route();
+	for (unsigned i = 0; i < 5; i++)
+		run();
+	ck_assert_uint_eq(atomic_load(&oa_tree->series.overflowed), 5);
+	ck_assert_uint_eq(series_count(), 2);
+	oa_config.series_limit = 100;
+	run();
+	ck_assert_uint_eq(series_count(), 3);
+}
+END_TEST
+
 START_TEST(tunnels_and_failed_connections_are_counted_but_not_measured)
 {
 	fresh();
@@ -258,6 +431,10 @@ int main(void)
 	tcase_add_test(tc, what_can_be_no_host_name_makes_no_series_of_its_own);
 	tcase_add_test(tc, without_a_host_header_the_peer_is_the_server);
 	tcase_add_test(tc, every_exchange_is_measured_and_known_bodies_too);
+	tcase_add_test(tc, records_of_different_labels_never_share_a_series);
+	tcase_add_test(tc, records_of_equal_labels_share_one);
+	tcase_add_test(tc, more_series_than_are_remembered_keep_their_counts);
+	tcase_add_test(tc, series_past_the_limit_stay_overflow_and_are_counted_each_time);
 	tcase_add_test(tc, tunnels_and_failed_connections_are_counted_but_not_measured);
 	tcase_add_test(tc, exemplars_follow_the_filter);
 	tcase_add_test(tc, decisions_are_counted);
