@@ -46,11 +46,23 @@ int oa_conn_init(void)
 
 /* -- slots -- */
 
+static _Atomic uint64_t *slot_word(struct oa_fd *slot)
+{
+	return (_Atomic uint64_t *)(void *)slot;
+}
+
+/* All of a slot at once: its parts belong together. */
+static union oa_fd_word slot_load(struct oa_fd *slot)
+{
+	return (union oa_fd_word){ .word = slot ? atomic_load_explicit(slot_word(slot), memory_order_acquire) : 0 };
+}
+
 static enum oa_fd_kind slot_kind(struct oa_fd *slot)
 {
 	return slot ? atomic_load_explicit(&slot->kind, memory_order_acquire) : OA_FD_NONE;
 }
 
+/* Locked by the caller, who was the last to know it. */
 static void conn_free(struct oa_conn *c, uint32_t index)
 {
 	if (c->flags & OA_CONN_WORKING)
@@ -62,7 +74,8 @@ static void conn_free(struct oa_conn *c, uint32_t index)
 		oa_block_give(c->stash_cls, c->stash - 1);
 	if (c->peer_path)
 		oa_block_give(0, c->peer_path - 1);
-	c->gen++;
+	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
+	oa_conn_unlock(c);
 	oa_pool_give(&oa_conn_pool, index);
 }
 
@@ -87,35 +100,67 @@ static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 	oa_conn_end_exchanges(c, closed_ns, conn_close_error(c));
 }
 
-/* What a slot meant is over; the last descriptor of a connection ends it. */
-static void slot_ended(union oa_fd_word was)
+static void conn_unref(uint32_t index, bool closing)
 {
-	struct oa_conn *c;
+	struct oa_conn *c = oa_conn_at(index);
+	uint64_t closed_ns;
 
-	if (was.flags & OA_FD_CLOSING)
-		atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
-	if (was.kind != OA_FD_CONN)
-		return;
-	c = oa_conn_at(was.conn);
 	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	if (!oa_conn_lock(c))
 		return; /* somebody is stuck in it: it leaks rather than break */
-	conn_finish_closed(c, was.flags & OA_FD_CLOSING && c->closed_ns ? c->closed_ns : oa_now_ns());
-	oa_conn_unlock(c);
-	conn_free(c, was.conn);
+	closed_ns = closing ? atomic_load_explicit(&c->closed_ns, memory_order_relaxed) : 0;
+	conn_finish_closed(c, closed_ns ? closed_ns : oa_now_ns());
+	conn_free(c, index);
 }
 
-static _Atomic uint64_t *slot_word(struct oa_fd *slot)
+/* One more descriptor for the connection of a slot, unless it is over already. */
+static bool conn_ref(struct oa_fd *slot, uint32_t index)
 {
-	return (_Atomic uint64_t *)(void *)slot;
+	struct oa_conn *c = oa_conn_at(index);
+	uint16_t refs = atomic_load_explicit(&c->refs, memory_order_relaxed);
+	union oa_fd_word now;
+
+	do {
+		if (!refs || refs == UINT16_MAX)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&c->refs, &refs, refs + 1, memory_order_acq_rel,
+							memory_order_relaxed));
+	now = slot_load(slot);
+	if (now.kind == OA_FD_CONN && now.conn == index)
+		return true;
+	conn_unref(index, false); /* it means another one by now */
+	return false;
+}
+
+/* What a slot meant is over; the last descriptor of a connection ends it. */
+static void slot_ended(union oa_fd_word was)
+{
+	if (was.flags & OA_FD_CLOSING)
+		atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
+	if (was.kind == OA_FD_CONN)
+		conn_unref(was.conn, was.flags & OA_FD_CLOSING);
+}
+
+/* Gives a slot its meaning in one step, so that nobody sees half of it and what it meant before ends once. */
+static void slot_set(struct oa_fd *slot, enum oa_fd_kind kind, uint16_t aux, uint32_t conn)
+{
+	union oa_fd_word to = { .kind = (uint8_t)kind, .aux = aux, .conn = conn };
+
+	slot_ended((union oa_fd_word){ .word = atomic_exchange_explicit(slot_word(slot), to.word,
+									memory_order_acq_rel) });
 }
 
 static void slot_clear(struct oa_fd *slot)
 {
-	union oa_fd_word was = { .word = atomic_exchange_explicit(slot_word(slot), 0, memory_order_acq_rel) };
+	slot_set(slot, OA_FD_NONE, 0, 0);
+}
 
-	slot_ended(was);
+/* From one known state to another; false: it has changed. */
+static bool slot_swap(struct oa_fd *slot, union oa_fd_word from, union oa_fd_word to)
+{
+	return atomic_compare_exchange_strong_explicit(slot_word(slot), &from.word, to.word, memory_order_acq_rel,
+						       memory_order_relaxed);
 }
 
 /* The slot of a number the kernel just handed out: whatever it meant before is over. */
@@ -132,35 +177,32 @@ static struct oa_fd *slot_fresh(int fd)
 	return slot;
 }
 
-static void slot_set(struct oa_fd *slot, enum oa_fd_kind kind)
-{
-	atomic_store_explicit(&slot->kind, kind, memory_order_release);
-}
-
+/* A pool object becomes a connection. Threads that still think of its last life may look at it, and lock it for a
+ * moment to find out; so it is set up under its lock, which the caller releases. */
 static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, enum oa_conn_state state)
 {
 	int64_t index = oa_pool_take(&oa_conn_pool);
 	struct oa_conn *c;
-	uint32_t gen;
 
 	if (index < 0) {
 		oa_stat_inc(OA_STAT_untracked_pool);
 		return NULL;
 	}
-	if (!oa_self && oa_tree_claim() == -ENOMEM) {
+	c = oa_conn_at((uint32_t)index);
+	if ((!oa_self && oa_tree_claim() == -ENOMEM) || !oa_conn_try_lock(c)) {
 		oa_pool_give(&oa_conn_pool, (uint32_t)index);
 		return NULL;
 	}
-	c = oa_conn_at((uint32_t)index);
-	gen = c->gen;
-	memset(c, 0, sizeof(*c));
-	c->gen = gen + 1;
+	memset(&c->fd, 0, sizeof(*c) - offsetof(struct oa_conn, fd));
 	c->fd = (uint32_t)fd;
-	c->role = (uint8_t)role;
-	c->state = (uint8_t)state;
+	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
+	atomic_store_explicit(&c->contended, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->role, (uint8_t)role, memory_order_relaxed);
+	atomic_store_explicit(&c->stash, 0, memory_order_relaxed);
+	atomic_store_explicit(&c->closed_ns, 0, memory_order_relaxed);
+	oa_conn_set_state(c, state);
 	atomic_store_explicit(&c->refs, 1, memory_order_relaxed);
-	atomic_store_explicit(&slot->conn, (uint32_t)index, memory_order_relaxed);
-	slot_set(slot, OA_FD_CONN);
+	slot_set(slot, OA_FD_CONN, 0, (uint32_t)index);
 	if (role == OA_ROLE_SERVER)
 		oa_stat_inc(OA_STAT_conns_server);
 	else if (role == OA_ROLE_CLIENT)
@@ -170,47 +212,69 @@ static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, e
 
 /* -- closing descriptors seen again -- */
 
+enum peer_is { PEER_OTHER, PEER_SAME, PEER_BUSY /* somebody is in it, or the slot has changed */ };
+
+static enum peer_is slot_peer_is(struct oa_fd *slot, union oa_fd_word was, const struct oa_addr *peer)
+{
+	struct oa_conn *c = oa_conn_at(was.conn);
+	enum peer_is is = PEER_BUSY;
+
+	if (!oa_conn_try_lock(c))
+		return PEER_BUSY;
+	if (slot_load(slot).word == was.word)
+		is = oa_peer_eq(peer, &c->peer) ? PEER_SAME : PEER_OTHER;
+	oa_conn_unlock(c);
+	return is;
+}
+
 /* A descriptor we saw closed is used all the same: by a parent whose vfork child closed its own copy, or because the
  * number means something else now. One system call tells, and only then. */
 static bool slot_resurrect(struct oa_fd *slot, int fd)
 {
-	struct oa_conn *c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	union oa_fd_word was = slot_load(slot), to = { .word = 0 };
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	enum peer_is is = PEER_OTHER;
 	struct oa_addr now;
 
-	if (slot_kind(slot) == OA_FD_CONN && !(c->flags & OA_CONN_UNIX) &&
-	    oa_sys3(SYS_getpeername, fd, &ss, &len) == 0) {
+	if (was.kind == OA_FD_CONN && oa_sys3(SYS_getpeername, fd, &ss, &len) == 0) {
 		now = oa_peer_from((struct sockaddr *)&ss, len);
-		if (oa_peer_eq(&now, &c->peer)) {
-			if (atomic_fetch_and(&slot->flags, (uint8_t)~OA_FD_CLOSING) & OA_FD_CLOSING)
-				atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
-			return true;
-		}
+		if (now.family != 1) /* Unix sockets have no name that tells one from another */
+			is = slot_peer_is(slot, was, &now);
 	}
-	slot_clear(slot);
-	return false;
+	if (is == PEER_BUSY)
+		return false;
+	if (is == PEER_SAME) {
+		to = was;
+		to.flags &= (uint8_t)~OA_FD_CLOSING;
+	}
+	if (!slot_swap(slot, was, to))
+		return false;
+	if (is == PEER_OTHER)
+		slot_ended(was);
+	else if (was.flags & OA_FD_CLOSING)
+		atomic_fetch_sub_explicit(&conn_closing, 1, memory_order_relaxed);
+	return is == PEER_SAME;
 }
 
 struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
+	union oa_fd_word was = slot_load(slot), now;
 	struct oa_conn *c;
-	uint32_t index;
 
 	*ret_slot = slot;
-	if (slot_kind(slot) != OA_FD_CONN)
+	if (was.kind != OA_FD_CONN)
 		return NULL;
-	if (__builtin_expect(atomic_load_explicit(&slot->flags, memory_order_relaxed) & OA_FD_CLOSING, 0) &&
-	    !slot_resurrect(slot, fd))
+	if (__builtin_expect(was.flags & OA_FD_CLOSING, 0) && !slot_resurrect(slot, fd))
 		return NULL;
-	index = atomic_load_explicit(&slot->conn, memory_order_relaxed);
-	c = oa_conn_at(index);
+	c = oa_conn_at(was.conn);
 	if (c->state == OA_CONN_OPAQUE && !c->stash)
 		return NULL;
 	if (__builtin_expect(!oa_conn_lock(c), 0))
 		return NULL;
-	if (slot_kind(slot) != OA_FD_CONN || atomic_load_explicit(&slot->conn, memory_order_relaxed) != index) {
+	now = slot_load(slot);
+	if (__builtin_expect(now.kind != OA_FD_CONN || now.conn != was.conn, 0)) {
 		oa_conn_unlock(c);
 		return NULL;
 	}
@@ -230,11 +294,10 @@ void oa_conn_on_socket(int fd, int domain, int type)
 	if (!slot)
 		return;
 	if (kind != SOCK_STREAM || (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)) {
-		slot_set(slot, OA_FD_WAKE);
+		slot_set(slot, OA_FD_WAKE, 0, 0);
 		return;
 	}
-	slot->aux = type & SOCK_NONBLOCK ? OA_CONN_NONBLOCK : 0;
-	slot_set(slot, OA_FD_STREAM);
+	slot_set(slot, OA_FD_STREAM, type & SOCK_NONBLOCK ? OA_CONN_NONBLOCK : 0, 0);
 }
 
 void oa_conn_on_wake_fd(int fd)
@@ -242,7 +305,7 @@ void oa_conn_on_wake_fd(int fd)
 	struct oa_fd *slot = slot_fresh(fd);
 
 	if (slot)
-		slot_set(slot, OA_FD_WAKE);
+		slot_set(slot, OA_FD_WAKE, 0, 0);
 }
 
 void oa_conn_on_epoll_fd(int fd)
@@ -250,7 +313,7 @@ void oa_conn_on_epoll_fd(int fd)
 	struct oa_fd *slot = slot_fresh(fd);
 
 	if (slot)
-		slot_set(slot, OA_FD_EPOLL);
+		slot_set(slot, OA_FD_EPOLL, 0, 0);
 }
 
 void oa_conn_on_listen(int fd)
@@ -262,12 +325,9 @@ void oa_conn_on_listen(int fd)
 
 	if (!slot)
 		return;
-	if (slot_kind(slot) == OA_FD_CONN)
-		slot_clear(slot);
 	if (oa_sys3(SYS_getsockname, fd, &ss, &len) == 0)
 		a = oa_peer_from((struct sockaddr *)&ss, len);
-	slot->aux = a.port;
-	slot_set(slot, OA_FD_LISTENER);
+	slot_set(slot, OA_FD_LISTENER, a.port, 0);
 }
 
 void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, socklen_t len, bool nonblock)
@@ -283,6 +343,7 @@ void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, sock
 	c->peer = oa_peer_from(addr, len);
 	c->local_port = slot_kind(from) == OA_FD_LISTENER ? from->aux : 0;
 	c->flags = (uint8_t)((nonblock ? OA_CONN_NONBLOCK : 0) | (c->peer.family == 1 ? OA_CONN_UNIX : 0));
+	oa_conn_unlock(c);
 	oa_conn_want_side_thread();
 }
 
@@ -305,40 +366,43 @@ void oa_conn_on_fd_received(int fd)
 		return;
 	c->peer = oa_peer_from((struct sockaddr *)&ss, len);
 	c->flags = c->peer.family == 1 ? OA_CONN_UNIX : 0;
+	oa_conn_unlock(c);
 	oa_conn_want_side_thread();
 }
 
 void oa_conn_on_nonblock(int fd, bool nonblock)
 {
-	struct oa_fd *slot = oa_fd_peek(fd);
-	enum oa_fd_kind kind = slot_kind(slot);
-	struct oa_conn *c;
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+	union oa_fd_word was = slot_load(slot), now = was;
 
-	if (kind == OA_FD_STREAM)
-		slot->aux = nonblock ? OA_CONN_NONBLOCK : 0;
-	if (kind != OA_FD_CONN)
+	if (c) {
+		c->flags = (uint8_t)(nonblock ? c->flags | OA_CONN_NONBLOCK : c->flags & ~OA_CONN_NONBLOCK);
+		oa_conn_unlock(c);
 		return;
-	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
-	if (nonblock)
-		__atomic_fetch_or(&c->flags, OA_CONN_NONBLOCK, __ATOMIC_RELAXED);
-	else
-		__atomic_fetch_and(&c->flags, (uint8_t)~OA_CONN_NONBLOCK, __ATOMIC_RELAXED);
+	}
+	now.aux = nonblock ? OA_CONN_NONBLOCK : 0;
+	if (was.kind == OA_FD_STREAM)
+		(void)slot_swap(slot, was, now); /* else it is another socket now */
 }
 
 void oa_conn_before_close(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
-	struct oa_conn *c;
+	union oa_fd_word was, now;
 
-	if (slot_kind(slot) != OA_FD_CONN) {
+	do {
+		was = now = slot_load(slot);
 		/* Reads of a number that stopped being a wake source only end a turn early; listeners are looked up by
 		 * number, so a vfork child's close must not forget them: the number's next use does. */
-		return;
-	}
-	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
-	c->closed_ns = oa_now_ns();
-	if (!(atomic_fetch_or_explicit(&slot->flags, OA_FD_CLOSING, memory_order_release) & OA_FD_CLOSING))
-		atomic_fetch_add_explicit(&conn_closing, 1, memory_order_relaxed);
+		if (was.kind != OA_FD_CONN)
+			return;
+		atomic_store_explicit(&oa_conn_at(was.conn)->closed_ns, oa_now_ns(), memory_order_relaxed);
+		if (was.flags & OA_FD_CLOSING)
+			return;
+		now.flags |= OA_FD_CLOSING;
+	} while (!slot_swap(slot, was, now));
+	atomic_fetch_add_explicit(&conn_closing, 1, memory_order_relaxed);
 }
 
 void oa_conn_before_close_range(unsigned first, unsigned last)
@@ -354,26 +418,19 @@ void oa_conn_before_close_range(unsigned first, unsigned last)
 void oa_conn_on_dup(int oldfd, int newfd)
 {
 	struct oa_fd *from = oa_fd_peek(oldfd), *to;
-	enum oa_fd_kind kind = slot_kind(from);
+	union oa_fd_word was = slot_load(from);
 
 	if (oldfd == newfd)
 		return;
 	/* A number that was closed and now means something else, a file say, must not make its twin a connection. */
-	if (kind == OA_FD_CONN && atomic_load_explicit(&from->flags, memory_order_relaxed) & OA_FD_CLOSING &&
-	    !slot_resurrect(from, oldfd))
-		kind = OA_FD_NONE;
-	to = kind == OA_FD_NONE ? oa_fd_peek(newfd) : oa_fd_get(newfd);
+	if (was.kind == OA_FD_CONN && was.flags & OA_FD_CLOSING && !slot_resurrect(from, oldfd))
+		was.word = 0;
+	to = was.kind == OA_FD_NONE ? oa_fd_peek(newfd) : oa_fd_get(newfd);
 	if (!to)
 		return;
-	if (slot_kind(to) != OA_FD_NONE)
-		slot_clear(to);
-	if (kind == OA_FD_NONE)
-		return;
-	to->aux = from->aux;
-	atomic_store_explicit(&to->conn, atomic_load_explicit(&from->conn, memory_order_relaxed), memory_order_relaxed);
-	if (kind == OA_FD_CONN)
-		atomic_fetch_add_explicit(&oa_conn_at(from->conn)->refs, 1, memory_order_acq_rel);
-	slot_set(to, kind);
+	if (was.kind == OA_FD_CONN && !conn_ref(from, was.conn))
+		was.word = 0;
+	slot_set(to, was.kind, was.aux, was.conn);
 }
 
 void oa_conn_on_shutdown(int fd, int how)
@@ -396,7 +453,7 @@ void oa_conn_connected(struct oa_conn *c)
 
 	if (c->state != OA_CONN_CONNECTING)
 		return;
-	c->state = OA_CONN_NEW;
+	oa_conn_set_state(c, OA_CONN_NEW);
 	took = (oa_now_ns() - c->connect_ns) / 1000;
 	c->connect_us = took ? (took < UINT32_MAX ? (uint32_t)took : UINT32_MAX) : 1;
 }
@@ -468,7 +525,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 void oa_conn_connect_failed(struct oa_conn *c, int err)
 {
 	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err));
-	c->state = OA_CONN_OPAQUE;
+	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	c->flags |= OA_CONN_COUNTED;
 }
 
@@ -508,7 +565,7 @@ void oa_conn_on_connect(int fd, const struct sockaddr *addr, socklen_t len, int 
 					 err == EINVAL || err == EISCONN || err == EAFNOSUPPORT || err == ENOTSOCK))
 		return;
 	c = connect_new(slot, fd, addr, len, start_ns ? start_ns : oa_now_ns());
-	if (!c || !oa_conn_lock(c))
+	if (!c)
 		return;
 	if (result == 0)
 		oa_conn_connected(c);
@@ -560,9 +617,9 @@ void oa_conn_on_epoll_ctl(int epfd, int op, int fd)
 	if (!ep)
 		return;
 	if (slot_kind(ep) == OA_FD_NONE)
-		slot_set(ep, OA_FD_EPOLL);
-	if (slot_kind(ep) == OA_FD_EPOLL)
-		ep->aux = 1;
+		slot_set(ep, OA_FD_EPOLL, 1, 0);
+	else if (slot_kind(ep) == OA_FD_EPOLL)
+		atomic_store_explicit(&ep->aux, 1, memory_order_relaxed);
 }
 
 void oa_conn_before_accept(int listener)
@@ -573,7 +630,7 @@ void oa_conn_before_accept(int listener)
 
 /* -- life -- */
 
-static bool reap_gone(int fd, const struct oa_conn *c)
+static bool reap_gone(int fd, struct oa_fd *slot, union oa_fd_word was)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -588,19 +645,19 @@ static bool reap_gone(int fd, const struct oa_conn *c)
 	if (err)
 		return true; /* not a socket, or not connected any more */
 	now = oa_peer_from((struct sockaddr *)&ss, len);
-	return !oa_peer_eq(&now, &c->peer);
+	return slot_peer_is(slot, was, &now) == PEER_OTHER;
 }
 
 /* The host may hand the number out again at this moment; whoever empties the slot ends the connection. */
 static void reap_slot(int fd, struct oa_fd *slot, bool all)
 {
-	union oa_fd_word was = { .word = atomic_load_explicit(slot_word(slot), memory_order_acquire) };
+	union oa_fd_word was = slot_load(slot);
 
 	if (!(was.flags & OA_FD_CLOSING))
 		return;
-	if (!all && was.kind == OA_FD_CONN && !reap_gone(fd, oa_conn_at(was.conn)))
+	if (!all && was.kind == OA_FD_CONN && !reap_gone(fd, slot, was))
 		return;
-	if (atomic_compare_exchange_strong(slot_word(slot), &was.word, 0))
+	if (slot_swap(slot, was, (union oa_fd_word){ .word = 0 }))
 		slot_ended(was);
 }
 

@@ -10,10 +10,10 @@ struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), 8, OA_EXCH
 const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384, 36864 };
 
 static struct oa_pool block_pools[OA_BLOCK_CLASSES] = {
-	OA_POOL(512, 7, 1 << 14),
-	OA_POOL(2048, 6, 1 << 14),
-	OA_POOL(16384, 3, 1 << 11),
-	OA_POOL(36864, 1, 1 << 9),
+	OA_POOL(8 + 512, 7, 1 << 14), /* the pool's own word stands in front, apart: other threads may look at it */
+	OA_POOL(8 + 2048, 6, 1 << 14),
+	OA_POOL(8 + 16384, 3, 1 << 11),
+	OA_POOL(8 + 36864, 1, 1 << 9),
 };
 
 int64_t oa_block_take(unsigned cls)
@@ -32,10 +32,10 @@ void oa_block_give(unsigned cls, uint32_t index)
 
 uint8_t *oa_block_at(unsigned cls, uint32_t index)
 {
-	return oa_pool_at(&block_pools[cls], index);
+	return (uint8_t *)oa_pool_at(&block_pools[cls], index) + 8;
 }
 
-uint16_t oa_exchange_fork_gen, oa_exchange_home;
+_Atomic uint16_t oa_exchange_fork_gen, oa_exchange_home;
 
 static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enum oa_kind kind, enum oa_what what,
 				 uint64_t now_ns)

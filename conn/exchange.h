@@ -37,21 +37,25 @@ enum oa_conn_state {
 
 struct oa_conn {
 	uint32_t pool_next;      /* the pool's */
-	uint32_t gen;
+	/* Read without the lock, by threads whose descriptor may mean something else by now. */
+	_Atomic uint32_t gen;
 	_Atomic uint16_t lock;
 	_Atomic uint16_t contended; /* two threads met in it: opaque from now on */
+	_Atomic uint16_t refs;   /* descriptors that mean it (dup) */
+	_Atomic uint8_t role, state;
+	_Atomic uint32_t stash;  /* block + 1: our bytes a short write left over */
+	_Atomic uint32_t out_seq;
+	_Atomic uint64_t closed_ns; /* time of close(), while the slot is closing */
+	/* The rest belongs to whoever has the lock. */
 	uint32_t fd;
-	uint8_t role, state, flags, proto; /* proto: index in oa_protos + 1 */
+	uint8_t flags, proto;    /* proto: index in oa_protos + 1 */
 	uint16_t local_port;
 	uint16_t open;           /* exchanges in the queue */
 	uint16_t served;         /* exchanges so far, saturating */
-	_Atomic uint16_t refs;   /* descriptors that mean it (dup) */
 	struct oa_addr peer;
 	uint32_t first, last;    /* queue of exchanges, index + 1 */
 	uint32_t carry[2];       /* block + 1: bytes the parser has not taken yet, by enum oa_dir */
 	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
-	_Atomic uint32_t out_seq;
-	uint32_t stash;          /* block + 1: our bytes a short write left over */
 	uint8_t stash_cls;
 	uint8_t answered;        /* requests of the call being fed whose exchanges are over already */
 	uint16_t stash_off, stash_len;
@@ -60,9 +64,13 @@ struct oa_conn {
 	uint32_t peer_path;      /* block + 1: AF_UNIX path */
 	uint32_t dns_us, connect_us;
 	uint64_t connect_ns;     /* start of connect() */
-	uint64_t closed_ns;      /* time of close(), while the slot is closing */
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
+
+static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state)
+{
+	atomic_store_explicit(&c->state, (uint8_t)state, memory_order_relaxed);
+}
 
 /* Flags change under the connection's lock only. */
 #define OA_EX_PREPARED  0x01u /* request not accepted by the kernel yet */
@@ -150,7 +158,7 @@ void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum
 void oa_exchange_discard(struct oa_conn *c, uint32_t index);
 
 /* Counts forks (both sides) and child generations, see struct oa_exchange. */
-extern uint16_t oa_exchange_fork_gen, oa_exchange_home;
+extern _Atomic uint16_t oa_exchange_fork_gen, oa_exchange_home;
 
 /* The process forked after it was opened: another process may be the one that answers. */
 static inline bool oa_exchange_shared(const struct oa_exchange *ex)

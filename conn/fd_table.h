@@ -23,7 +23,7 @@ enum oa_fd_kind {
 struct oa_fd {
 	_Atomic uint8_t kind;   /* enum oa_fd_kind */
 	_Atomic uint8_t flags;  /* OA_FD_* */
-	uint16_t aux;
+	_Atomic uint16_t aux;
 	_Atomic uint32_t conn;  /* CONN: index in the connection pool; EPOLL: the thread that waits on it */
 } __attribute__((aligned(8)));
 

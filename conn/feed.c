@@ -10,13 +10,17 @@
 
 #define LOCK_SPINS 2000
 
+static bool lock_once(struct oa_conn *c)
+{
+	uint16_t free_ = 0;
+
+	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire, memory_order_relaxed);
+}
+
 bool oa_conn_lock(struct oa_conn *c)
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
-		uint16_t free_ = 0;
-
-		if (atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire,
-							  memory_order_relaxed))
+		if (lock_once(c))
 			return true;
 		if (atomic_load_explicit(&c->contended, memory_order_relaxed))
 			return false;
@@ -24,6 +28,16 @@ bool oa_conn_lock(struct oa_conn *c)
 	}
 	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
 	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);
+	return false;
+}
+
+bool oa_conn_try_lock(struct oa_conn *c)
+{
+	for (unsigned i = 0; i < LOCK_SPINS; i++) {
+		if (lock_once(c))
+			return true;
+		__builtin_ia32_pause();
+	}
 	return false;
 }
 
@@ -93,7 +107,7 @@ void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
 	if (!(c->flags & OA_CONN_COUNTED))
 		oa_stat_inc(reason);
 	c->flags |= OA_CONN_COUNTED;
-	c->state = OA_CONN_OPAQUE;
+	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	carry_drop(c, OA_DIR_REQUEST);
 	carry_drop(c, OA_DIR_RESPONSE);
 	while (c->first)
@@ -107,6 +121,11 @@ static bool feed_looks_like_tls(struct oa_bytes b)
 
 /* -- feeding -- */
 
+static void feed_set_role(struct oa_conn *c, bool in)
+{
+	atomic_store_explicit(&c->role, in ? OA_ROLE_SERVER : OA_ROLE_CLIENT, memory_order_relaxed);
+}
+
 /* Which protocol, and when unknown which role. MORE leaves the connection as it is. */
 static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
@@ -117,9 +136,9 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 
 		if (d == OA_DETECT_YES) {
 			c->proto = (uint8_t)(i + 1);
-			c->state = OA_CONN_HTTP;
+			oa_conn_set_state(c, OA_CONN_HTTP);
 			if (c->role == OA_ROLE_UNKNOWN)
-				c->role = in ? OA_ROLE_SERVER : OA_ROLE_CLIENT;
+				feed_set_role(c, in);
 			return d;
 		}
 		if (d == OA_DETECT_MORE)
@@ -136,7 +155,7 @@ static bool feed_answers_prepared(struct oa_conn *c)
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i] == &oa_proto_http1)
 			c->proto = (uint8_t)(i + 1);
-	c->state = OA_CONN_HTTP;
+	oa_conn_set_state(c, OA_CONN_HTTP);
 	return true;
 }
 
@@ -177,7 +196,7 @@ static void feed_upgraded(struct oa_conn *c)
 {
 	struct oa_exchange *ex;
 
-	c->state = OA_CONN_TUNNEL;
+	oa_conn_set_state(c, OA_CONN_TUNNEL);
 	carry_drop(c, OA_DIR_REQUEST);
 	carry_drop(c, OA_DIR_RESPONSE);
 	/* The HTTP exchange ended with its END event; one whose request parser never said so ends here. */
@@ -293,7 +312,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		}
 		if (d == OA_DETECT_MORE) {
 			if (c->role == OA_ROLE_UNKNOWN)
-				c->role = in ? OA_ROLE_SERVER : OA_ROLE_CLIENT;
+				feed_set_role(c, in);
 			feed_keep(c, OA_DIR_REQUEST, bytes);
 			return;
 		}

@@ -9,6 +9,8 @@
 
 /* Locks a connection against other threads: a short spin, then never again for this connection. */
 bool oa_conn_lock(struct oa_conn *c);
+/* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
+bool oa_conn_try_lock(struct oa_conn *c);
 void oa_conn_unlock(struct oa_conn *c);
 
 /* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */

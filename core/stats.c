@@ -31,7 +31,7 @@ static _Atomic uint64_t stats_early[OA_STAT_COUNT];
 
 void oa_stat_add(enum oa_stat s, uint64_t n)
 {
-	struct oa_proc *self = __atomic_load_n(&oa_self, __ATOMIC_ACQUIRE);
+	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_acquire);
 
 	atomic_fetch_add_explicit(self ? &self->stat[s] : &stats_early[s], n, memory_order_relaxed);
 }
@@ -43,7 +43,7 @@ static bool stats_in_tree(const struct oa_proc *p)
 
 uint64_t oa_stat_sum(enum oa_stat s)
 {
-	const struct oa_proc *self = __atomic_load_n(&oa_self, __ATOMIC_ACQUIRE);
+	const struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_acquire);
 	uint64_t sum = atomic_load_explicit(&stats_early[s], memory_order_relaxed);
 
 	if (oa_tree)
@@ -57,7 +57,7 @@ uint64_t oa_stat_sum(enum oa_stat s)
 
 void oa_stat_settle(void)
 {
-	struct oa_proc *self = __atomic_load_n(&oa_self, __ATOMIC_ACQUIRE);
+	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_acquire);
 
 	if (!self)
 		return;

@@ -13,13 +13,13 @@
 #define TREE_HEAD_BYTES ((sizeof(struct oa_tree) + 4095) & ~(size_t)4095)
 
 struct oa_tree *oa_tree;
-struct oa_proc *oa_self;
+struct oa_proc *_Atomic oa_self;
 
 static struct oa_proc tree_private_proc;
 static struct oa_ring *tree_private_ring[OA_SHARDS_MAX];
 static struct oa_ring *tree_private_queue;
-static struct oa_ring *tree_rings[OA_SHARDS_MAX]; /* own slot's, for the hot path */
-static unsigned tree_shards;
+static struct oa_ring *_Atomic tree_rings[OA_SHARDS_MAX]; /* own slot's, for the hot path */
+static _Atomic unsigned tree_shards;
 static _Atomic int tree_claim_state; /* 0 no, 1 under way, 2 done */
 
 int oa_tree_map(void)
@@ -179,9 +179,11 @@ static void tree_cache_rings(struct oa_proc *p)
 	bool all = true;
 
 	for (unsigned i = 0; i < p->shards; i++) {
-		tree_rings[i] = p->ring_unit[i / 2] >= 0 ? tree_unit_ring(p->ring_unit[i / 2], i & 1) :
-							   tree_ring_private(&tree_private_ring[i], OA_RING_SLOTS);
-		all = all && tree_rings[i];
+		struct oa_ring *r = p->ring_unit[i / 2] >= 0 ? tree_unit_ring(p->ring_unit[i / 2], i & 1) :
+							       tree_ring_private(&tree_private_ring[i], OA_RING_SLOTS);
+
+		tree_rings[i] = r;
+		all = all && r;
 	}
 	if (p->queue_unit < 0)
 		tree_ring_private(&tree_private_queue, OA_QUEUE_SLOTS);
@@ -210,8 +212,8 @@ int oa_tree_claim(void)
 	tree_proc_setup(p);
 	if (p != &tree_private_proc)
 		tree_rings_shared(p, index);
-	oa_self = p;
 	tree_cache_rings(p);
+	atomic_store_explicit(&oa_self, p, memory_order_release);
 	atomic_store(&p->state, OA_PROC_LIVE);
 	atomic_store_explicit(&tree_claim_state, 2, memory_order_release);
 	return 0;
@@ -243,13 +245,13 @@ int oa_tree_retire_ring(unsigned shard)
 		tree_private_ring[shard ^ 1] = twin;
 		oa_self->ring_unit[shard / 2] = -1; /* the unit itself leaks: a producer may still write to it */
 	}
-	__atomic_store_n(&tree_rings[shard], r, __ATOMIC_RELEASE);
+	atomic_store_explicit(&tree_rings[shard], r, memory_order_release);
 	return 0;
 }
 
 bool oa_tree_push(const struct oa_span *rec)
 {
-	unsigned shards = tree_shards, shard;
+	unsigned shards = atomic_load_explicit(&tree_shards, memory_order_acquire), shard;
 	int cpu;
 
 	if (__builtin_expect(!shards, 0)) {
@@ -260,7 +262,7 @@ bool oa_tree_push(const struct oa_span *rec)
 	shard = cpu < 0 ? 0 : (unsigned)cpu;
 	if (__builtin_expect(shard >= shards, 0))
 		shard %= shards;
-	return oa_ring_push(__atomic_load_n(&tree_rings[shard], __ATOMIC_RELAXED), rec);
+	return oa_ring_push(atomic_load_explicit(&tree_rings[shard], memory_order_acquire), rec);
 }
 
 bool oa_tree_first_warning(struct oa_bytes text)

@@ -73,7 +73,7 @@ extern struct oa_tree *oa_tree;
 
 /* This process' slot; NULL until claimed (first exchange of the process) or when all are taken, in
  * which case a private one is used: oa_self is never NULL after oa_tree_claim(). */
-extern struct oa_proc *oa_self;
+extern struct oa_proc *_Atomic oa_self;
 
 /* Maps the tree: with all units, else fewer, else without (private rings).
  * returns 0 or -errno (no memory at all: the library stays inert).

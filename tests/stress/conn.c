@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +151,14 @@ static void use_shared(struct worker *w)
 	}
 }
 
+/* The rings hold what is made in ten milliseconds; a host does not write as fast as this. */
+static void wait_for_room(void)
+{
+	for (unsigned i = 0; oa_self && i < oa_self->shards; i++)
+		while (oa_ring_used(oa_proc_ring(oa_self, i)) > OA_RING_SLOTS / 2)
+			sched_yield();
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -158,6 +167,7 @@ static void *work(void *arg)
 	while (!atomic_load(&stop)) {
 		int fd = own + (int)roll(w, OWN_COUNT / 2), upstream = fd + OWN_COUNT / 2;
 
+		wait_for_room();
 		if (roll(w, 4) == 0) {
 			oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 10, false);
 			oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 10, 1);
@@ -194,6 +204,7 @@ static void *spawn(void *arg)
 	while (!atomic_load(&stop)) {
 		pthread_t t;
 
+		wait_for_room();
 		if (!pthread_create(&t, NULL, short_life, (void *)++n))
 			pthread_join(t, NULL);
 	}
