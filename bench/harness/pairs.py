@@ -60,6 +60,12 @@ def _control(bench, aa, loaded, stat="p50"):
     return both(ratio, loaded.anchored())
 
 
+def _same(name, first, again, allowed=0.1):
+    """What rows are compared with is measured before and after them."""
+    change = again / first - 1 if first else 0
+    return Control(abs(change) <= allowed, f"{name} again {change * 100:+.0f} %")
+
+
 def plain(bench, *options):
     """The A/A control of a set of options, measured once per run of the harness."""
     if options not in bench.controls:
@@ -128,19 +134,20 @@ def accept(bench):
 
 @measure("p1-connections")
 def connections(bench):
-    first = None
-    for conns in (1, 100) if bench.fast else (1, 1000, 9000):
-        options = ("--conns", str(conns))
-        loaded = Pair(bench, machine.library_env(bench.sink.port), *options)
-        aa = plain(bench, *options)
-        first = first or loaded.added() or 1
-        largest = conns == 9000
+    env = machine.library_env(bench.sink.port)
+    counts = (1, 100) if bench.fast else (1, 1000, 9000)
+    pairs = {conns: Pair(bench, env, "--conns", str(conns)) for conns in counts}
+    first, again = pairs[1], Pair(bench, env)
+    for conns, loaded in pairs.items():
+        aa = plain(bench, "--conns", str(conns))
+        gated = conns == 9000
         yield Result(f"p1-conns-{conns}", "18", f"{conns} connections, 100 %",
                      [Check("added", loaded.added(), None, None, "ns"),
-                      Check("ratio", loaded.ratio(), 1.08 if largest else None, None, "x"),
-                      Check("added / added at 1", loaded.added() / first, 2.2 if largest else None,
-                            1.6 if largest else None, "x")],
-                     _control(bench, aa, loaded), {"loaded": loaded.details(), "plain": aa.details()})
+                      Check("ratio", loaded.ratio(), 1.08 if gated else None, None, "x"),
+                      Check("added / added at 1", loaded.added() / (first.added() or 1), 2.2 if gated else None,
+                            1.6 if gated else None, "x")],
+                     both(_control(bench, aa, loaded), _same("1 connection", first.added(), again.added())),
+                     {"loaded": loaded.details(), "plain": aa.details()})
 
 
 @measure("p1-threads")
@@ -149,33 +156,37 @@ def threads(bench):
         yield Result("p1-threads", "17", "two threads", [], problem="one processor")
         return
     env = machine.library_env(bench.sink.port)
-    one = Pair(bench, env, "--cpu", str(machine.OTHER))
-    options = ("--threads", "2", "--cpu", str(machine.OTHER))
-    two = Pair(bench, env, *options)
+    alone = ("--cpu", str(machine.OTHER))
+    together = ("--threads", "2", *alone)
+    one, two, again = (Pair(bench, env, *options) for options in (alone, together, alone))
     yield Result("p1-threads", "17", "two threads, per thread, 100 %",
                  [Check("added / added by one", two.added() / (one.added() or 1), 1.2, 1.1, "x"),
                   Check("added", two.added(), None, None, "ns"),
                   Check("added by one", one.added(), None, None, "ns")],
-                 both(_control(bench, plain(bench, *options), two), one.anchored()))
+                 both(_control(bench, plain(bench, *together), two), one.anchored(),
+                      _same("one", one.added(), again.added())))
 
 
-def _compared(row, goal, what, bench, healthy, other, options=()):
-    """Two loaded runs whose ratios must agree."""
-    yield Result(row, goal, what,
-                 [Check("change of ratio", abs(other.ratio() - healthy.ratio()), 0.01, None, "x"),
-                  Check("ratio", other.ratio(), None, None, "x"),
-                  Check("ratio before", healthy.ratio(), None, None, "x")],
-                 both(_control(bench, plain(bench, *options), other), healthy.anchored()))
+def _compared(row, goal, what, bench, quiet, other, again, options=()):
+    """A pair whose ratio must be that of the quiet pair measured before and after it."""
+    before = (quiet.ratio() + again.ratio()) / 2
+    drift = abs(quiet.ratio() - again.ratio())
+    return Result(row, goal, what,
+                  [Check("change of ratio", abs(other.ratio() - before), 0.01, None, "x"),
+                   Check("ratio", other.ratio(), None, None, "x"),
+                   Check("without", before, None, None, "x")],
+                  both(_control(bench, plain(bench, *options), other),
+                       Control(drift <= 0.01, f"without again {drift:.3f} off")))
 
 
 @measure("p1-dead-sink")
 def dead_sink(bench):
-    healthy = Pair(bench, machine.library_env(bench.sink.port))
-    refused = Pair(bench, machine.library_env(process.free_port()))
-    yield from _compared("p1-refused", "24", "hot path, collector refuses connections", bench, healthy, refused)
+    env = machine.library_env(bench.sink.port)
     with process.Sink("hang") as sink:
-        hanging = Pair(bench, machine.library_env(sink.port))
-    yield from _compared("p1-hanging", "24", "hot path, collector hangs", bench, healthy, hanging)
+        healthy, refused, again, hanging, last = (Pair(bench, e) for e in (
+            env, machine.library_env(process.free_port()), env, machine.library_env(sink.port), env))
+    yield _compared("p1-refused", "24", "hot path, collector refuses connections", bench, healthy, refused, again)
+    yield _compared("p1-hanging", "24", "hot path, collector hangs", bench, again, hanging, last)
 
 
 class _Scraper(threading.Thread):
@@ -206,9 +217,10 @@ def scraped(bench):
     busy = Pair(bench, env, *options)
     scraper.ends.set()
     scraper.join()
-    for result in _compared("p1-scraped", "25", "hot path, 10 scrapes of 10 000 samples per second", bench, quiet, busy,
-                            options):
-        result.details["scrapes"] = scraper.answers
-        if not scraper.answers and not bench.fast:
-            result.problem = "nothing was scraped"
-        yield result
+    again = Pair(bench, env, *options)
+    result = _compared("p1-scraped", "25", "hot path, 10 scrapes of 10 000 samples per second", bench, quiet, busy,
+                       again, options)
+    result.details["scrapes"] = scraper.answers
+    if not scraper.answers and not bench.fast:
+        result.problem = "nothing was scraped"
+    yield result
