@@ -1,6 +1,6 @@
 /* Which request methods are exported under their own name: those of
- * OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS, or the built-in ones of enum oa_method. Only listed names
- * come out, so that a client cannot make up labels. */
+ * OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS, or the built-in ones of enum oa_method. Only listed
+ * names come out, so that a client cannot make up labels. */
 #include "core/config.h"
 #include "core/config_value.h"
 #include "core/span.h"

@@ -82,7 +82,7 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 }
 
 static uint64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind,
-			       unsigned method, unsigned https)
+				unsigned method, unsigned https)
 {
 	int64_t sum = 0;
 
@@ -113,7 +113,8 @@ static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive
 	bool head = false;
 
 	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++)
-		sums[prom_active_method(at / 2)][at % 2] += prom_active_sum(alive, kind, at / 2, at % 2);
+		sums[prom_active_method(at / 2)][at % 2] += prom_active_sum(alive, kind, at / 2,
+									    at % 2);
 	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++) {
 		uint64_t sum = sums[at / 2][at % 2];
 

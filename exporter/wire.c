@@ -1,4 +1,5 @@
-/* Whether the batch under way may have arrived, kept where the adopter of a killed process finds it. */
+/* Whether the batch under way may have arrived, kept where the adopter of a killed process finds
+ * it. */
 #include "exporter/exporter.h"
 
 struct oa_proc *oa_wire_owner;

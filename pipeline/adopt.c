@@ -30,17 +30,19 @@ static uint64_t adopt_gauge(_Atomic int64_t *gauge)
 	return was > 0 ? (uint64_t)was : 0;
 }
 
-/* Exchanges that were open have no record and never will, and what waited in private memory is gone. */
+/* Exchanges that were open have no record and never will, and what waited in private memory is
+ * gone. */
 static void adopt_numbers(struct oa_proc *p)
 {
 	uint64_t lost = atomic_exchange(&p->unsaved, 0);
 
 	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
 		for (unsigned tls = 0; tls < 2; tls++)
-			lost += adopt_gauge(&p->active_server[m][tls]) + adopt_gauge(&p->active_client[m][tls]);
+			lost += adopt_gauge(&p->active_server[m][tls]) +
+				adopt_gauge(&p->active_client[m][tls]);
 	oa_stat_add(OA_STAT_drop_died, lost);
 	for (unsigned i = OA_USAGE_CUMULATIVE; i < OA_USAGE_COUNT; i++)
-		atomic_store(&p->usage[i], 0); /* what only grows stays: the slot's next owner counts on */
+		atomic_store(&p->usage[i], 0); /* what only grows stays: the next owner counts on */
 }
 
 static bool adopt_has_telemetry(struct oa_proc *p)

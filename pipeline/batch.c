@@ -1,5 +1,6 @@
-/* Groups of sampled spans for the exporters. They leave their queue only when every exporter is done with them. Each
- * source (this process, and dead ones being emptied) has its own, because a batch has one identity. */
+/* Groups of sampled spans for the exporters. They leave their queue only when every exporter is
+ * done with them. Each source (this process, and dead ones being emptied) has its own, because a
+ * batch has one identity. */
 #include "pipeline/batch.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #define BATCH_EXPORTERS 8
 #define BATCH_PER_TICK \
 	8 /* exporters that answer at once do not keep the rings from being emptied */
-#define BATCH_LIST_NONE   (1u << 31)
+#define BATCH_LIST_NONE (1u << 31)
 
 struct batch_source {
 	struct oa_queue queue; /* queue.proc NULL: free */

@@ -1,5 +1,6 @@
-/* Rings to processors. A record is consumed after it was processed, and what became of it so far stands in shared
- * memory, so that the adopter of a process that is killed in between neither loses nor doubles it. */
+/* Rings to processors. A record is consumed after it was processed, and what became of it so far
+ * stands in shared memory, so that the adopter of a process that is killed in between neither loses
+ * nor doubles it. */
 #include "pipeline/drain.h"
 
 #include "core/clock.h"
@@ -79,7 +80,7 @@ static void drain_copied(const struct drain *d, uint64_t pos)
 	case DRAIN_UNTOUCHED:
 		drain_note(d, pos, DRAIN_TAKEN);
 		break;
-	case DRAIN_TAKEN: /* who began was killed, or the record kills; once more is worth the risk */
+	case DRAIN_TAKEN: /* its process was killed, or it kills: once more is worth the risk */
 		drain_note(d, pos, DRAIN_RETRIED);
 		break;
 	case DRAIN_DONE:

@@ -8,13 +8,13 @@ struct oa_processor {
 	int (*open)(void);
 	/* May add texts to the record. returns 0, or -ECANCELED: later processors do not see it. */
 	int (*on_span)(struct oa_span_buf *span, const struct oa_proc_id *who);
-	/* What on_span did cannot be seen afterwards: it is not done again for a record whose process died in or behind
-	 * it. Behind such a processor only such ones come. */
+	/* What on_span did cannot be seen afterwards: it is not done again for a record whose
+	 * process died in or behind it. Behind such a processor only such ones come. */
 	bool counts;
 	void (*on_tick)(uint64_t now_ns); /* every turn of the side thread */
 	bool (*busy)(void);               /* something is under way that a flush waits for */
 	void (*flush)(void);
-	void (*forget)(void);             /* child after fork */
+	void (*forget)(void); /* child after fork */
 };
 
 extern const struct oa_processor *const oa_processors[];

@@ -40,7 +40,9 @@ static void queue_note_unsaved(const struct oa_queue *q)
 
 void oa_queue_open(struct oa_queue *q, uint32_t max)
 {
-	*q = (struct oa_queue){ .proc = oa_self, .ring = oa_proc_queue(oa_self), .spill = queue_spill(max) };
+	*q = (struct oa_queue){ .proc = oa_self,
+				.ring = oa_proc_queue(oa_self),
+				.spill = queue_spill(max) };
 }
 
 /* -- in -- */
@@ -159,8 +161,8 @@ uint32_t oa_queue_abandon(struct oa_queue *q, bool heir)
 
 /* -- inherited -- */
 
-/* A process that was killed between clearing what it had delivered and moving the tail leaves a gap in
- * front. */
+/* A process that was killed between clearing what it had delivered and moving the tail leaves a gap
+ * in front. */
 static void queue_skip_delivered(struct oa_ring *ring)
 {
 	uint64_t head = atomic_load(&ring->head), pos = oa_ring_begin(ring), after = pos;
@@ -171,8 +173,8 @@ static void queue_skip_delivered(struct oa_ring *ring)
 		oa_ring_pop_to(ring, pos);
 }
 
-/* Spans that were on their way when their process died are not sent again, because a span that is there twice is
- * worse than one that is missing. */
+/* Spans that were on their way when their process died are not sent again, because a span that is
+ * there twice is worse than one that is missing. */
 static void queue_skip_flight(struct oa_proc *p, struct oa_ring *ring)
 {
 	uint64_t end = atomic_load(&p->flight_end), pos = oa_ring_begin(ring);

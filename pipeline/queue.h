@@ -1,7 +1,8 @@
 #pragma once
-/* Spans of one process that wait for export. They are in its ring in shared memory, so that those of a killed worker
- * survive it, and in a private one behind that when the settings ask for more than it holds. What is taken for
- * an export stays until it is settled; how that stands is noted for an heir. Side thread only. */
+/* Spans of one process that wait for export. They are in its ring in shared memory, so that those
+ * of a killed worker survive it, and in a private one behind that when the settings ask for more
+ * than it holds. What is taken for an export stays until it is settled; how that stands is noted
+ * for an heir. Side thread only. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +28,8 @@ void oa_queue_inherit(struct oa_queue *q, struct oa_proc *p);
 /* Adds a copy without the bytes that no text refers to. returns false when it does not fit */
 bool oa_queue_put(struct oa_queue *q, const struct oa_span *s);
 
-/* A record that a process died over is given to its heir once more (drain.c), when it may have been queued already:
- * then it is the last one that was inherited. */
+/* A record that a process died over is given to its heir once more (drain.c), when it may have been
+ * queued already: then it is the last one that was inherited. */
 bool oa_queue_has(const struct oa_queue *q, const struct oa_span *s);
 
 /* What is taken from a queue at one time. */
@@ -39,7 +40,8 @@ struct oa_queue_take {
 };
 
 /* Takes up to `max` spans, which stay valid until oa_queue_settle(). */
-struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **ret_spans, size_t max);
+struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **ret_spans,
+				   size_t max);
 
 /* What was taken is done with. */
 void oa_queue_settle(struct oa_queue *q, const struct oa_queue_take *take);

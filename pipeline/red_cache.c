@@ -31,19 +31,23 @@ static bool red_key_put(struct red_key *key, const void *bytes, size_t len)
 	return true;
 }
 
-static bool red_key_text(struct red_key *key, const struct oa_span *s, enum oa_str which, size_t max)
+static bool red_key_text(struct red_key *key, const struct oa_span *s, enum oa_str which,
+			 size_t max)
 {
 	struct oa_bytes text = oa_bytes_cut(oa_span_str(s, which), max);
 	uint8_t len = (uint8_t)text.len;
 
-	return text.len <= UINT8_MAX && red_key_put(key, &len, 1) && red_key_put(key, text.ptr, text.len);
+	return text.len <= UINT8_MAX && red_key_put(key, &len, 1) &&
+	       red_key_put(key, text.ptr, text.len);
 }
 
 static bool red_key_client(struct red_key *key, const struct oa_span *s)
 {
 	/* Of a target only whether it begins with https:// is looked at. */
-	return red_key_put(key, &s->peer, sizeof(s->peer)) && red_key_text(key, s, OA_STR_HOST, SIZE_MAX) &&
-	       red_key_text(key, s, OA_STR_TARGET, sizeof("https://")) && red_key_text(key, s, OA_STR_PEER_PATH, SIZE_MAX);
+	return red_key_put(key, &s->peer, sizeof(s->peer)) &&
+	       red_key_text(key, s, OA_STR_HOST, SIZE_MAX) &&
+	       red_key_text(key, s, OA_STR_TARGET, sizeof("https://")) &&
+	       red_key_text(key, s, OA_STR_PEER_PATH, SIZE_MAX);
 }
 
 /* Padded with zeros to whole words. */
@@ -51,16 +55,22 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 {
 	static const uint8_t zeros[8];
 	struct red_fixed fixed = {
-		s->kind, s->method, s->version, s->error, s->flags & OA_SPAN_HAS_STATUS ? s->status : 0,
+		s->kind,
+		s->method,
+		s->version,
+		s->error,
+		s->flags & OA_SPAN_HAS_STATUS ? s->status : 0,
 		s->flags & (OA_SPAN_HAS_STATUS | OA_SPAN_HTTPS | OA_SPAN_UNIX),
 	};
 
 	key->len = 0;
-	if (!red_key_put(key, &fixed, sizeof(fixed)) || !red_key_text(key, s, OA_STR_ROUTE, SIZE_MAX))
+	if (!red_key_put(key, &fixed, sizeof(fixed)) ||
+	    !red_key_text(key, s, OA_STR_ROUTE, SIZE_MAX))
 		return false;
 	if (s->method == OA_METHOD_OTHER && !red_key_text(key, s, OA_STR_METHOD, SIZE_MAX))
 		return false;
-	if (s->kind == OA_KIND_CLIENT ? !red_key_client(key, s) : !red_key_text(key, s, OA_STR_FWD_PROTO, SIZE_MAX))
+	if (s->kind == OA_KIND_CLIENT ? !red_key_client(key, s)
+				      : !red_key_text(key, s, OA_STR_FWD_PROTO, SIZE_MAX))
 		return false;
 	return red_key_put(key, zeros, -key->len % 8);
 }

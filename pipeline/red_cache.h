@@ -1,6 +1,7 @@
 #pragma once
-/* Which series the measurements of a record go to, remembered by the raw fields that its labels are made of: making the
- * labels and finding their series costs several times what counting does. Side thread only. */
+/* Which series the measurements of a record go to, remembered by the raw fields that its labels are
+ * made of: making the labels and finding their series costs several times what counting does. Side
+ * thread only. */
 #include "core/series.h"
 #include "core/span.h"
 
@@ -11,5 +12,6 @@ struct oa_red_memory {
 	struct oa_series *series[OA_RED_COUNT]; /* NULL: not known */
 };
 
-/* The place for the record's series; filled in by the caller. NULL when its fields are too long to remember. */
+/* The place for the record's series; filled in by the caller. NULL when its fields are too long to
+ * remember. */
 struct oa_red_memory *oa_red_remember(const struct oa_series_table *t, const struct oa_span *s);

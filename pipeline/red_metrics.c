@@ -134,8 +134,8 @@ static void red_measure(struct red *r, enum oa_red what, uint64_t value)
 
 	if (!*series)
 		*series = red_look_up(r, ins);
-	oa_series_add(&oa_tree->series, *series, ins, value, red_exemplar(s) ? s->trace_id : NULL, s->span_id,
-		      s->start_unix_ns + s->duration_ns);
+	oa_series_add(&oa_tree->series, *series, ins, value, red_exemplar(s) ? s->trace_id : NULL,
+		      s->span_id, s->start_unix_ns + s->duration_ns);
 }
 
 static void red_record(const struct oa_span *s)
