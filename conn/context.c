@@ -5,6 +5,7 @@
 
 #include "conn/context.h"
 #include "conn/fd_table.h"
+#include "conn/feed.h"
 #include "core/clock.h"
 #include "core/stats.h"
 #include "core/thread.h"
@@ -28,19 +29,19 @@
 
 struct ctx_thread {
 	uint32_t pool_next;
-	uint32_t gen;
-	uint32_t flags;
-	uint32_t waits;               /* turns so far */
-	/* Server exchanges of this thread, and those of them that are quiet. The thread itself counts without atomics;
-	 * what others change (a response written elsewhere) is kept apart. */
-	uint32_t own_open, own_quiet;
+	_Atomic uint32_t gen;
+	/* Written by the thread itself, without atomic steps, and looked at by others. */
+	_Atomic uint32_t flags;
+	_Atomic uint32_t waits;       /* turns so far */
+	_Atomic uint32_t own_open, own_quiet; /* server exchanges of this thread, and those of them that are quiet */
+	_Atomic uint32_t recent_pos;
+	_Atomic uint64_t recent[CTX_RECENT]; /* exchanges read last */
+	/* What others change of its counts (a response written elsewhere). */
 	_Atomic uint32_t other_open, other_quiet;
+	/* Its own. */
 	uint32_t spare;               /* free exchange, index + 1 */
 	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
 	struct oa_ref current;
-	struct oa_ref recent[CTX_RECENT]; /* exchanges read last */
-	uint32_t recent_pos;
-	uint32_t wait_ident;
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
 };
 
@@ -53,6 +54,39 @@ static _Atomic bool ctx_served;
 
 /* -- threads -- */
 
+static void thread_add(_Atomic uint32_t *own, uint32_t step)
+{
+	atomic_store_explicit(own, atomic_load_explicit(own, memory_order_relaxed) + step, memory_order_relaxed);
+}
+
+static void thread_flag(struct ctx_thread *t, uint32_t set, uint32_t clear)
+{
+	uint32_t was = atomic_load_explicit(&t->flags, memory_order_relaxed);
+
+	atomic_store_explicit(&t->flags, (was & ~clear) | set, memory_order_relaxed);
+}
+
+static void thread_counts_clear(struct ctx_thread *t)
+{
+	atomic_store_explicit(&t->own_open, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->own_quiet, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->other_open, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->other_quiet, 0, memory_order_relaxed);
+}
+
+/* The exchange read i exchanges ago. */
+static struct oa_ref thread_recent(const struct ctx_thread *t, unsigned i)
+{
+	uint32_t pos = atomic_load_explicit(&t->recent_pos, memory_order_relaxed) - 1 - i;
+
+	return oa_ref_unpack(atomic_load_explicit(&t->recent[pos % CTX_RECENT], memory_order_acquire));
+}
+
+static struct oa_ref ctx_owner(const struct oa_exchange *ex)
+{
+	return oa_ref_unpack(atomic_load_explicit(&ex->owner, memory_order_relaxed));
+}
+
 static void ctx_thread_exit(void *arg)
 {
 	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
@@ -62,7 +96,8 @@ static void ctx_thread_exit(void *arg)
 	if (t->spare)
 		oa_pool_give(&oa_exchange_pool, t->spare - 1);
 	t->spare = 0;
-	t->gen += 2;
+	atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);
+	thread_counts_clear(t); /* what it left open is nobody's now, and is taken off by nobody */
 	oa_pool_give(&ctx_pool, index);
 }
 
@@ -76,9 +111,13 @@ static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
 		return NULL;
 	}
 	t = oa_pool_at(&ctx_pool, (uint32_t)index);
-	memset((uint8_t *)t + offsetof(struct ctx_thread, flags), 0,
-	       sizeof(*t) - offsetof(struct ctx_thread, flags));
-	t->gen |= 1;
+	thread_counts_clear(t);
+	atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
+	atomic_store_explicit(&t->waits, 0, memory_order_relaxed);
+	for (unsigned i = 0; i < CTX_RECENT; i++)
+		atomic_store_explicit(&t->recent[i], 0, memory_order_relaxed);
+	memset(&t->spare, 0, sizeof(*t) - offsetof(struct ctx_thread, spare));
+	atomic_store_explicit(&t->gen, t->gen | 1, memory_order_relaxed);
 	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
 	oa_tls.thread_idx = (uint32_t)index + 1;
 	if (ctx_key_ok)
@@ -118,18 +157,20 @@ int oa_ctx_init(void)
 
 static uint32_t thread_open(const struct ctx_thread *t)
 {
-	return t->own_open + atomic_load_explicit(&t->other_open, memory_order_relaxed);
+	return atomic_load_explicit(&t->own_open, memory_order_relaxed) +
+	       atomic_load_explicit(&t->other_open, memory_order_relaxed);
 }
 
 static uint32_t thread_quiet(const struct ctx_thread *t)
 {
-	return t->own_quiet + atomic_load_explicit(&t->other_quiet, memory_order_relaxed);
+	return atomic_load_explicit(&t->own_quiet, memory_order_relaxed) +
+	       atomic_load_explicit(&t->other_quiet, memory_order_relaxed);
 }
 
-static void thread_count(struct ctx_thread *t, uint32_t *own, _Atomic uint32_t *other, uint32_t step)
+static void thread_count(struct ctx_thread *t, _Atomic uint32_t *own, _Atomic uint32_t *other, uint32_t step)
 {
 	if (t == ctx_thread_peek())
-		*own += step;
+		thread_add(own, step);
 	else
 		atomic_fetch_add_explicit(other, step, memory_order_relaxed);
 }
@@ -142,7 +183,7 @@ static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 		return;
 	/* Plain on purpose: two threads that change it at the same time work on one request at the same time. */
 	atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
-	owner = ctx_thread_get(ex->owner);
+	owner = ctx_thread_get(ctx_owner(ex));
 	if (owner)
 		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
 }
@@ -225,7 +266,7 @@ static void ctx_mix(struct ctx_thread *t)
 	if (!t->deferred && t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
 		ctx_set_loose(current, false); /* more of its upstream's answer is to come, and this loop does not put off */
 	else
-		t->flags |= CTX_MIXED;
+		thread_flag(t, CTX_MIXED, 0);
 }
 
 void oa_ctx_touch(struct oa_ref ref)
@@ -240,10 +281,9 @@ void oa_ctx_touch(struct oa_ref ref)
 		ctx_leave_current(t);
 	}
 	t->current = ref;
-	t->flags = (t->flags & ~(CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE)) | CTX_RESUMED;
-	if (ex->flags & OA_EX_NONBLOCK)
-		t->flags |= CTX_NONBLOCK;
-	ex->touch_wait = t->waits;
+	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
+		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE);
+	atomic_store_explicit(&ex->touch_wait, t->waits, memory_order_relaxed);
 	ctx_set_loose(ex, true);
 }
 
@@ -255,28 +295,29 @@ void oa_ctx_open(uint32_t index, bool nonblock)
 
 	if (!t)
 		return;
-	ex->owner = (struct oa_ref){ oa_tls.thread_idx - 1, t->gen };
+	atomic_store_explicit(&ex->owner, oa_ref_pack((struct oa_ref){ oa_tls.thread_idx - 1, t->gen }), memory_order_relaxed);
 	atomic_store_explicit(&ex->loose, 1, memory_order_relaxed);
 	if (nonblock)
-		ex->flags |= OA_EX_NONBLOCK;
-	t->own_open++;
-	t->recent[t->recent_pos++ % CTX_RECENT] = ref;
+		oa_exchange_flag(ex, OA_EX_NONBLOCK, 0);
+	thread_add(&t->own_open, 1);
+	atomic_store_explicit(&t->recent[t->recent_pos % CTX_RECENT], oa_ref_pack(ref), memory_order_release);
+	thread_add(&t->recent_pos, 1);
 	oa_ctx_touch(ref);
-	t->flags = (t->flags & ~CTX_RESUMED) | CTX_SERVED;
+	thread_flag(t, CTX_SERVED, CTX_RESUMED);
 	if (!atomic_load_explicit(&ctx_served, memory_order_relaxed))
 		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
 }
 
 static void ctx_close_server(uint32_t index, struct oa_exchange *ex)
 {
-	struct ctx_thread *owner = ctx_thread_get(ex->owner), *t = ctx_thread_peek();
+	struct ctx_thread *owner = ctx_thread_get(ctx_owner(ex)), *t = ctx_thread_peek();
 
 	if (ex->home == oa_exchange_home) {
 		ctx_set_loose(ex, true);
 		if (owner)
 			thread_count(owner, &owner->own_open, &owner->other_open, -1u);
 	}
-	ex->owner.gen = 0;
+	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
 	if (t && t->current.index == index)
 		t->current.gen = 0;
 }
@@ -285,7 +326,7 @@ void oa_ctx_close(uint32_t index)
 {
 	struct oa_exchange *ex = oa_exchange_at(index);
 
-	if (ex->owner.gen)
+	if (ctx_owner(ex).gen)
 		ctx_close_server(index, ex);
 	if (ex->parent.gen) {
 		oa_ctx_end_work(ex->parent);
@@ -298,7 +339,7 @@ void oa_ctx_settle(struct oa_exchange *ex)
 	struct ctx_thread *t = ctx_thread_peek();
 
 	if (t && oa_exchange_get(t->current) == ex)
-		t->flags |= CTX_SETTLED;
+		thread_flag(t, CTX_SETTLED, 0);
 	ctx_set_loose(ex, false);
 }
 
@@ -327,7 +368,7 @@ void oa_ctx_wake(void)
 	struct ctx_thread *t = ctx_thread_peek();
 
 	if (t && (t->flags & CTX_LOOP))
-		t->flags |= CTX_MIXED;
+		thread_flag(t, CTX_MIXED, 0);
 }
 
 /* Which thread waits on an epoll descriptor; a second one makes it shared for good. */
@@ -336,15 +377,15 @@ static void ctx_note_loop(struct ctx_thread *t, int ident)
 	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
 	uint32_t self = oa_tls.thread_idx, was = 0;
 
-	t->flags |= CTX_LOOP;
+	thread_flag(t, CTX_LOOP, 0);
 	if (!slot || atomic_load_explicit(&slot->kind, memory_order_relaxed) != OA_FD_EPOLL)
 		return;
 	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self)
 		atomic_store_explicit(&slot->conn, UINT32_MAX, memory_order_relaxed);
 	if (atomic_load_explicit(&slot->conn, memory_order_relaxed) != self)
-		t->flags |= CTX_SHARED;
+		thread_flag(t, CTX_SHARED, 0);
 	else
-		t->flags &= ~CTX_SHARED;
+		thread_flag(t, 0, CTX_SHARED);
 }
 
 void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
@@ -354,14 +395,14 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 	if (!t)
 		return;
 	if (!loop) {
-		t->flags |= CTX_WAITED_OWN;
+		thread_flag(t, CTX_WAITED_OWN, 0);
 		return;
 	}
 	ctx_note_loop(t, ident);
 	ctx_leave_current(t);
-	t->flags |= CTX_UNSURE; /* counted */
+	thread_flag(t, CTX_UNSURE, 0); /* counted */
 	if (timeout_ms != 0)
-		t->waits++; /* what was read before is in other hands, or asleep */
+		thread_add(&t->waits, 1); /* what was read before is in other hands, or asleep */
 	/* Timers that exist now are due at the earliest when this wait would time out. A zero timeout says nothing
 	 * about them (asyncio polls so while it has work), the last real wait's answer stays. Without an open request no
 	 * timer can belong to one. */
@@ -380,9 +421,9 @@ void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 		return;
 	if (n == 0 && timeout_ms == 0)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
-	t->waits++;
+	thread_add(&t->waits, 1);
 	t->current.gen = 0;
-	t->flags &= ~(CTX_MIXED | CTX_SETTLED | CTX_UNSURE);
+	thread_flag(t, 0, CTX_MIXED | CTX_SETTLED | CTX_UNSURE);
 }
 
 /* -- recognising requests -- */
@@ -396,16 +437,6 @@ struct fp_slot {
 };
 static struct fp_slot fp_table[FP_SLOTS];
 
-static uint64_t fp_pack(struct oa_ref r)
-{
-	return (uint64_t)r.index << 32 | r.gen;
-}
-
-static struct oa_ref fp_unpack(uint64_t v)
-{
-	return (struct oa_ref){ (uint32_t)(v >> 32), (uint32_t)v };
-}
-
 static struct fp_slot *fp_slot(uint64_t key, unsigned way)
 {
 	return &fp_table[(key + way) & (FP_SLOTS - 1)];
@@ -413,7 +444,7 @@ static struct fp_slot *fp_slot(uint64_t key, unsigned way)
 
 static bool fp_live(uint64_t ref)
 {
-	return ref == UINT64_MAX || oa_exchange_get(fp_unpack(ref));
+	return ref == UINT64_MAX || oa_exchange_get(oa_ref_unpack(ref));
 }
 
 /* The slot that has the key, else NULL. */
@@ -447,7 +478,7 @@ static void fp_insert(uint64_t key, struct oa_ref ref)
 		slot = fp_victim(key);
 	atomic_store_explicit(&slot->ref, 0, memory_order_release);
 	atomic_store_explicit(&slot->key, key, memory_order_release);
-	atomic_store_explicit(&slot->ref, fp_pack(ref), memory_order_release);
+	atomic_store_explicit(&slot->ref, oa_ref_pack(ref), memory_order_release);
 }
 
 static struct oa_ref fp_find(uint64_t key)
@@ -459,7 +490,7 @@ static struct oa_ref fp_find(uint64_t key)
 	if (!v || v == UINT64_MAX || atomic_load_explicit(&slot->key, memory_order_acquire) != key ||
 	    atomic_load_explicit(&slot->ref, memory_order_acquire) != v)
 		return none;
-	return oa_exchange_get(fp_unpack(v)) ? fp_unpack(v) : none;
+	return oa_exchange_get(oa_ref_unpack(v)) ? oa_ref_unpack(v) : none;
 }
 
 static uint64_t fp_of(unsigned what, struct oa_bytes text)
@@ -528,18 +559,23 @@ static struct oa_ref ctx_fingerprint(const struct oa_http_head *head)
 	return found;
 }
 
+/* One counter-example is enough for good. */
 static void ctx_learn_proxy(struct oa_ref parent, const struct oa_http_head *head)
 {
-	struct oa_exchange *ex = oa_exchange_get(parent);
-	struct oa_bytes mine, theirs = oa_http_slice(head, head->target);
+	struct oa_bytes theirs = oa_http_slice(head, head->target);
+	const struct oa_span *s;
+	struct oa_conn *c;
+	bool same;
 
-	if (!ex || theirs.len > OA_TARGET_TEXT_MAX)
+	if (atomic_load_explicit(&ctx_other_target, memory_order_relaxed) || theirs.len > OA_TARGET_TEXT_MAX)
 		return;
-	mine = oa_span_str(oa_exchange_span(ex), OA_STR_TARGET);
-	if (oa_exchange_span(ex)->method == head->method && oa_bytes_eq(mine, theirs))
-		atomic_fetch_add_explicit(&ctx_same_target, 1, memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(&ctx_other_target, 1, memory_order_relaxed);
+	c = oa_exchange_pin(parent);
+	if (!c)
+		return;
+	s = oa_exchange_span(oa_exchange_at(parent.index));
+	same = s->method == head->method && oa_bytes_eq(oa_span_str(s, OA_STR_TARGET), theirs);
+	oa_conn_unlock(c);
+	atomic_fetch_add_explicit(same ? &ctx_same_target : &ctx_other_target, 1, memory_order_relaxed);
 }
 
 /* -- the decision -- */
@@ -554,7 +590,7 @@ static void pick_set(struct oa_pick *p, struct oa_ref parent, enum oa_evidence e
 static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, const struct oa_exchange *current)
 {
 	uint32_t open, quiet, loose;
-	bool own = ctx_thread_get(current->owner) == t;
+	bool own = ctx_thread_get(ctx_owner(current)) == t;
 
 	if (process_wide) {
 		ctx_process(&open, &quiet);
@@ -588,7 +624,7 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
 	/* A worker that made a call for a request another thread read may be on its next job by now. */
-	bool process_wide = (!sync && !own_loop) || ctx_thread_get(current->owner) != t;
+	bool process_wide = (!sync && !own_loop) || ctx_thread_get(ctx_owner(current)) != t;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
 	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
@@ -602,7 +638,7 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
 {
 	for (unsigned i = 0; i < CTX_RECENT; i++) {
-		struct oa_ref ref = t->recent[(t->recent_pos - 1 - i) % CTX_RECENT];
+		struct oa_ref ref = thread_recent(t, i);
 
 		if (oa_exchange_get(ref))
 			return ref;
@@ -634,7 +670,7 @@ static struct oa_ref ctx_only_parked(bool worker)
 static void ctx_links_of(const struct ctx_thread *t, struct oa_pick *ret)
 {
 	for (unsigned i = 0; i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
-		struct oa_ref ref = t->recent[(t->recent_pos - 1 - i) % CTX_RECENT];
+		struct oa_ref ref = thread_recent(t, i);
 
 		if (oa_exchange_get(ref))
 			ret->link[ret->links++] = ref;
@@ -684,7 +720,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 		struct oa_ref only = ctx_only_parked(t->flags & CTX_WORKER);
 
 		if (only.gen && oa_ctx_open_count() == 1) { /* none came meanwhile */
-			t->flags |= CTX_WORKER;
+			thread_flag(t, CTX_WORKER, 0);
 			pick_set(ret, only, OA_EV_ONLY);
 			return true;
 		}
@@ -704,7 +740,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	if (!(t && thread_open(t)) && !oa_ctx_open_count()) {
 		/* A call made while nothing is served, by a process that has served: a background thread's. */
 		if (t)
-			t->flags |= CTX_BACKGROUND;
+			thread_flag(t, CTX_BACKGROUND, 0);
 		ret->evidence = OA_EV_ROOT;
 		return;
 	}
@@ -728,7 +764,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 		ret->evidence = OA_EV_ROOT;
 		return;
 	}
-	t->flags |= CTX_UNSURE;
+	thread_flag(t, CTX_UNSURE, 0);
 	ret->evidence = OA_EV_AMBIGUOUS;
 	ctx_links(t, ret);
 }
@@ -742,19 +778,17 @@ void oa_ctx_after_fork_child(void)
 		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
 
 		if (t != self)
-			t->gen += 2;
-		t->own_open = t->own_quiet = 0;
-		atomic_store(&t->other_open, 0);
-		atomic_store(&t->other_quiet, 0);
+			atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);
+		thread_counts_clear(t);
 	}
 	for (unsigned i = 0; self && i < CTX_RECENT; i++) {
-		struct oa_exchange *ex = oa_exchange_get(self->recent[i]);
+		struct oa_exchange *ex = oa_exchange_get(oa_ref_unpack(self->recent[i]));
 
-		if (!ex || ctx_thread_get(ex->owner) != self || ex->home == oa_exchange_home)
+		if (!ex || ctx_thread_get(ctx_owner(ex)) != self || ex->home == oa_exchange_home)
 			continue;
 		ex->home = oa_exchange_home;
-		ex->flags &= ~OA_EX_ACTIVE; /* the parent counts it */
+		oa_exchange_flag(ex, 0, OA_EX_ACTIVE); /* the parent counts it */
 		atomic_store(&ex->loose, 1);
-		self->own_open++;
+		thread_add(&self->own_open, 1);
 	}
 }

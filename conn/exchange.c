@@ -61,6 +61,19 @@ static int64_t exchange_take(void)
 	return index >= 0 ? index : oa_pool_take(&oa_exchange_pool);
 }
 
+/* Word by word where others may be looking. */
+static void exchange_reset(struct oa_exchange *ex, uint32_t conn)
+{
+	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
+	atomic_store_explicit(&ex->shown, 0, memory_order_relaxed);
+	atomic_store_explicit(&ex->conn, conn, memory_order_relaxed);
+	atomic_store_explicit(&ex->flags, 0, memory_order_relaxed);
+	atomic_store_explicit(&ex->pending, 0, memory_order_relaxed);
+	atomic_store_explicit(&ex->touch_wait, 0, memory_order_relaxed);
+	atomic_store_explicit(&ex->loose, 0, memory_order_relaxed);
+	memset(&ex->cls, 0, offsetof(struct oa_exchange, first) - offsetof(struct oa_exchange, cls));
+}
+
 int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
 {
 	int64_t index = exchange_take();
@@ -75,8 +88,7 @@ int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what
 		oa_conn_want_side_thread();
 	}
 	ex = oa_exchange_at((uint32_t)index);
-	memset((uint8_t *)ex + offsetof(struct oa_exchange, next), 0,
-	       offsetof(struct oa_exchange, first) - offsetof(struct oa_exchange, next));
+	exchange_reset(ex, c->index);
 	ex->span = (struct oa_span *)(void *)ex->first;
 	ex->fork_gen = oa_exchange_fork_gen;
 	ex->home = oa_exchange_home;
@@ -152,6 +164,23 @@ static void exchange_unlink(struct oa_conn *c, uint32_t index)
 	c->open--;
 }
 
+void oa_exchange_show(struct oa_exchange *ex)
+{
+	const struct oa_span *s = oa_exchange_span(ex);
+	uint64_t ids[3];
+
+	memcpy(ids, s->trace_id, 16);
+	memcpy(ids + 2, s->span_id, 8);
+	/* Release: who sees one of these sees the gen of this life, too. */
+	for (unsigned i = 0; i < 3; i++)
+		atomic_store_explicit(&ex->ids[i], ids[i], memory_order_release);
+	atomic_store_explicit(&ex->shown,
+			      (s->flags & OA_SPAN_SAMPLED ? OA_SHOWN_SAMPLED : 0) |
+				      (s->flags & OA_SPAN_RANDOM ? OA_SHOWN_RANDOM : 0) |
+				      (ex->baggage || oa_span_str(s, OA_STR_TRACESTATE).len ? OA_SHOWN_LISTS : 0),
+			      memory_order_release);
+}
+
 /* Cell of the active gauge an exchange counts in. */
 static _Atomic int64_t *exchange_gauge(const struct oa_exchange *ex, const struct oa_span *s)
 {
@@ -168,7 +197,7 @@ void oa_exchange_count_active(struct oa_exchange *ex)
 	if (!oa_self)
 		return;
 	ex->active_method = s->method;
-	ex->flags |= OA_EX_ACTIVE;
+	oa_exchange_flag(ex, OA_EX_ACTIVE, 0);
 	atomic_fetch_add_explicit(exchange_gauge(ex, s), 1, memory_order_relaxed);
 }
 

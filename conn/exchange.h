@@ -17,6 +17,17 @@ struct oa_ref {
 	uint32_t index, gen; /* gen 0: no object */
 };
 
+/* In one word, for what other threads look at. */
+static inline uint64_t oa_ref_pack(struct oa_ref r)
+{
+	return (uint64_t)r.index << 32 | r.gen;
+}
+
+static inline struct oa_ref oa_ref_unpack(uint64_t v)
+{
+	return (struct oa_ref){ (uint32_t)(v >> 32), (uint32_t)v };
+}
+
 enum oa_role { OA_ROLE_UNKNOWN, OA_ROLE_SERVER, OA_ROLE_CLIENT };
 
 enum oa_conn_state {
@@ -48,6 +59,7 @@ struct oa_conn {
 	_Atomic uint64_t closed_ns; /* time of close(), while the slot is closing */
 	/* The rest belongs to whoever has the lock. */
 	uint32_t fd;
+	uint32_t index;          /* its own */
 	uint8_t flags, proto;    /* proto: index in oa_protos + 1 */
 	uint16_t local_port;
 	uint16_t open;           /* exchanges in the queue */
@@ -72,7 +84,7 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 	atomic_store_explicit(&c->state, (uint8_t)state, memory_order_relaxed);
 }
 
-/* Flags change under the connection's lock only. */
+/* Flags change under the connection's lock only, by oa_exchange_flag(). */
 #define OA_EX_PREPARED  0x01u /* request not accepted by the kernel yet */
 #define OA_EX_REQ_DONE  0x02u
 #define OA_EX_RESPONDED 0x04u /* final status seen */
@@ -83,27 +95,43 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 
 #define OA_EXCHANGE_TEXT 448 /* record bytes an exchange holds itself: enough for a usual GET */
 
+#define OA_SHOWN_SAMPLED 0x1u
+#define OA_SHOWN_RANDOM  0x2u
+#define OA_SHOWN_LISTS   0x4u /* it has a tracestate or baggage */
+
 struct oa_exchange {
 	uint32_t pool_next;
 	_Atomic uint32_t gen;       /* even: free */
-	uint32_t next;              /* in the connection's queue, index + 1 */
-	uint32_t flags;             /* OA_EX_* */
-	struct oa_span *span;       /* its record: first[], or a block */
-	uint32_t block;             /* index of the block, when cls > 0 */
+	/* Threads that have nothing but its name look at these, at any time; then they ask for gen again. */
+	_Atomic uint64_t ids[3];    /* server: trace id and span id, by oa_exchange_show() */
+	_Atomic uint64_t owner;     /* server: struct oa_ref of the context state of the thread that read it */
+	_Atomic uint32_t shown;     /* OA_SHOWN_* */
+	_Atomic uint32_t conn;      /* index of its connection */
+	_Atomic uint32_t flags;     /* OA_EX_* */
+	_Atomic uint32_t pending;   /* server: outgoing work under way for it */
+	_Atomic uint32_t touch_wait; /* server: owner's wait count when last touched */
+	_Atomic uint8_t loose;      /* server: may go on for reasons we cannot see (docs/context.md) */
+	/* The rest belongs to whoever has the connection's lock. */
 	uint8_t cls;                /* class of the block; 0: the record is in first[] */
 	uint8_t active_method;      /* what the active gauge was counted under */
-	_Atomic uint8_t loose;      /* server: may go on for reasons we cannot see (docs/context.md) */
 	uint8_t pad;
+	uint32_t next;              /* in the connection's queue, index + 1 */
+	uint32_t block;             /* index of the block, when cls > 0 */
+	struct oa_span *span;       /* its record: first[], or a block */
 	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */
 	uint16_t home;              /* generation of the process that counts it */
 	uint32_t baggage;           /* block + 1 of class 2, 0 none */
 	uint32_t baggage_len;
-	struct oa_ref owner;        /* server: context state of the thread that read it */
 	struct oa_ref parent;       /* client: the server exchange it was made for */
-	_Atomic uint32_t pending;   /* server: outgoing work under way for it */
-	uint32_t touch_wait;        /* server: owner's wait count when last touched */
 	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };
+
+static inline void oa_exchange_flag(struct oa_exchange *ex, uint32_t set, uint32_t clear)
+{
+	uint32_t was = atomic_load_explicit(&ex->flags, memory_order_relaxed);
+
+	atomic_store_explicit(&ex->flags, (was & ~clear) | set, memory_order_relaxed);
+}
 
 extern struct oa_pool oa_conn_pool, oa_exchange_pool;
 
@@ -149,6 +177,8 @@ static inline struct oa_span *oa_exchange_span(const struct oa_exchange *ex)
 }
 /* Sets a text of the record, growing the block; cut and flagged when there is no room left. */
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text);
+/* Server: shows its ids to threads that make calls for it. Before anybody has its name. */
+void oa_exchange_show(struct oa_exchange *ex);
 /* Counts it in http.*.active_requests until it ends; its method is set. */
 void oa_exchange_count_active(struct oa_exchange *ex);
 /* Finishes: record to the ring, context released, object freed. It must be unlinked or first in its queue.

@@ -46,6 +46,22 @@ void oa_conn_unlock(struct oa_conn *c)
 	atomic_store_explicit(&c->lock, 0, memory_order_release);
 }
 
+struct oa_conn *oa_exchange_pin(struct oa_ref ref)
+{
+	struct oa_exchange *ex = oa_exchange_get(ref);
+	struct oa_conn *c;
+
+	if (!ex)
+		return NULL;
+	c = oa_conn_at(atomic_load_explicit(&ex->conn, memory_order_relaxed));
+	if (!oa_conn_try_lock(c))
+		return NULL;
+	if (oa_exchange_get(ref))
+		return c;
+	oa_conn_unlock(c);
+	return NULL;
+}
+
 /* -- what the parser has not taken -- */
 
 /* Class of the block a carry of `len` bytes needs. */

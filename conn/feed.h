@@ -13,6 +13,10 @@ bool oa_conn_lock(struct oa_conn *c);
 bool oa_conn_try_lock(struct oa_conn *c);
 void oa_conn_unlock(struct oa_conn *c);
 
+/* Locks the connection of an exchange of any thread, so that it can be read: it does not end meanwhile. NULL when it is
+ * over or busy; end with oa_conn_unlock(). */
+struct oa_conn *oa_exchange_pin(struct oa_ref ref);
+
 /* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */
 void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason);
 

@@ -59,34 +59,33 @@ static void inject_context_of(struct oa_exchange *ex, struct oa_context *ret)
 	ret->tracestate = ret->baggage = (struct oa_bytes){ 0 };
 }
 
-/* tracestate and baggage travel from the server exchange to every call made for it. They are copied before the parent is
- * asked once more whether it is still the same. */
+/* tracestate and baggage travel from the server exchange to every call made for it. Its thread may be ending it. */
 static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, uint8_t *copy)
 {
-	struct oa_exchange *parent = oa_exchange_get(ex->parent);
-	struct oa_bytes state, baggage;
+	struct oa_conn *c = oa_exchange_pin(ex->parent);
+	struct oa_bytes state, baggage = { 0 };
+	struct oa_exchange *parent;
 
-	if (!parent)
+	if (!c)
 		return;
+	parent = oa_exchange_at(ex->parent.index);
 	state = oa_span_str(oa_exchange_span(parent), OA_STR_TRACESTATE);
-	baggage = parent->baggage ? oa_bytes(oa_block_at(2, parent->baggage - 1), parent->baggage_len) :
-				    (struct oa_bytes){ 0 };
-	if (state.len > OA_TRACESTATE_MAX || baggage.len > OA_BAGGAGE_MAX)
-		return;
-	memcpy(copy, state.ptr, state.len);
-	memcpy(copy + state.len, baggage.ptr, baggage.len);
-	atomic_thread_fence(memory_order_acquire);
-	if (oa_exchange_get(ex->parent) != parent)
-		return;
-	ctx->tracestate = oa_bytes(copy, state.len);
-	ctx->baggage = oa_bytes(copy + state.len, baggage.len);
+	if (parent->baggage)
+		baggage = oa_bytes(oa_block_at(2, parent->baggage - 1), parent->baggage_len);
+	if (state.len <= OA_TRACESTATE_MAX && baggage.len <= OA_BAGGAGE_MAX) {
+		memcpy(copy, state.ptr, state.len);
+		memcpy(copy + state.len, baggage.ptr, baggage.len);
+		ctx->tracestate = oa_bytes(copy, state.len);
+		ctx->baggage = oa_bytes(copy + state.len, baggage.len);
+	}
+	oa_conn_unlock(c);
 }
 
 static bool inject_parent_has_lists(const struct oa_exchange *ex)
 {
 	struct oa_exchange *parent = oa_exchange_get(ex->parent);
 
-	return parent && (parent->baggage || oa_span_str(oa_exchange_span(parent), OA_STR_TRACESTATE).len);
+	return parent && atomic_load_explicit(&parent->shown, memory_order_relaxed) & OA_SHOWN_LISTS;
 }
 
 /* Adds a point whose text is in the block already. */

@@ -39,9 +39,9 @@ static void build_request_line(struct oa_exchange *ex, const struct oa_http_head
 		s->flags |= OA_SPAN_TRUNCATED;
 	oa_exchange_set_str(ex, OA_STR_TARGET, oa_bytes_cut(target, OA_TARGET_TEXT_MAX));
 	if (h->method == OA_METHOD_HEAD)
-		ex->flags |= OA_EX_HEAD;
+		oa_exchange_flag(ex, OA_EX_HEAD, 0);
 	if (h->method == OA_METHOD_CONNECT)
-		ex->flags |= OA_EX_CONNECT;
+		oa_exchange_flag(ex, OA_EX_CONNECT, 0);
 }
 
 static void build_new_trace(struct oa_span *s)
@@ -107,6 +107,7 @@ static void server_context(struct oa_exchange *ex, const struct oa_http_head *h,
 		build_list(ex, h);
 	if (h->field[OA_FIELD_baggage].len)
 		build_baggage(ex, h);
+	oa_exchange_show(ex);
 }
 
 static void server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
@@ -152,17 +153,21 @@ static void server_request(struct oa_feed *f, const struct oa_http_head *h)
 bool oa_span_parent_ids(struct oa_ref ref, struct oa_parent_ids *ret)
 {
 	struct oa_exchange *ex = oa_exchange_get(ref);
-	struct oa_span *s;
+	uint64_t ids[3];
+	uint32_t shown;
 
 	if (!ex)
 		return false;
-	s = oa_exchange_span(ex);
-	memcpy(ret->trace_id, s->trace_id, 16);
-	memcpy(ret->span_id, s->span_id, 8);
-	ret->sampled = s->flags & OA_SPAN_SAMPLED;
-	ret->flags = s->flags & OA_SPAN_RANDOM ? 2 : 0;
-	atomic_thread_fence(memory_order_acquire);
-	return oa_exchange_get(ref) == ex;
+	for (unsigned i = 0; i < 3; i++)
+		ids[i] = atomic_load_explicit(&ex->ids[i], memory_order_acquire);
+	shown = atomic_load_explicit(&ex->shown, memory_order_acquire);
+	if (!oa_exchange_get(ref)) /* it ended meanwhile: these may be another one's */
+		return false;
+	memcpy(ret->trace_id, ids, 16);
+	memcpy(ret->span_id, ids + 2, 8);
+	ret->sampled = shown & OA_SHOWN_SAMPLED;
+	ret->flags = shown & OA_SHOWN_RANDOM ? 2 : 0;
+	return true;
 }
 
 static void client_links(struct oa_exchange *ex, const struct oa_pick *pick)
@@ -258,7 +263,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	if (index < 0)
 		return -1;
 	ex = oa_exchange_at((uint32_t)index);
-	ex->flags |= OA_EX_PREPARED;
+	oa_exchange_flag(ex, OA_EX_PREPARED, 0);
 	build_request_line(ex, h);
 	s = oa_exchange_span(ex);
 	oa_id_span(s->span_id);
@@ -301,7 +306,7 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 
 		if ((ex->flags & OA_EX_PREPARED)) {
-			ex->flags &= ~OA_EX_PREPARED;
+			oa_exchange_flag(ex, 0, OA_EX_PREPARED);
 			return;
 		}
 	}
@@ -310,7 +315,7 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 		atomic_store_explicit(&c->contended, 2, memory_order_relaxed);
 		return;
 	}
-	oa_exchange_at((uint32_t)index)->flags &= ~OA_EX_PREPARED;
+	oa_exchange_flag(oa_exchange_at((uint32_t)index), 0, OA_EX_PREPARED);
 	oa_exchange_span(oa_exchange_at((uint32_t)index))->inject =
 		result == OA_INJECT_REWRITTEN ? OA_INJECT_PARTIAL : result;
 }
@@ -371,7 +376,7 @@ static void on_response(struct oa_feed *f, const struct oa_http_head *h)
 	s->flags |= OA_SPAN_HAS_STATUS;
 	if (s->kind == OA_KIND_CLIENT)
 		s->version = h->version;
-	ex->flags |= OA_EX_RESPONDED;
+	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
 	if (s->flags & OA_SPAN_SAMPLED)
 		oa_capture_headers(ex, h, OA_DIR_RESPONSE, s->kind);
 	if (h->status == 101 || ((ex->flags & OA_EX_CONNECT) && h->status < 300))
@@ -411,7 +416,7 @@ static void on_request_end(struct oa_feed *f)
 
 	if (!ex)
 		return;
-	ex->flags |= OA_EX_REQ_DONE;
+	oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
 	oa_exchange_span(ex)->flags |= OA_SPAN_HAS_REQ_BODY;
 }
 
