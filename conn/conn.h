@@ -76,6 +76,8 @@ struct oa_send {
 	int fd;
 	int flags;
 	uint32_t conn_gen;
+	uint32_t outer_conn, outer_gen; /* the call that a signal handler interrupted to make this one */
+	uintptr_t outer_sp;             /* 0 none */
 	uint32_t first, first_gen; /* first prepared exchange */
 	uint32_t out_seq;
 	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */

@@ -6,6 +6,8 @@
 #include "conn/context.h"
 #include "conn/fd_table.h"
 #include "conn/feed.h"
+#include "conn/inject.h"
+#include "conn/internal.h"
 #include "core/clock.h"
 #include "core/stats.h"
 #include "core/thread.h"
@@ -40,6 +42,7 @@ struct ctx_thread {
 	_Atomic uint32_t other_open, other_quiet;
 	/* Its own. */
 	uint32_t spare;               /* free exchange, index + 1 */
+	uint32_t flights;             /* what its sends hold, see conn/inject.c */
 	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
 	struct oa_ref current;
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
@@ -92,6 +95,9 @@ static void ctx_thread_exit(void *arg)
 	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
 	struct ctx_thread *t = oa_pool_at(&ctx_pool, index);
 
+	if (oa_tls.send_sp) /* cancelled while it sent */
+		oa_conn_send_lost();
+	oa_inject_thread_exit(&t->flights);
 	oa_tls.thread_idx = 0;
 	if (t->spare)
 		oa_pool_give(&oa_exchange_pool, t->spare - 1);
@@ -135,6 +141,18 @@ static struct ctx_thread *ctx_thread_self(void)
 	struct ctx_thread *t = ctx_thread_peek();
 
 	return t ? t : ctx_thread_new();
+}
+
+void oa_ctx_watch_thread(void)
+{
+	(void)ctx_thread_self();
+}
+
+uint32_t *oa_ctx_flights(void)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	return t ? &t->flights : NULL;
 }
 
 static struct ctx_thread *ctx_thread_get(struct oa_ref ref)

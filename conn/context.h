@@ -45,6 +45,11 @@ void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, 
 int64_t oa_ctx_take_spare(void);
 bool oa_ctx_keep_spare(uint32_t index);
 
+/* Sees to it that the end of this thread is noticed. */
+void oa_ctx_watch_thread(void);
+/* Head of the list of blocks that sends of this thread hold (conn/inject.c), NULL when it has no state. */
+uint32_t *oa_ctx_flights(void);
+
 /* Open server exchanges of this process. */
 uint32_t oa_ctx_open_count(void);
 

@@ -12,6 +12,7 @@
 #include "core/id.h"
 #include "core/inject_result.h"
 #include "core/sys.h"
+#include "core/thread.h"
 
 #ifndef MSG_ZEROCOPY
 #define MSG_ZEROCOPY 0x4000000
@@ -20,9 +21,96 @@
 #define PROPAGATORS_NONE 0x80000000u
 #define GATHER_MAX 16384 /* request header spread over several iovecs: as much as one block holds */
 
-/* -- what goes in -- */
+/* -- what a send holds -- */
 
-static bool inject_text_reserve(struct oa_send *s, unsigned cls)
+#define FLIGHTS_MAX 64 /* looked through at a time */
+
+/* In front of the text block of each rewritten send: a list for each thread, because a thread that is cancelled in the
+ * real call, or jumps out of it, never gives its blocks back itself. Named (block * 4 + class) + 1. */
+struct flight {
+	uint32_t next;
+	uint32_t scratch;   /* block + 1 of class 2, 0 none */
+	uint32_t conn, gen;
+	uintptr_t sp;       /* where its struct oa_send stands */
+};
+
+static struct flight *flight_at(uint32_t name)
+{
+	return (struct flight *)(void *)oa_block_at((name - 1) & 3, (name - 1) >> 2);
+}
+
+static uint32_t flight_name(const struct oa_send *s)
+{
+	return (s->text - 1) * 4 + s->text_cls + 1;
+}
+
+static void flight_give(uint32_t name)
+{
+	uint32_t scratch = flight_at(name)->scratch;
+
+	oa_block_give((name - 1) & 3, (name - 1) >> 2);
+	if (scratch)
+		oa_block_give(2, scratch - 1);
+}
+
+/* The frame of its call is gone, and so is its connection: the kernel cannot be reading it any more. */
+static bool flight_over(const struct flight *f, const struct oa_send *s)
+{
+	return oa_guard_stale(f->sp, (uintptr_t)s) &&
+	       atomic_load_explicit(&oa_conn_at(f->conn)->gen, memory_order_relaxed) != f->gen;
+}
+
+static __attribute__((noinline)) void flights_sweep(uint32_t *link, const struct oa_send *s)
+{
+	for (unsigned i = 0; *link && i < FLIGHTS_MAX; i++) {
+		uint32_t name = *link;
+
+		if (flight_over(flight_at(name), s)) {
+			*link = flight_at(name)->next;
+			flight_give(name);
+		} else {
+			link = &flight_at(name)->next;
+		}
+	}
+}
+
+static void flight_begin(const struct oa_conn *c, const struct oa_send *s)
+{
+	uint32_t *head = oa_ctx_flights();
+
+	if (head && *head)
+		flights_sweep(head, s);
+	*flight_at(flight_name(s)) = (struct flight){ .next = head ? *head : 0, .conn = c->index, .gen = c->gen,
+						      .sp = (uintptr_t)s };
+	if (head)
+		*head = flight_name(s);
+}
+
+/* Its blocks are somebody's again. */
+static void flight_end(const struct oa_send *s)
+{
+	uint32_t *link = oa_ctx_flights();
+
+	for (unsigned i = 0; link && *link && i < FLIGHTS_MAX; i++) {
+		if (*link == flight_name(s)) {
+			*link = flight_at(*link)->next;
+			return;
+		}
+		link = &flight_at(*link)->next;
+	}
+}
+
+void oa_inject_thread_exit(uint32_t *head)
+{
+	while (*head) {
+		uint32_t name = *head;
+
+		*head = flight_at(name)->next;
+		flight_give(name);
+	}
+}
+
+static bool inject_text_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
 {
 	int64_t block;
 
@@ -33,15 +121,18 @@ static bool inject_text_reserve(struct oa_send *s, unsigned cls)
 		return false;
 	s->text = (uint32_t)block + 1;
 	s->text_cls = (uint8_t)cls;
+	flight_begin(c, s);
 	return true;
 }
+
+/* -- what goes in -- */
 
 /* Free part of the text block, behind the texts of earlier points. */
 static struct oa_buf inject_text_room(const struct oa_send *s)
 {
 	uint8_t *start = oa_block_at(s->text_cls, s->text - 1);
 	uint8_t *end = start + oa_block_bytes[s->text_cls];
-	uint8_t *from = start;
+	uint8_t *from = start + sizeof(struct flight);
 
 	if (s->points)
 		from = (uint8_t *)(uintptr_t)s->point[s->points - 1].text + s->point[s->points - 1].len;
@@ -95,14 +186,14 @@ static void inject_point(struct oa_send *s, size_t off, const struct oa_buf *tex
 						   .replace = replace };
 }
 
-static enum oa_inject_result inject_headers(struct oa_send *s, struct oa_exchange *ex, size_t off)
+static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off)
 {
 	bool lists = inject_parent_has_lists(ex);
 	struct oa_context ctx;
 	struct oa_buf out;
 	int64_t copy = -1;
 
-	if (!inject_text_reserve(s, lists ? 2 : 0) && (!s->text || lists))
+	if (!inject_text_reserve(c, s, lists ? 2 : 0) && (!s->text || lists))
 		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
 	if (lists) {
@@ -121,14 +212,15 @@ static enum oa_inject_result inject_headers(struct oa_send *s, struct oa_exchang
 }
 
 /* The parent id of a traceparent handed on: ours instead, and the flags behind it. */
-static enum oa_inject_result inject_rewrite(struct oa_send *s, struct oa_exchange *ex, size_t off, bool w3c)
+static enum oa_inject_result inject_rewrite(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex,
+					     size_t off, bool w3c)
 {
 	struct oa_context ctx;
 	struct oa_buf out;
 	uint8_t flags;
 	char text[19];
 
-	if (!inject_text_reserve(s, 0) && !s->text)
+	if (!inject_text_reserve(c, s, 0) && !s->text)
 		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
 	out = inject_text_room(s);
@@ -194,9 +286,9 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 	if (given == OA_INJECT_FOREIGN)
 		result = OA_INJECT_FOREIGN;
 	else if (result == OA_INJECT_NONE && given == OA_INJECT_REWRITTEN)
-		result = inject_rewrite(s, ex, off + remote.span_at.off, remote.w3c);
+		result = inject_rewrite(c, s, ex, off + remote.span_at.off, remote.w3c);
 	else if (result == OA_INJECT_NONE)
-		result = inject_headers(s, ex, off + h->blank_off);
+		result = inject_headers(c, s, ex, off + h->blank_off);
 	oa_exchange_span(ex)->inject = (uint8_t)result;
 	if (result == OA_INJECT_DONE)
 		oa_exchange_span(ex)->flags |= OA_SPAN_INJECTED;
@@ -335,25 +427,40 @@ static void compose_all(const struct oa_conn *c, const struct oa_send *s, struct
 	}
 }
 
+/* Room for as many iovecs as there may be; NULL when there is none. */
+static struct iovec *inject_scratch(const struct oa_conn *c, struct oa_send *s)
+{
+	int64_t block;
+
+	_Static_assert(IOV_MAX * sizeof(struct iovec) <= 16384, "a block of class 2");
+	if (!s->text && !inject_text_reserve(c, s, 0))
+		return NULL;
+	block = oa_block_take(2);
+	if (block < 0)
+		return NULL;
+	s->scratch = (uint32_t)block + 1;
+	flight_at(flight_name(s))->scratch = s->scratch;
+	return (struct iovec *)(void *)oa_block_at(2, (uint32_t)block);
+}
+
 static bool inject_compose(const struct oa_conn *c, struct oa_send *s)
 {
 	struct compose k = { .iov = s->small, .cap = OA_SEND_IOV };
-	int64_t block;
 
 	compose_all(c, s, &k);
 	if (k.count > k.cap) {
-		block = k.count <= IOV_MAX ? oa_block_take(2) : -1;
-		if (block < 0)
-			return false;
-		s->scratch = (uint32_t)block + 1;
-		k = (struct compose){ .iov = (void *)oa_block_at(2, (uint32_t)block),
-				      .cap = (int)(oa_block_bytes[2] / sizeof(struct iovec)) };
-		compose_all(c, s, &k);
-		if (k.count > k.cap)
+		struct iovec *more = inject_scratch(c, s);
+
+		if (more) {
+			k = (struct compose){ .iov = more, .cap = IOV_MAX };
+			compose_all(c, s, &k);
+		}
+		/* A remainder must go first whatever comes: then the host's call is cut, as the kernel may do. */
+		if (k.count > k.cap && !c->stash)
 			return false;
 	}
 	s->iov = k.iov;
-	s->iovcnt = k.count;
+	s->iovcnt = k.count < k.cap ? k.count : k.cap;
 	s->rewrite = true;
 	return true;
 }
@@ -393,6 +500,7 @@ static void inject_keep(struct oa_conn *c, struct oa_send *s, const uint8_t *res
 {
 	if (!c)
 		return;
+	flight_end(s);
 	c->stash = s->text;
 	c->stash_cls = s->text_cls;
 	c->stash_off = (uint16_t)(rest - oa_block_at(s->text_cls, s->text - 1));
@@ -507,8 +615,10 @@ void oa_inject_cancel(struct oa_conn *c, struct oa_send *s)
 
 void oa_inject_release(struct oa_send *s)
 {
-	if (s->text)
+	if (s->text) {
+		flight_end(s);
 		oa_block_give(s->text_cls, s->text - 1);
+	}
 	if (s->scratch)
 		oa_block_give(2, s->scratch - 1);
 	s->text = s->scratch = 0;

@@ -24,5 +24,8 @@ void oa_inject_cancel(struct oa_conn *c, struct oa_send *s);
 /* Gives back what s holds. Without the lock. */
 void oa_inject_release(struct oa_send *s);
 
+/* The thread ends: whatever its sends still hold is given back. Without any lock. */
+void oa_inject_thread_exit(uint32_t *head);
+
 /* Sends a kept remainder by itself. returns 0 or -errno of the kernel */
 int oa_inject_flush(struct oa_conn *c);

@@ -8,6 +8,7 @@
 #include "conn/internal.h"
 #include "core/clock.h"
 #include "core/sys.h"
+#include "core/thread.h"
 
 #define RECV_NOT_DATA (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
 
@@ -108,6 +109,41 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err)
 
 /* -- sending -- */
 
+void oa_conn_send_lost(void)
+{
+	struct oa_conn *c = oa_conn_at(oa_tls.send_conn);
+	uint32_t gen = oa_tls.send_gen;
+
+	oa_tls.send_sp = 0;
+	if (atomic_load_explicit(&c->gen, memory_order_relaxed) != gen || !oa_conn_lock(c))
+		return;
+	if (c->gen == gen && c->state != OA_CONN_OPAQUE)
+		oa_conn_make_opaque(c, OA_STAT_opaque_lost_send);
+	oa_conn_unlock(c);
+}
+
+/* Notes what this thread is about to be in, so that its end, or its next send, tells when it never came back. */
+static void send_enter(struct oa_conn *c, struct oa_send *s)
+{
+	if (__builtin_expect(!oa_tls.thread_idx, 0))
+		oa_ctx_watch_thread();
+	s->outer_sp = oa_tls.send_sp;
+	s->outer_conn = oa_tls.send_conn;
+	s->outer_gen = oa_tls.send_gen;
+	oa_tls.send_conn = c->index;
+	oa_tls.send_gen = s->conn_gen;
+	oa_tls.send_sp = (uintptr_t)s;
+}
+
+static void send_leave(const struct oa_send *s)
+{
+	oa_tls.send_sp = s->outer_sp;
+	if (__builtin_expect(!s->outer_sp, 1))
+		return;
+	oa_tls.send_conn = s->outer_conn;
+	oa_tls.send_gen = s->outer_gen;
+}
+
 static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	s->watched = true;
@@ -121,6 +157,7 @@ static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int i
 	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
 	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
 	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
+	send_enter(c, s);
 }
 
 void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
@@ -131,6 +168,9 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	s->watched = s->rewrite = false;
 	if (iovcnt <= 0 || !iov || flags & MSG_OOB)
 		return;
+	/* A handler's call stands below the one that it interrupted. */
+	if (__builtin_expect(oa_tls.send_sp && oa_guard_stale(oa_tls.send_sp, (uintptr_t)s), 0))
+		oa_conn_send_lost();
 	if (__builtin_expect(slot->kind == OA_FD_CONN && !slot->flags, 1)) {
 		c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
 		if (c->role == OA_ROLE_SERVER && !c->stash) { /* nothing to add: no need to lock it yet */
@@ -192,6 +232,7 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 	ssize_t host = n;
 
 	s->err = err;
+	send_leave(s);
 	if (c && c->gen != s->conn_gen) {
 		oa_conn_unlock(c);
 		c = NULL;

@@ -9,6 +9,8 @@ struct oa_tls {
 	uint32_t thread_idx;  /* conn/context.c: index + 1 of the thread's context state, 0 none */
 	uint32_t fork_gen;    /* generation the two fields around were made for */
 	uint64_t rng[4];      /* core/id.c; all zero: seed first */
+	uintptr_t send_sp;    /* 0: none; else where the bookkeeping of the sending call stands that this thread is in */
+	uint32_t send_conn, send_gen; /* and its connection */
 };
 
 extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));

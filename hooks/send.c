@@ -1,7 +1,7 @@
 /* Bytes out: write writev send sendto sendmsg sendmmsg and the positioned writers that take "here". conn/ may add a
  * header to an outgoing request: then the same one kernel call is made with more buffers, and the host gets the
  * count of its own bytes. A thread cancelled while it waits in the real call never reaches send_end(): conn/
- * notices when the connection is used or closed next. */
+ * notices at the thread's end, or when it sends next. */
 #include "hooks/hook.h"
 
 #include <netinet/in.h>

@@ -91,7 +91,7 @@ def test_program(build, hole, name, mode):
     assert status == ENDS.get(name, 0), stdout
 
 
-@pytest.mark.parametrize("name", ["cancel", "close_all", "early", "fd_set_high", "longjmp", "raw_close", "signal_storm",
+@pytest.mark.parametrize("name", ["cancel", "cancel_send", "close_all", "early", "fd_set_high", "longjmp", "raw_close", "signal_storm",
                                   "tiny_stacks", "vfork_close"])
 def test_still_observes(build, collector, name):
     """What the program did must not have switched us off: its last exchange, of both sides, is reported."""

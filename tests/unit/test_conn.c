@@ -9,6 +9,7 @@
 #include "conn/internal.h"
 #include "conn/feed.h"
 #include "core/clock.h"
+#include "core/thread.h"
 
 #define FD 510
 #define GET "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -822,6 +823,7 @@ START_TEST(conn_that_two_threads_send_on_at_once_is_left_alone)
 	rig_start();
 	rig_connect(FD);
 	oa_conn_before_send(FD, &a, 1, 0, &first);
+	oa_tls.send_sp = 0; /* another thread's */
 	oa_conn_before_send(FD, &b, 1, 0, &second);
 	oa_conn_after_send(&first, (ssize_t)strlen(GET) + 70, 0);
 	oa_conn_after_send(&second, (ssize_t)strlen(GET) + 70, 0);

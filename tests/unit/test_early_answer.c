@@ -2,6 +2,7 @@
 #include "tests/unit/conn_rig.h"
 
 #include "core/inject_result.h"
+#include "core/thread.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -13,6 +14,7 @@ struct sending {
 static void before(struct sending *k, const char *text)
 {
 	k->iov = (struct iovec){ (void *)(uintptr_t)text, strlen(text) };
+	oa_tls.send_sp = 0; /* each call is another thread's */
 	oa_conn_before_send(520, &k->iov, 1, 0, &k->s);
 	ck_assert(k->s.watched);
 }

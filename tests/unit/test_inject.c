@@ -1,6 +1,8 @@
 /* What goes over the wire when a request is sent, for every way the kernel may cut it. */
 #include "tests/unit/conn_rig.h"
 
+#include <limits.h>
+
 #include "core/inject_result.h"
 
 #define MSG_ZEROCOPY_ 0x4000000
@@ -268,6 +270,30 @@ START_TEST(inject_carries_tracestate_and_baggage_on)
 }
 END_TEST
 
+START_TEST(inject_sends_a_remainder_first_however_many_iovecs_come_behind_it)
+{
+	static struct iovec iov[IOV_MAX];
+	static char body[2 * IOV_MAX + 1];
+	char head[200];
+	ssize_t n;
+
+	for (size_t i = 0; i < IOV_MAX; i++)
+		iov[i] = (struct iovec){ memcpy(body + 2 * i, i % 2 ? "ab" : "cd", 2), 2 };
+	start();
+	snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: up\r\nContent-Length: %d\r\n\r\n", 2 * IOV_MAX);
+	n = rig_send(520, head, strlen(head) - 2 + 10, wire); /* cut in the middle of our header */
+	ck_assert_int_eq(n, (ssize_t)strlen(head) - 2);
+	iov[0] = (struct iovec){ memcpy(body, "\r\n", 2), 2 };
+	n = rig_send_iov(520, iov, IOV_MAX, 0, SIZE_MAX, wire);
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_le(n, 2 * IOV_MAX);
+	ck_assert_int_eq(strip(wire), 1);
+	ck_assert_int_eq(strncmp(wire, head, strlen(head)), 0);
+	ck_assert_uint_eq(strlen(wire), strlen(head) - 2 + (size_t)n);
+	ck_assert_int_eq(strncmp(wire + strlen(head) - 2, body, (size_t)n), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("conn");
@@ -288,6 +314,7 @@ int main(void)
 	tcase_add_test(tc, inject_declines_connect_and_zerocopy);
 	tcase_add_test(tc, inject_continues_a_rewrite_that_was_cut);
 	tcase_add_test(tc, inject_carries_tracestate_and_baggage_on);
+	tcase_add_test(tc, inject_sends_a_remainder_first_however_many_iovecs_come_behind_it);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
