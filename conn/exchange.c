@@ -177,7 +177,9 @@ void oa_exchange_show(struct oa_exchange *ex)
 	atomic_store_explicit(&ex->shown,
 			      (s->flags & OA_SPAN_SAMPLED ? OA_SHOWN_SAMPLED : 0) |
 				      (s->flags & OA_SPAN_RANDOM ? OA_SHOWN_RANDOM : 0) |
-				      (ex->baggage || oa_span_str(s, OA_STR_TRACESTATE).len ? OA_SHOWN_LISTS : 0),
+				      (s->flags & OA_SPAN_TAIL ? OA_SHOWN_TAIL : 0) |
+				      (s->str[OA_STR_TRACESTATE].len ? OA_SHOWN_STATE : 0) |
+				      (ex->baggage ? OA_SHOWN_BAGGAGE : 0),
 			      memory_order_release);
 }
 

@@ -97,7 +97,9 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 
 #define OA_SHOWN_SAMPLED 0x1u
 #define OA_SHOWN_RANDOM  0x2u
-#define OA_SHOWN_LISTS   0x4u /* it has a tracestate or baggage */
+#define OA_SHOWN_STATE   0x4u /* it has a tracestate */
+#define OA_SHOWN_BAGGAGE 0x10u /* it has baggage */
+#define OA_SHOWN_TAIL    0x20u /* OA_SPAN_TAIL */
 
 struct oa_exchange {
 	uint32_t pool_next;

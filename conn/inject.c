@@ -19,6 +19,7 @@
 #endif
 
 #define PROPAGATORS_NONE 0x80000000u
+#define INJECT_SHORT_STATE 64 /* a longer tracestate does not fit the smallest block beside the rest */
 #define GATHER_MAX 16384 /* request header spread over several iovecs: as much as one block holds */
 
 /* -- what a send holds -- */
@@ -147,7 +148,8 @@ static void inject_context_of(struct oa_exchange *ex, struct oa_context *ret)
 	memcpy(ret->span_id, span->span_id, 8);
 	ret->sampled = span->flags & OA_SPAN_SAMPLED;
 	ret->flags = span->flags & OA_SPAN_RANDOM ? 2 : 0;
-	ret->tracestate = ret->baggage = (struct oa_bytes){ 0 };
+	ret->tracestate = oa_span_str(span, OA_STR_TRACESTATE);
+	ret->baggage = (struct oa_bytes){ 0 };
 }
 
 /* tracestate and baggage travel from the server exchange to every call made for it. Its thread may be ending it. */
@@ -175,8 +177,11 @@ static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, 
 static bool inject_parent_has_lists(const struct oa_exchange *ex)
 {
 	struct oa_exchange *parent = oa_exchange_get(ex->parent);
+	uint32_t shown = parent ? atomic_load_explicit(&parent->shown, memory_order_relaxed) : 0;
 
-	return parent && atomic_load_explicit(&parent->shown, memory_order_relaxed) & OA_SHOWN_LISTS;
+	/* A tracestate may have been copied already, by oa_decide_child(). */
+	return shown & OA_SHOWN_BAGGAGE ||
+	       (shown & OA_SHOWN_STATE && !oa_span_str(oa_exchange_span(ex), OA_STR_TRACESTATE).len);
 }
 
 /* Adds a point whose text is in the block already. */
@@ -189,11 +194,12 @@ static void inject_point(struct oa_send *s, size_t off, const struct oa_buf *tex
 static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off)
 {
 	bool lists = inject_parent_has_lists(ex);
+	unsigned cls = lists ? 2 : oa_exchange_span(ex)->str[OA_STR_TRACESTATE].len > INJECT_SHORT_STATE;
 	struct oa_context ctx;
 	struct oa_buf out;
 	int64_t copy = -1;
 
-	if (!inject_text_reserve(c, s, lists ? 2 : 0) && (!s->text || lists))
+	if (!inject_text_reserve(c, s, cls) && (!s->text || cls))
 		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
 	if (lists) {

@@ -4,13 +4,13 @@
 #include "conn/span_build.h"
 #include "conn/capture.h"
 #include "conn/context.h"
+#include "conn/decide.h"
 #include "conn/propagate.h"
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/id.h"
 #include "core/inject_result.h"
 #include "core/stats.h"
-#include "sampler/sampler.h"
 
 uint64_t oa_feed_now(struct oa_feed *f)
 {
@@ -50,26 +50,6 @@ static void build_new_trace(struct oa_span *s)
 	s->flags |= OA_SPAN_RANDOM;
 }
 
-static void build_sampled(struct oa_span *s, bool sampled)
-{
-	if (sampled)
-		s->flags |= OA_SPAN_SAMPLED;
-}
-
-static void build_list(struct oa_exchange *ex, const struct oa_http_head *h)
-{
-	/* Joined in a block of its own: a stack frame is too small for a kilobyte. */
-	int64_t block = oa_block_take(1);
-	struct oa_buf buf;
-
-	if (block < 0)
-		return;
-	buf = oa_buf(oa_block_at(1, (uint32_t)block), OA_TRACESTATE_MAX);
-	if (oa_propagate_join(h, OA_FIELD_tracestate, &buf))
-		oa_exchange_set_str(ex, OA_STR_TRACESTATE, oa_buf_bytes(&buf));
-	oa_block_give(1, (uint32_t)block);
-}
-
 static void build_baggage(struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	int64_t block = oa_block_take(2);
@@ -102,9 +82,7 @@ static void server_context(struct oa_exchange *ex, const struct oa_http_head *h,
 		build_new_trace(s);
 		s->evidence = OA_EV_ROOT;
 	}
-	build_sampled(s, oa_sample(s->trace_id, remote->decided, remote->sampled));
-	if (remote->w3c && h->field[OA_FIELD_tracestate].len)
-		build_list(ex, h);
+	oa_decide(ex, h, remote);
 	if (h->field[OA_FIELD_baggage].len)
 		build_baggage(ex, h);
 	oa_exchange_show(ex);
@@ -112,7 +90,7 @@ static void server_context(struct oa_exchange *ex, const struct oa_http_head *h,
 
 static void server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
 {
-	if (!(oa_exchange_span(ex)->flags & OA_SPAN_SAMPLED))
+	if (!(oa_exchange_span(ex)->flags & OA_SPAN_TEXTS))
 		return;
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_bytes_cut(oa_http_field(h, OA_FIELD_host), OA_HEADER_TEXT_MAX));
 	oa_exchange_set_str(ex, OA_STR_USER_AGENT,
@@ -165,8 +143,7 @@ bool oa_span_parent_ids(struct oa_ref ref, struct oa_parent_ids *ret)
 		return false;
 	memcpy(ret->trace_id, ids, 16);
 	memcpy(ret->span_id, ids + 2, 8);
-	ret->sampled = shown & OA_SHOWN_SAMPLED;
-	ret->flags = shown & OA_SHOWN_RANDOM ? 2 : 0;
+	ret->shown = shown;
 	return true;
 }
 
@@ -195,23 +172,21 @@ static bool client_join_parent(struct oa_exchange *ex, struct oa_ref parent)
 		return false;
 	memcpy(s->trace_id, ids.trace_id, 16);
 	memcpy(s->parent_id, ids.span_id, 8);
-	s->flags |= (ids.sampled ? OA_SPAN_SAMPLED : 0) | (ids.flags & 2 ? OA_SPAN_RANDOM : 0);
+	oa_decide_child(ex, parent, ids.shown);
 	ex->parent = parent;
 	oa_ctx_begin_work(parent);
 	return true;
 }
 
-static void client_root(struct oa_exchange *ex)
+static void client_root(struct oa_exchange *ex, const struct oa_http_head *h)
 {
-	struct oa_span *s = oa_exchange_span(ex);
-
-	build_new_trace(s);
-	build_sampled(s, oa_sample(s->trace_id, false, false));
+	build_new_trace(oa_exchange_span(ex));
+	oa_decide_root(ex, h);
 }
 
 /* The request names a context already: a proxy handed on what a request we serve brought (then it is rewritten to
  * name our span), or the program traces by itself (left alone; our span becomes a child of the one it names). */
-static uint8_t client_context_given(struct oa_exchange *ex, const struct oa_remote *remote)
+static uint8_t client_context_given(struct oa_exchange *ex, const struct oa_http_head *h, const struct oa_remote *remote)
 {
 	struct oa_span *s = oa_exchange_span(ex);
 	struct oa_ref parent = oa_ctx_find_remote(remote->trace_id, remote->parent_id);
@@ -224,7 +199,7 @@ static uint8_t client_context_given(struct oa_exchange *ex, const struct oa_remo
 	memcpy(s->trace_id, remote->trace_id, 16);
 	memcpy(s->parent_id, remote->parent_id, 8);
 	s->flags |= OA_SPAN_FOREIGN | (remote->flags & 2 ? OA_SPAN_RANDOM : 0);
-	build_sampled(s, oa_sample(s->trace_id, remote->decided, remote->sampled));
+	oa_decide(ex, h, remote);
 	return OA_INJECT_FOREIGN;
 }
 
@@ -237,7 +212,7 @@ static void client_context_found(struct oa_conn *c, struct oa_exchange *ex, cons
 		oa_exchange_span(ex)->evidence = (uint8_t)pick.evidence;
 		return;
 	}
-	client_root(ex);
+	client_root(ex, h);
 	oa_exchange_span(ex)->evidence = pick.parent.gen ? OA_EV_AMBIGUOUS : (uint8_t)pick.evidence;
 	client_links(ex, &pick);
 }
@@ -273,7 +248,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	}
 	oa_propagate_extract(h, remote);
 	if (remote->valid)
-		*ret_result = client_context_given(ex, remote);
+		*ret_result = client_context_given(ex, h, remote);
 	else
 		client_context_found(c, ex, h);
 	if (!remote->valid && oa_propagate_present(h))
@@ -282,7 +257,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_bytes_cut(oa_http_field(h, OA_FIELD_host), OA_HEADER_TEXT_MAX));
 	if (c->peer_path)
 		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
-	if (oa_exchange_span(ex)->flags & OA_SPAN_SAMPLED)
+	if (oa_exchange_span(ex)->flags & OA_SPAN_TEXTS)
 		oa_capture_headers(ex, h, OA_DIR_REQUEST, OA_KIND_CLIENT);
 	if (h->flags & OA_HTTP_UPGRADE)
 		oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
@@ -333,7 +308,7 @@ void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_n
 	if (c->bound.gen && client_join_parent(ex, c->bound))
 		oa_exchange_span(ex)->evidence = OA_EV_BOUND;
 	else
-		client_root(ex);
+		client_root(ex, NULL);
 	if (c->peer_path)
 		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
 	oa_exchange_finish(c, (uint32_t)index, now_ns, error);
@@ -355,11 +330,12 @@ static void build_tunnel(struct oa_feed *f, struct oa_exchange *http)
 	memcpy(s->trace_id, from->trace_id, 16);
 	memcpy(s->parent_id, from->span_id, 8);
 	oa_id_span(s->span_id);
-	s->flags |= from->flags & (OA_SPAN_SAMPLED | OA_SPAN_RANDOM | OA_SPAN_HTTPS);
+	s->flags |= from->flags & (OA_SPAN_TEXTS | OA_SPAN_RANDOM | OA_SPAN_HTTPS);
 	s->evidence = OA_EV_BOUND;
 	s->method = from->method;
 	oa_exchange_set_str(ex, OA_STR_TARGET, oa_span_str(from, OA_STR_TARGET));
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_span_str(from, OA_STR_HOST));
+	oa_exchange_set_str(ex, OA_STR_TRACESTATE, oa_span_str(from, OA_STR_TRACESTATE));
 	oa_exchange_set_str(ex, OA_STR_UPGRADE,
 			    (http->flags & OA_EX_CONNECT) ? OA_LIT("connect") : oa_span_str(from, OA_STR_UPGRADE));
 }
@@ -377,7 +353,7 @@ static void on_response(struct oa_feed *f, const struct oa_http_head *h)
 	if (s->kind == OA_KIND_CLIENT)
 		s->version = h->version;
 	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
-	if (s->flags & OA_SPAN_SAMPLED)
+	if (s->flags & OA_SPAN_TEXTS)
 		oa_capture_headers(ex, h, OA_DIR_RESPONSE, s->kind);
 	if (h->status == 101 || ((ex->flags & OA_EX_CONNECT) && h->status < 300))
 		build_tunnel(f, ex);

@@ -32,7 +32,6 @@ void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_n
 /* Copies ids of a server exchange that may end at any moment on another thread. */
 struct oa_parent_ids {
 	uint8_t trace_id[16], span_id[8];
-	uint8_t flags;
-	bool sampled;
+	uint32_t shown; /* OA_SHOWN_* */
 };
 bool oa_span_parent_ids(struct oa_ref ref, struct oa_parent_ids *ret);

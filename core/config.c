@@ -54,8 +54,7 @@ static const struct {
 
 /* Values that exist, only not here: said as such instead of as a typing mistake. */
 static const char config_known_elsewhere[] =
-	"otlp|console|zipkin|jaeger|prometheus|logging|otlp/stdout|grpc|http/json|jaeger_remote|"
-	"parentbased_jaeger_remote|xray|ottrace|rate_limiting|adaptive";
+	"otlp|console|zipkin|jaeger|prometheus|logging|otlp/stdout|grpc|http/json|xray|ottrace";
 
 static void config_warn_add(enum oa_setting_trouble trouble, size_t setting, struct oa_bytes value)
 {
@@ -228,27 +227,6 @@ static void config_collect(char *const envp[], const char *values[])
 	}
 }
 
-static const struct oa_setting *config_setting_of(const void *field)
-{
-	const struct oa_setting *s = oa_settings;
-
-	while (config_field(s) != field)
-		s++;
-	return s;
-}
-
-/* The sampler's argument is looked at only for a sampler that takes one. */
-static bool config_wants(const struct oa_setting *s)
-{
-	const char *samplers;
-
-	if (config_field(s) != &oa_config.sampler_arg)
-		return true;
-	samplers = config_setting_of(&oa_config.sampler)->choices;
-	return oa_config.sampler == oa_value_choice(OA_LIT("traceidratio"), samplers) ||
-	       oa_config.sampler == oa_value_choice(OA_LIT("parentbased_traceidratio"), samplers);
-}
-
 static void config_check_together(void)
 {
 	if (oa_config.bsp_max_export_batch_size <= oa_config.bsp_max_queue_size)
@@ -270,7 +248,7 @@ void oa_config_read(char *const envp[])
 		struct oa_bytes text = values[i] ? oa_value_trim(values[i]) : OA_LIT("");
 
 		config_set_default(s);
-		if (text.len && config_wants(s) && !config_set(s, text))
+		if (text.len && !config_set(s, text))
 			config_refuse(s, text);
 	}
 	config_check_together();

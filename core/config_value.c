@@ -83,7 +83,7 @@ static bool value_exponent(struct oa_bytes text, size_t *at, int *scale)
 	return true;
 }
 
-bool oa_value_ratio(struct oa_bytes text, double *ret)
+bool oa_value_number(struct oa_bytes text, double max, double *ret)
 {
 	double number = 0, power = 1;
 	size_t at = 0;
@@ -99,11 +99,13 @@ bool oa_value_ratio(struct oa_bytes text, double *ret)
 	for (int i = scale < 0 ? -scale : scale; i > 0 && power < 1e300; i--)
 		power *= 10;
 	number = scale < 0 ? number * power : number / power;
-	if (!(number >= 0 && number <= 1))
+	if (!(number >= 0 && number <= max))
 		return false;
 	*ret = number;
 	return true;
 }
+
+bool oa_value_ratio(struct oa_bytes text, double *ret) { return oa_value_number(text, 1, ret); }
 
 int oa_value_choice(struct oa_bytes text, const char *choices)
 {

@@ -19,7 +19,9 @@ bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret);
 /* Decimal digits only. */
 bool oa_value_int(struct oa_bytes text, int64_t min, int64_t max, int64_t *ret);
 
-/* 0 to 1: digits, a point, an exponent. */
+/* 0 to max: digits, a point, an exponent. */
+bool oa_value_number(struct oa_bytes text, double max, double *ret);
+/* 0 to 1. */
 bool oa_value_ratio(struct oa_bytes text, double *ret);
 
 /* Index in "a|b|c", case-insensitive, or -1. */

@@ -36,6 +36,10 @@ enum oa_method {
 #define OA_SPAN_HAS_STATUS    0x0800u
 #define OA_SPAN_HAS_REQ_BODY  0x1000u /* req_body is known (also when 0) */
 #define OA_SPAN_HAS_RESP_BODY 0x2000u
+#define OA_SPAN_OWN_DECISION  0x01000000u /* our sampler decided, not the caller: `rule` is the class it did so for */
+#define OA_SPAN_TAIL          0x02000000u /* the local tail rule may keep it, or change what it stands for */
+/* Its texts may be wanted. */
+#define OA_SPAN_TEXTS         (OA_SPAN_SAMPLED | OA_SPAN_TAIL)
 
 enum oa_str {
 	OA_STR_METHOD,      /* as sent, only when the method is OA_METHOD_OTHER */
@@ -51,6 +55,7 @@ enum oa_str {
 	OA_STR_HEADERS,     /* captured: repeated { u8 0 request | 1 response, u8 name length, u16 value length
 			     * (host order), name in lower case, value } */
 	OA_STR_UPGRADE,     /* protocol of an Upgrade ("websocket"), or "connect" */
+	OA_STR_SAMPLER,     /* u8 enum oa_sampler_type, then sampler.param */
 	OA_STR_NAME,        /* side thread: span name */
 	OA_STR_ROUTE,       /* side thread: http.route */
 	OA_STR_PATH,        /* side thread: url.path */
@@ -120,7 +125,8 @@ struct oa_span {
 	uint32_t dns_us, connect_us;  /* 0 unknown; on the first exchange of a client connection */
 	struct oa_addr peer;  /* the other end of the socket */
 	uint16_t local_port;  /* server side: the port that was listened on; 0 unknown */
-	uint16_t pad;
+	uint8_t rule;         /* class of its sampling decision (core/sampling.h) */
+	uint8_t keep;         /* side thread: enum oa_keep + 1, why the tail rule kept it; 0 it did not */
 	struct oa_strref str[OA_STR_COUNT];
 	uint8_t text[];
 };

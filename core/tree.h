@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "core/ring.h"
+#include "core/sampling.h"
 #include "core/series.h"
 #include "core/stats.h"
 
@@ -65,6 +66,7 @@ struct oa_tree {
 	_Atomic uint32_t unit_owner[OA_UNITS]; /* index+1 of the owning proc slot, 0 free */
 	struct oa_proc procs[OA_PROCS_MAX];
 	struct oa_series_table series;
+	struct oa_sampling sampling;
 	/* the units follow, page-aligned: oa_tree_unit() */
 };
 

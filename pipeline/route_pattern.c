@@ -2,6 +2,7 @@
 #define OA_LOG_DOMAIN "routes"
 #include "core/log.h"
 #include "pipeline/route.h"
+#include "sampler/keep.h"
 
 #define PATTERNS_MAX 256
 
@@ -19,47 +20,9 @@ static struct oa_bytes pattern_take(struct oa_bytes *rest, uint8_t end)
 	return taken;
 }
 
-static bool pattern_starts(struct oa_bytes text, struct oa_bytes prefix)
-{
-	return text.len >= prefix.len && oa_bytes_eq(oa_bytes_cut(text, prefix.len), prefix);
-}
-
-/* `{id}`, `:id`, `*`, `name`, or one `{…}` with text around it. */
-static bool pattern_segment_match(struct oa_bytes pattern, struct oa_bytes segment)
-{
-	const uint8_t *open, *close;
-	size_t before, after;
-
-	if (pattern.len && (pattern.ptr[0] == ':' || oa_bytes_eq(pattern, OA_LIT("*"))))
-		return segment.len > 0;
-	open = pattern.len ? memchr(pattern.ptr, '{', pattern.len) : NULL;
-	close = open ? memchr(open, '}', pattern.len - (size_t)(open - pattern.ptr)) : NULL;
-	if (!close)
-		return oa_bytes_eq(pattern, segment);
-	before = (size_t)(open - pattern.ptr);
-	after = pattern.len - (size_t)(close + 1 - pattern.ptr);
-	return segment.len > before + after && memcmp(segment.ptr, pattern.ptr, before) == 0 &&
-	       memcmp(segment.ptr + segment.len - after, close + 1, after) == 0;
-}
-
 bool oa_route_pattern_match(struct oa_bytes pattern, struct oa_bytes path)
 {
-	for (;;) {
-		bool last = !pattern.len || !memchr(pattern.ptr, '/', pattern.len);
-		bool path_last = !path.len || !memchr(path.ptr, '/', path.len);
-		struct oa_bytes segment;
-
-		if (last && pattern.len && pattern.ptr[pattern.len - 1] == '*') {
-			while (pattern.len && pattern.ptr[pattern.len - 1] == '*')
-				pattern.len--;
-			return pattern_starts(path, pattern);
-		}
-		segment = pattern_take(&path, '/');
-		if (!pattern_segment_match(pattern_take(&pattern, '/'), segment))
-			return false;
-		if (last || path_last)
-			return last && path_last;
-	}
+	return oa_path_match(pattern, path);
 }
 
 struct oa_bytes oa_route_pattern_find(struct oa_bytes path)

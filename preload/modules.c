@@ -11,6 +11,7 @@
 #include "pipeline/pipeline.h"
 #include "preload/module.h"
 #include "preload/side_thread.h"
+#include "sampler/sampler.h"
 
 static void modules_side_thread_child(void)
 {

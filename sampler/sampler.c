@@ -1,18 +1,67 @@
 /* The table of samplers and the configured one. */
 #include "core/config.h"
-#include "sampler/sampler.h"
+#include "core/config_value.h"
+#include "sampler/arg.h"
+#include "sampler/keep.h"
 
-#define OA_SAMPLER(id) extern const struct oa_sampler oa_sampler_##id;
+#define OA_SAMPLER(id, fn, follows, what) \
+	static const struct oa_sampler sampler_##id = { \
+		.name = #id, .decide = oa_##fn, .parents = follows, .arg = OA_ARG_##what \
+	};
 #include "sampler/samplers.def"
 #undef OA_SAMPLER
 
 const struct oa_sampler *const oa_samplers[] = {
-#define OA_SAMPLER(id) &oa_sampler_##id,
+#define OA_SAMPLER(id, fn, follows, what) &sampler_##id,
 #include "sampler/samplers.def"
 #undef OA_SAMPLER
 };
 
-bool oa_sample(const uint8_t trace_id[16], bool has_parent, bool parent_sampled)
+bool oa_sampler_tail, oa_sampler_tail_remote, oa_sampler_asks;
+
+struct oa_sampling *oa_sampling(void)
 {
-	return oa_samplers[oa_config.sampler]->keep(trace_id, has_parent, parent_sampled);
+	static struct oa_sampling alone;
+
+	return oa_tree ? &oa_tree->sampling : &alone;
+}
+
+void oa_sample(const struct oa_sample_ask *ask, struct oa_decision *ret)
+{
+	const struct oa_sampler *s = oa_samplers[oa_config.sampler];
+
+	ret->rule = ret->type = ret->param_len = 0;
+	ret->threshold = OA_TH_NONE;
+	ret->tail = false;
+	ret->ours = !(s->parents && ask->has_parent);
+	if (__builtin_expect(ret->ours, 1)) {
+		s->decide(ask, ret);
+		ret->tail = ret->tail && oa_sampler_tail;
+		return;
+	}
+	ret->sampled = ask->parent_sampled;
+	ret->tail = !ret->sampled && oa_sampler_tail_remote;
+}
+
+static void sampler_set_bucket(struct oa_class *c, double rate)
+{
+	atomic_store(&c->mode, OA_CLASS_RATE);
+	oa_class_set_rate(c, rate);
+}
+
+int oa_sampler_init(void)
+{
+	const struct oa_sampler *s = oa_samplers[oa_config.sampler];
+	struct oa_class *rest = &oa_sampling()->cls[0];
+	struct oa_sampler_settings arg;
+
+	oa_sampler_settings(&arg);
+	oa_sampler_asks = s->decide == oa_keep_rules;
+	atomic_store(&rest->used, 1);
+	memcpy(rest->name, "default", sizeof("default"));
+	if (s->arg == OA_ARG_RATE)
+		sampler_set_bucket(rest, arg.rate);
+	else
+		atomic_store(&rest->threshold, oa_th_of(s->arg == OA_ARG_TARGET ? 1 : arg.ratio));
+	return 0;
 }

@@ -58,7 +58,7 @@ START_TEST(an_empty_environment_gives_the_defaults_and_no_word)
 	ck_assert_uint_eq(oa_config.propagators, 3);
 	ck_assert_int_eq(oa_config.sampler, 3);
 	ck_assert_int_eq(oa_config.otlp_traces_compression, -1);
-	ck_assert_double_eq(oa_config.sampler_arg, 1.0);
+	ck_assert_str_eq(oa_config.sampler_arg, "");
 	ck_assert_int_eq(oa_log_level, OA_LOG_WARN);
 }
 END_TEST
@@ -181,18 +181,6 @@ START_TEST(a_ratio_is_read_without_the_locale)
 		ck_assert_msg(!oa_value_ratio(oa_value_trim(bad[i]), &value), "%s", bad[i]);
 		ck_assert_double_eq(value, -1);
 	}
-}
-END_TEST
-
-START_TEST(the_samplers_argument_counts_only_for_samplers_that_take_one)
-{
-	READ("OTEL_TRACES_SAMPLER_ARG=0.5", "OTEL_TRACES_SAMPLER=traceidratio",);
-	ck_assert_double_eq(oa_config.sampler_arg, 0.5);
-	READ("OTEL_TRACES_SAMPLER_ARG=endpoint=http://x", "OTEL_TRACES_SAMPLER=always_on",);
-	ck_assert_str_eq(said, "");
-	READ("OTEL_TRACES_SAMPLER_ARG=2", "OTEL_TRACES_SAMPLER=parentbased_traceidratio",);
-	ck_assert_double_eq(oa_config.sampler_arg, 1.0);
-	ck_assert_said("OTEL_TRACES_SAMPLER_ARG: \"2\" is not a number from 0 to 1; using 100 %");
 }
 END_TEST
 
@@ -438,7 +426,6 @@ int main(void)
 	tcase_add_test(tc, of_two_entries_of_one_name_the_first_counts);
 	tcase_add_test(tc, a_number_is_digits_within_its_range_or_the_default);
 	tcase_add_test(tc, a_ratio_is_read_without_the_locale);
-	tcase_add_test(tc, the_samplers_argument_counts_only_for_samplers_that_take_one);
 	tcase_add_test(tc, an_unknown_word_is_shown_as_written_and_ignored);
 	tcase_add_test(tc, a_word_of_other_versions_is_told_from_a_mistake);
 	tcase_add_test(tc, a_list_skips_what_it_does_not_know_and_collapses_doubles);
