@@ -34,7 +34,6 @@
 
 #define FLAG_SAMPLED   0x001u
 #define FLAG_RANDOM    0x002u
-#define FLAG_IS_REMOTE_KNOWN 0x100u
 #define FLAG_IS_REMOTE 0x200u
 
 #define REQUEST_HEAD_MAX 64 /* tags and lengths of the messages around the spans, without the resource */
@@ -237,14 +236,14 @@ static uint8_t *pb_links(uint8_t *out, const struct oa_span *s)
 		out = pb_short(out, PB_TAG(1, PB_BYTES), links.ptr, 16);
 		out = pb_short(out, PB_TAG(2, PB_BYTES), links.ptr + 16, 8);
 		/* Candidates are exchanges of this process; whether they are sampled is not known here. */
-		out = pb_flags(out, (const uint8_t[]){ PB_TAG(6, PB_FIXED32) }, 1, FLAG_IS_REMOTE_KNOWN);
+		out = pb_flags(out, (const uint8_t[]){ PB_TAG(6, PB_FIXED32) }, 1, OA_OTLP_IS_REMOTE_KNOWN);
 	}
 	return pb_dropped(out, SPAN_DROPPED_LINKS, dropped);
 }
 
-static uint32_t pb_span_flags(const struct oa_span *s)
+uint32_t oa_otlp_span_flags(const struct oa_span *s)
 {
-	uint32_t flags = FLAG_IS_REMOTE_KNOWN;
+	uint32_t flags = OA_OTLP_IS_REMOTE_KNOWN;
 
 	if (s->flags & OA_SPAN_SAMPLED)
 		flags |= FLAG_SAMPLED;
@@ -265,7 +264,7 @@ uint8_t *oa_otlp_pb_span(uint8_t *out, const struct oa_span *s)
 		out = pb_text(out, SPAN_TRACE_STATE, oa_span_str(s, OA_STR_TRACESTATE));
 	if (oa_span_has_parent(s))
 		out = pb_short(out, SPAN_PARENT_ID, s->parent_id, 8);
-	out = pb_flags(out, SPAN_FLAGS_TAG, 2, pb_span_flags(s));
+	out = pb_flags(out, SPAN_FLAGS_TAG, 2, oa_otlp_span_flags(s));
 	out = pb_text(out, SPAN_NAME, oa_span_name(s));
 	*out++ = SPAN_KIND;
 	*out++ = s->kind;

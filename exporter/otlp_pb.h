@@ -12,6 +12,10 @@
  * value has at least 5 bytes of text and 8 of framing (25 KiB); url.full 18 KiB. */
 #define OA_OTLP_SPAN_MAX (256u << 10)
 
+/* Span.flags: sampled, random, and what is known of the parent. */
+#define OA_OTLP_IS_REMOTE_KNOWN 0x100u
+uint32_t oa_otlp_span_flags(const struct oa_span *s);
+
 /* Encodes one span as the field `spans` of a ScopeSpans. out: OA_OTLP_SPAN_MAX bytes. returns the end */
 uint8_t *oa_otlp_pb_span(uint8_t *out, const struct oa_span *s);
 

@@ -65,6 +65,18 @@ build_c_ares()
 	write_pc libcares "$1" -lcares
 }
 
+build_nghttp2()
+{
+	number=$(printf '0x%02x%02x%02x' $(printf '%s' "$1" | tr . ' '))
+	sed -e "s/@PACKAGE_VERSION@/$1/" -e "s/@PACKAGE_VERSION_NUM@/$number/" \
+		lib/includes/nghttp2/nghttp2ver.h.in >lib/includes/nghttp2/nghttp2ver.h
+	ls lib/*.c | build_archive nghttp2 -Ilib/includes -Ilib -DBUILDING_NGHTTP2 -DNGHTTP2_STATICLIB \
+		-DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H -DHAVE_TIME_H -DHAVE_CLOCK_GETTIME
+	mkdir -p "$prefix/include/nghttp2"
+	cp lib/includes/nghttp2/nghttp2.h lib/includes/nghttp2/nghttp2ver.h "$prefix/include/nghttp2/"
+	write_pc libnghttp2 "$1" -lnghttp2
+}
+
 build_curl()
 {
 	deps_cflags="$deps_cflags -DCURL_DISABLE_SOCKETPAIR -DCARES_STATICLIB"
@@ -84,10 +96,12 @@ build_curl()
 		-DMBEDX509_LIBRARY="$prefix/lib/libmbedtls.a" \
 		-DMBEDCRYPTO_LIBRARY="$prefix/lib/libmbedtls.a" \
 		-DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none \
-		-DCURL_ZLIB=OFF -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF -DUSE_NGHTTP2=OFF \
+		-DUSE_NGHTTP2=ON -DNGHTTP2_INCLUDE_DIR="$prefix/include" \
+		-DNGHTTP2_LIBRARY="$prefix/lib/libnghttp2.a" \
+		-DCURL_ZLIB=OFF -DCURL_BROTLI=OFF -DCURL_ZSTD=OFF \
 		-DUSE_LIBIDN2=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH=OFF \
 		-DCURL_USE_LIBSSH2=OFF -DCURL_USE_GSSAPI=OFF -DHAVE_ARC4RANDOM=0
-	write_pc libcurl "$1" -lcurl "libcares mbedtls"
+	write_pc libcurl "$1" -lcurl "libcares libnghttp2 mbedtls"
 	sed -i 's/^Cflags:.*/& -DCURL_STATICLIB/' "$prefix/lib/pkgconfig/libcurl.pc"
 }
 
@@ -116,4 +130,14 @@ build_cjson()
 	mkdir -p "$prefix/include/cjson"
 	cp cJSON.h "$prefix/include/cjson/"
 	write_pc libcjson "$1" -lcjson
+}
+
+build_libyaml()
+{
+	version=$(printf '%s' "$1" | tr . ' ')
+	set -- "$1" $version
+	ls src/*.c | build_archive yaml -Iinclude -DYAML_DECLARE_STATIC -DYAML_VERSION_STRING="\"$1\"" \
+		-DYAML_VERSION_MAJOR="$2" -DYAML_VERSION_MINOR="$3" -DYAML_VERSION_PATCH="$4"
+	cp include/yaml.h "$prefix/include/"
+	write_pc yaml-0.1 "$1" -lyaml
 }
