@@ -89,7 +89,7 @@ static const char *endpoint_check_socket(const struct oa_endpoint *e, const stru
 }
 
 /* Path and query behind the authority, by the rules for base and full URLs. */
-static void endpoint_put_path(struct text_out *url, struct text_out *shown, struct oa_bytes rest, bool base,
+static void endpoint_put_path(struct text_out *url, struct text_out *shown, struct oa_bytes rest, enum oa_endpoint_path how,
 			      const char *suffix)
 {
 	struct oa_bytes path, query;
@@ -97,9 +97,11 @@ static void endpoint_put_path(struct text_out *url, struct text_out *shown, stru
 	rest = oa_bytes_cut(rest, endpoint_find(rest, "#"));
 	path = oa_bytes_cut(rest, endpoint_find(rest, "?"));
 	query = endpoint_skip(rest, path.len);
+	if (how == OA_PATH_FIXED)
+		path.len = 0;
 	out_put(url, path);
 	out_put(shown, path);
-	if (base) {
+	if (how != OA_PATH_AS_IS) {
 		if (!path.len || path.ptr[path.len - 1] != '/') {
 			out_put(url, OA_LIT("/"));
 			out_put(shown, OA_LIT("/"));
@@ -131,7 +133,7 @@ static const char *endpoint_unix(struct oa_endpoint *e, struct oa_bytes rest, st
 }
 
 static const char *endpoint_http_unix(struct oa_endpoint *e, struct oa_bytes rest, struct text_out *url,
-				      struct text_out *shown, bool base, const char *suffix)
+				      struct text_out *shown, enum oa_endpoint_path how, const char *suffix)
 {
 	struct text_out path = { e->unix_path, sizeof(e->unix_path), 0, false };
 	struct oa_bytes socket = oa_bytes_cut(rest, endpoint_find(rest, "/?#"));
@@ -141,12 +143,12 @@ static const char *endpoint_http_unix(struct oa_endpoint *e, struct oa_bytes res
 	out_put(shown, OA_LIT("http+unix://"));
 	out_put(shown, socket);
 	out_put(url, OA_LIT("http://localhost"));
-	endpoint_put_path(url, shown, endpoint_skip(rest, socket.len), base, suffix);
+	endpoint_put_path(url, shown, endpoint_skip(rest, socket.len), how, suffix);
 	return endpoint_check_socket(e, &path);
 }
 
 static const char *endpoint_tcp(struct oa_endpoint *e, struct oa_bytes text, struct text_out *url, struct text_out *shown,
-				bool base, const char *suffix)
+				enum oa_endpoint_path how, const char *suffix)
 {
 	struct oa_bytes scheme = e->https ? OA_LIT("https://") : OA_LIT("http://");
 	struct oa_bytes rest = endpoint_skip(text, scheme.len), authority, host, name;
@@ -165,11 +167,11 @@ static const char *endpoint_tcp(struct oa_endpoint *e, struct oa_bytes text, str
 	out_put(url, authority);
 	out_put(shown, scheme);
 	out_put(shown, host);
-	endpoint_put_path(url, shown, endpoint_skip(rest, authority.len), base, suffix);
+	endpoint_put_path(url, shown, endpoint_skip(rest, authority.len), how, suffix);
 	return NULL;
 }
 
-const char *oa_endpoint_parse(struct oa_endpoint *ret, const char *setting, bool base, const char *suffix)
+const char *oa_endpoint_parse(struct oa_endpoint *ret, const char *setting, enum oa_endpoint_path how, const char *suffix)
 {
 	struct text_out url = { ret->url, sizeof(ret->url), 0, false };
 	struct text_out shown = { ret->shown, sizeof(ret->shown), 0, false };
@@ -183,9 +185,9 @@ const char *oa_endpoint_parse(struct oa_endpoint *ret, const char *setting, bool
 	if (endpoint_starts(text, "unix:"))
 		wrong = endpoint_unix(ret, endpoint_skip(text, 5), &url, &shown, suffix);
 	else if (endpoint_starts(text, "http+unix://"))
-		wrong = endpoint_http_unix(ret, endpoint_skip(text, 12), &url, &shown, base, suffix);
+		wrong = endpoint_http_unix(ret, endpoint_skip(text, 12), &url, &shown, how, suffix);
 	else if (ret->https || endpoint_starts(text, "http://"))
-		wrong = endpoint_tcp(ret, text, &url, &shown, base, suffix);
+		wrong = endpoint_tcp(ret, text, &url, &shown, how, suffix);
 	else
 		wrong = "is no URL that begins with http://, https:// or unix:";
 	return wrong || !url.cut ? wrong : "is too long";

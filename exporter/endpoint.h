@@ -13,12 +13,17 @@ struct oa_endpoint {
 	bool https;
 };
 
+enum oa_endpoint_path {
+	OA_PATH_AS_IS, /* "/" when the setting has none */
+	OA_PATH_BASE,  /* the setting is a directory: suffix is appended (OTEL_EXPORTER_OTLP_ENDPOINT) */
+	OA_PATH_FIXED, /* suffix, whatever the setting has (gRPC) */
+};
+
 /* `http://host:port/path`, `https://…`, `unix:///path/of/socket` (`unix://@name`: abstract), or
  * `http+unix://%2Fpath%2Fof%2Fsocket/path`.
  *
- * base    the setting is a directory: `suffix` is appended (OTEL_EXPORTER_OTLP_ENDPOINT). Else it is used as it is,
- *         "/" when it has no path. `unix:` URLs have no path of their own and always get the suffix.
- * suffix  "v1/traces"
+ * suffix  "v1/traces"; `unix:` URLs have no path of their own and always get it
  * returns NULL, or what is wrong with it, as the end of a message
  */
-const char *oa_endpoint_parse(struct oa_endpoint *ret, const char *setting, bool base, const char *suffix);
+const char *oa_endpoint_parse(struct oa_endpoint *ret, const char *setting, enum oa_endpoint_path how,
+			      const char *suffix);

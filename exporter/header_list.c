@@ -8,6 +8,7 @@
 /* Written by the exporter itself. */
 static const char *const reserved_names[] = {
 	"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "expect", "upgrade",
+	"te", "grpc-encoding",
 };
 
 static bool header_is_token(struct oa_bytes key)

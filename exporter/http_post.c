@@ -13,19 +13,18 @@
 #include "core/log.h"
 #include "core/stats.h"
 #include "exporter/exporter.h"
+#include "exporter/grpc.h"
 #include "exporter/loop.h"
 #include "exporter/pem.h"
+#include "exporter/post_answer.h"
 #include "exporter/retry.h"
 #include "exporter/tls_address.h"
 
-#define POST_USER_AGENT "otelauto/" OA_VERSION " OTel-OTLP-Exporter-C/" OA_VERSION
-#define POST_KEEP_MAX   65536 /* a larger buffer for answers is given back */
-#define POST_RETRY_AFTER_MAX 64
-
 struct oa_post {
-	const char *what;
+	const char *what, *user_agent;
 	struct oa_endpoint to;
 	uint64_t timeout_ms;
+	bool grpc, once;
 	struct curl_slist *headers, *gzip_headers;
 	struct oa_pem ca, cert, key;
 	struct oa_tls_address address;
@@ -34,92 +33,69 @@ struct oa_post {
 	bool running;                     /* a request is under way, or waits for its next attempt */
 	bool gzip;
 	struct oa_bytes body;
+	uint8_t prefix[OA_GRPC_PREFIX];
+	size_t sent;                      /* of prefix and body; gRPC only */
 	uint64_t deadline_ns;
 	unsigned attempt;                 /* repetitions so far */
 	oa_post_done_fn *done;
 	void *arg;
-	/* the answer */
-	uint8_t *answer;
-	size_t answer_len, answer_bytes;
-	bool answer_too_long;
-	bool answer_head; /* its header is complete */
-	char retry_after[POST_RETRY_AFTER_MAX];
+	struct oa_answer answer;
 };
 
 static void post_attempt(struct oa_post *p);
 
-/* -- the answer -- */
-
-static void post_answer_reset(struct oa_post *p)
-{
-	p->answer_len = 0;
-	p->answer_too_long = false;
-	p->answer_head = false;
-	p->retry_after[0] = '\0';
-}
-
-static void post_answer_trim(struct oa_post *p)
-{
-	if (p->answer_bytes <= POST_KEEP_MAX)
-		return;
-	free(p->answer);
-	p->answer = NULL;
-	p->answer_bytes = 0;
-}
-
-static bool post_answer_reserve(struct oa_post *p, size_t bytes)
-{
-	size_t more = p->answer_bytes ? p->answer_bytes : 1024;
-	uint8_t *mem;
-
-	if (bytes <= p->answer_bytes)
-		return true;
-	while (more < bytes)
-		more *= 2;
-	mem = realloc(p->answer, more);
-	if (!mem)
-		return false;
-	p->answer = mem;
-	p->answer_bytes = more;
-	return true;
-}
+/* -- what curl calls -- */
 
 static size_t post_on_body(char *data, size_t one, size_t len, void *arg)
 {
 	struct oa_post *p = arg;
 
 	(void)one; /* 1, always */
-	if (len > OA_POST_RESPONSE_MAX - p->answer_len || !post_answer_reserve(p, p->answer_len + len)) {
-		p->answer_too_long = true;
-		return 0; /* ends the transfer with CURLE_WRITE_ERROR */
-	}
-	memcpy(p->answer + p->answer_len, data, len);
-	p->answer_len += len;
-	return len;
+	return oa_answer_add(&p->answer, data, len) ? len : 0; /* 0 ends the transfer with CURLE_WRITE_ERROR */
 }
 
 static size_t post_on_header(char *line, size_t one, size_t len, void *arg)
 {
-	static const struct oa_bytes name = { (const uint8_t *)"retry-after:", 12 };
 	struct oa_post *p = arg;
-	struct oa_bytes value;
 
 	(void)one;
-	if (len > 5 && memcmp(line, "HTTP/", 5) == 0) /* maybe another one: 1xx came before */
-		post_answer_reset(p);
-	if (len <= 2 && (line[0] == '\r' || line[0] == '\n'))
-		p->answer_head = true;
-	if (len < name.len || !oa_bytes_ieq(oa_bytes(line, name.len), name))
-		return len;
-	value = oa_bytes(line + name.len, len - name.len);
-	while (value.len && (value.ptr[value.len - 1] == '\r' || value.ptr[value.len - 1] == '\n'))
-		value.len--;
-	value = oa_bytes_trim(value);
-	if (value.len < sizeof(p->retry_after)) {
-		memcpy(p->retry_after, value.ptr, value.len);
-		p->retry_after[value.len] = '\0';
-	}
+	oa_answer_line(&p->answer, line, len);
 	return len;
+}
+
+/* The next bytes of prefix and body. */
+static size_t post_on_read(char *to, size_t one, size_t room, void *arg)
+{
+	struct oa_post *p = arg;
+	size_t done = 0;
+
+	(void)one;
+	if (p->sent < OA_GRPC_PREFIX) {
+		done = OA_GRPC_PREFIX - p->sent;
+		done = done < room ? done : room;
+		memcpy(to, p->prefix + p->sent, done);
+		p->sent += done;
+	}
+	if (p->sent >= OA_GRPC_PREFIX && done < room) {
+		size_t at = p->sent - OA_GRPC_PREFIX, more = p->body.len - at;
+
+		more = more < room - done ? more : room - done;
+		memcpy(to + done, p->body.ptr + at, more);
+		p->sent += more;
+		done += more;
+	}
+	return done;
+}
+
+/* curl begins again on another connection. */
+static int post_on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct oa_post *p = arg;
+
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > OA_GRPC_PREFIX + p->body.len)
+		return CURL_SEEKFUNC_CANTSEEK;
+	p->sent = (size_t)offset;
+	return CURL_SEEKFUNC_OK;
 }
 
 /* -- curl -- */
@@ -168,14 +144,21 @@ static int post_on_connected(void *arg, char *peer, char *local, int peer_port, 
 	return CURL_PREREQFUNC_OK;
 }
 
+static long post_http_version(const struct oa_post *p)
+{
+	if (!p->grpc)
+		return CURL_HTTP_VERSION_1_1;
+	return p->to.https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+}
+
 static void post_set_transfer(CURL *easy, struct oa_post *p)
 {
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	(void)curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, POST_USER_AGENT);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, post_http_version(p));
+	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, p->user_agent);
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)OA_POST_CONNECT_MS);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -184,6 +167,10 @@ static void post_set_transfer(CURL *easy, struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
 	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, post_on_header);
 	(void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, p);
+	(void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, post_on_read);
+	(void)curl_easy_setopt(easy, CURLOPT_READDATA, p);
+	(void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, post_on_seek);
+	(void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, p);
 	oa_curl_own_sockets(easy);
 }
 
@@ -227,33 +214,53 @@ static long post_timeout_ms(const struct oa_post *p, uint64_t now_ns)
 
 /* -- how it ended -- */
 
-static void post_settle(struct oa_post *p, enum oa_post_end end, unsigned status, const char *why)
+static void post_settle(struct oa_post *p, struct oa_post_result result)
 {
-	struct oa_post_result result = { end, status, oa_bytes(p->answer, p->answer_len), why };
-
 	p->running = false;
-	oa_stat_inc(end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
+	result.said = p->answer.grpc_message;
+	oa_stat_inc(result.end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
 	p->done(p->arg, &result);
 	if (!p->running) /* done() may have sent the next */
-		post_answer_trim(p);
+		oa_answer_trim(&p->answer);
 }
 
-static void post_retry(struct oa_post *p, unsigned status, const char *why)
+/* passes: the same request may succeed later, but not before pause_ms */
+static void post_end(struct oa_post *p, bool passes, uint64_t pause_ms, unsigned status, const char *why)
 {
-	int64_t asked = oa_retry_after_ms(oa_bytes_str(p->retry_after), (int64_t)(oa_unix_now_ns() / 1000000000));
-	uint64_t random = oa_id_random(), pause = oa_retry_pause_ms(++p->attempt, random), now = oa_now_ns();
-	struct timeval tv;
+	struct oa_bytes body = p->grpc ? OA_LIT("") : oa_bytes(p->answer.body, p->answer.len);
 
-	if (asked >= 0) /* not before that, and not all at the same moment */
-		pause = (uint64_t)asked + random % (asked < 5000 ? 100 + (uint64_t)asked / 10 : 600);
-	if (p->deadline_ns != UINT64_MAX && (now >= p->deadline_ns || pause >= (p->deadline_ns - now) / 1000000)) {
-		post_settle(p, OA_POST_FAILED, status, why);
+	post_settle(p, (struct oa_post_result){ .end = OA_POST_FAILED, .passes = passes, .pause_ms = pause_ms,
+						.status = status, .body = body, .why = why });
+}
+
+static void post_fail(struct oa_post *p, unsigned status, const char *why) { post_end(p, false, 0, status, why); }
+
+static void post_too_late(struct oa_post *p) { post_end(p, true, 0, 0, "the deadline passed"); }
+
+/* asked_ms: by the receiver; -1 it did not say */
+static uint64_t post_pause_ms(struct oa_post *p, int64_t asked_ms)
+{
+	uint64_t random = oa_id_random();
+
+	if (asked_ms < 0)
+		return oa_retry_pause_ms(++p->attempt, random);
+	/* Not before that, and not all at the same moment. */
+	return (uint64_t)asked_ms + random % (asked_ms < 5000 ? 100 + (uint64_t)asked_ms / 10 : 600);
+}
+
+static void post_retry(struct oa_post *p, unsigned status, int64_t asked_ms, const char *why)
+{
+	uint64_t pause = post_pause_ms(p, asked_ms), now = oa_now_ns();
+	struct timeval tv = { (time_t)(pause / 1000), (suseconds_t)(pause % 1000 * 1000) };
+
+	if (p->once || (p->deadline_ns != UINT64_MAX &&
+			(now >= p->deadline_ns || pause >= (p->deadline_ns - now) / 1000000))) {
+		post_end(p, true, pause, status, why);
 		return;
 	}
-	tv = (struct timeval){ (time_t)(pause / 1000), (suseconds_t)(pause % 1000 * 1000) };
 	oa_dbg("%s: %s, status %u: again in %u ms", p->what, why, status, (unsigned)pause);
 	if (evtimer_add(p->timer, &tv)) {
-		post_settle(p, OA_POST_FAILED, status, why);
+		post_fail(p, status, why);
 		return;
 	}
 	oa_wire_set(false);
@@ -278,6 +285,8 @@ static bool post_code_passes(int code)
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_PARTIAL_FILE:
+	case CURLE_HTTP2: /* also GOAWAY, and a receiver that speaks HTTP/1 */
+	case CURLE_HTTP2_STREAM:
 		return true;
 	}
 	return false;
@@ -300,7 +309,56 @@ static const char *post_code_text(int code)
 	case CURLE_RECV_ERROR:
 	case CURLE_GOT_NOTHING:
 	case CURLE_PARTIAL_FILE: return "the connection broke";
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM: return "no answer that is HTTP/2";
 	default: return "no answer that is HTTP";
+	}
+}
+
+static void post_lost(struct oa_post *p, int code)
+{
+	const char *why = post_code_text(code);
+
+	if (post_code_passes(code))
+		post_retry(p, 0, -1, why);
+	else
+		post_fail(p, 0, why);
+}
+
+static void post_judge_http(struct oa_post *p, unsigned status, int code)
+{
+	if (status < 200) {
+		post_lost(p, code);
+	} else if (status < 300) {
+		post_settle(p, (struct oa_post_result){ .end = OA_POST_OK, .status = status, .why = "",
+							.body = oa_bytes(p->answer.body, p->answer.len) });
+	} else if (!post_status_passes(status)) {
+		post_fail(p, status, "refused");
+	} else {
+		post_retry(p, status, oa_retry_after_ms(oa_bytes_str(p->answer.retry_after),
+							(int64_t)(oa_unix_now_ns() / 1000000000)), "refused for now");
+	}
+}
+
+static void post_judge_grpc(struct oa_post *p, unsigned status, int code)
+{
+	int64_t asked_ms = oa_grpc_retry_ms(oa_bytes_str(p->answer.grpc_details));
+	int grpc = p->answer.grpc_status;
+	struct oa_bytes message = OA_LIT("");
+
+	if (grpc < 0 && (!status || (status == 200 && code != CURLE_OK))) {
+		post_lost(p, code ? code : CURLE_GOT_NOTHING);
+		return;
+	}
+	if (grpc < 0)
+		grpc = (int)oa_grpc_of_http(status);
+	if (grpc == OA_GRPC_OK) {
+		(void)oa_grpc_message(oa_bytes(p->answer.body, p->answer.len), &message); /* none: nothing was rejected */
+		post_settle(p, (struct oa_post_result){ .end = OA_POST_OK, .status = status, .why = "", .body = message });
+	} else if (oa_grpc_passes(grpc, asked_ms >= 0)) {
+		post_retry(p, status, asked_ms, oa_grpc_name(grpc));
+	} else {
+		post_fail(p, status, oa_grpc_name(grpc));
 	}
 }
 
@@ -309,26 +367,19 @@ static const char *post_code_text(int code)
 static void post_on_end(struct oa_curl_transfer *t, int code)
 {
 	struct oa_post *p = (struct oa_post *)((char *)t - offsetof(struct oa_post, transfer));
-	const char *why = post_code_text(code);
 	long status = 0;
 
 	oa_dbg("%s: transfer ended with code %d", p->what, code);
 	if (code == OA_CURL_LOST)
 		t->easy = NULL; /* and whatever status it had with it */
-	else if (p->answer_head)
+	else if (p->answer.head)
 		(void)curl_easy_getinfo((CURL *)t->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (p->answer_too_long)
-		post_settle(p, OA_POST_FAILED, (unsigned)status, "the answer was too long");
-	else if (status >= 200 && status < 300)
-		post_settle(p, OA_POST_OK, (unsigned)status, "");
-	else if (status >= 300 && !post_status_passes((unsigned)status))
-		post_settle(p, OA_POST_FAILED, (unsigned)status, "refused");
-	else if (status >= 300)
-		post_retry(p, (unsigned)status, "refused for now");
-	else if (post_code_passes(code))
-		post_retry(p, 0, why);
+	if (p->answer.too_long)
+		post_fail(p, (unsigned)status, "the answer was too long");
+	else if (p->grpc)
+		post_judge_grpc(p, (unsigned)status, code);
 	else
-		post_settle(p, OA_POST_FAILED, 0, why);
+		post_judge_http(p, (unsigned)status, code);
 }
 
 /* -- sending -- */
@@ -337,19 +388,21 @@ static void post_attempt(struct oa_post *p)
 {
 	CURL *easy;
 
-	post_answer_reset(p);
+	oa_answer_reset(&p->answer);
+	p->sent = 0;
 	if (!p->transfer.easy && post_easy_open(p)) {
-		post_settle(p, OA_POST_FAILED, 0, "no memory");
+		post_fail(p, 0, "no memory");
 		return;
 	}
 	easy = p->transfer.easy;
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, p->gzip ? p->gzip_headers : p->headers);
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->body.ptr);
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->body.len);
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->grpc ? NULL : p->body.ptr); /* NULL: post_on_read() */
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+			       (curl_off_t)(p->body.len + (p->grpc ? OA_GRPC_PREFIX : 0)));
 	(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, post_upload_bytes(p->body.len));
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, post_timeout_ms(p, oa_now_ns()));
 	if (oa_curl_start(&p->transfer))
-		post_settle(p, OA_POST_FAILED, 0, "no memory");
+		post_fail(p, 0, "no memory");
 }
 
 static void post_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -360,7 +413,7 @@ static void post_on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!p->running)
 		return;
 	if (oa_now_ns() >= p->deadline_ns) /* the loop came late */
-		post_settle(p, OA_POST_FAILED, 0, "the deadline passed");
+		post_too_late(p);
 	else
 		post_attempt(p);
 }
@@ -370,13 +423,14 @@ void oa_post_send(struct oa_post *p, struct oa_bytes body, bool gzip, uint64_t d
 {
 	p->body = body;
 	p->gzip = gzip;
+	oa_grpc_prefix(p->prefix, gzip, body.len);
 	p->deadline_ns = deadline_ns;
 	p->done = done;
 	p->arg = arg;
 	p->attempt = 0;
 	p->running = true;
 	if (oa_now_ns() >= deadline_ns)
-		post_settle(p, OA_POST_FAILED, 0, "the deadline passed");
+		post_too_late(p);
 	else
 		post_attempt(p);
 }
@@ -391,6 +445,8 @@ void oa_post_cancel(struct oa_post *p)
 		p->transfer.easy = NULL;
 }
 
+bool oa_post_busy(const struct oa_post *p) { return p->running; }
+
 /* -- opening -- */
 
 static int post_add_header(struct curl_slist **list, const char *line)
@@ -403,10 +459,12 @@ static int post_add_header(struct curl_slist **list, const char *line)
 	return 0;
 }
 
-static int post_add_headers(struct curl_slist **list, const char *const *lines)
+static int post_add_headers(struct curl_slist **list, const char *const *lines, bool grpc)
 {
 	int err = post_add_header(list, "Expect:"); /* none: it would cost a round trip */
 
+	if (!err && grpc)
+		err = post_add_header(list, "te: trailers");
 	for (; !err && *lines; lines++)
 		err = post_add_header(list, *lines);
 	return err;
@@ -451,20 +509,23 @@ int oa_post_open(const struct oa_post_config *config, struct oa_post **ret_post)
 	if (!p || !oa_loop_base())
 		return p ? -ENODEV : -ENOMEM;
 	p->what = config->what;
+	p->user_agent = config->user_agent;
 	p->to = *config->to;
 	oa_tls_address_parse(&p->address, p->to.host);
 	p->timeout_ms = config->timeout_ms;
+	p->grpc = config->grpc;
+	p->once = config->once;
 	p->transfer.done = post_on_end;
 	p->timer = evtimer_new(oa_loop_base(), post_on_timer, p);
 	err = p->timer ? post_curl_init() : -ENOMEM;
 	if (!err)
 		err = post_read_files(p, config);
 	if (!err)
-		err = post_add_headers(&p->headers, config->headers);
+		err = post_add_headers(&p->headers, config->headers, p->grpc);
 	if (!err)
-		err = post_add_headers(&p->gzip_headers, config->headers);
+		err = post_add_headers(&p->gzip_headers, config->headers, p->grpc);
 	if (!err)
-		err = post_add_header(&p->gzip_headers, "Content-Encoding: gzip");
+		err = post_add_header(&p->gzip_headers, p->grpc ? "grpc-encoding: gzip" : "Content-Encoding: gzip");
 	if (!err)
 		err = post_easy_open(p); /* its resolver reads resolv.conf now, while that can be read */
 	if (err)

@@ -291,3 +291,16 @@ int __wrap_ares_init_options(ares_channel *ret_channel, struct ares_options *opt
 		ares_set_socket_functions(*ret_channel, &ares_functions, NULL);
 	return status;
 }
+
+/* -- HTTP/2 without TLS: curl 7.88 puts a second HTTP/2 layer on a connection that has one when it is used again, and
+ * breaks it so. Its own functions, by the linker's --wrap. -- */
+
+struct Curl_easy;
+struct connectdata;
+bool Curl_conn_is_http2(const struct Curl_easy *data, const struct connectdata *conn, int index);
+bool __real_Curl_http2_may_switch(struct Curl_easy *data, struct connectdata *conn, int index);
+bool __wrap_Curl_http2_may_switch(struct Curl_easy *data, struct connectdata *conn, int index);
+bool __wrap_Curl_http2_may_switch(struct Curl_easy *data, struct connectdata *conn, int index)
+{
+	return !Curl_conn_is_http2(data, conn, index) && __real_Curl_http2_may_switch(data, conn, index);
+}

@@ -1,14 +1,18 @@
 #pragma once
-/* What a collector answers. */
+/* What a collector answers, in the encoding of the request. */
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/bytes.h"
 
-struct oa_otlp_answer {
-	uint64_t rejected;  /* spans refused for good */
-	char message[160];  /* the collector's words, cut, printable; "" */
-};
+#define OA_OTLP_TEXT_MAX 160
 
-/* The body of a 200: partial success. Whatever is no such message counts as full success: the status said so. */
-void oa_otlp_read_success(struct oa_bytes body, struct oa_otlp_answer *ret_answer);
+/* The body of a success: partial success. Whatever is no such message counts as full success: the status said so.
+ *
+ * ret_text  the collector's words, cut, printable; "" none
+ * returns   how many spans or data points were refused for good
+ */
+uint64_t oa_otlp_read_success(struct oa_bytes body, bool json, char ret_text[OA_OTLP_TEXT_MAX]);
 
 /* The body of an error: google.rpc.Status, if it is one. */
-void oa_otlp_read_error(struct oa_bytes body, struct oa_otlp_answer *ret_answer);
+void oa_otlp_read_error(struct oa_bytes body, bool json, char ret_text[OA_OTLP_TEXT_MAX]);

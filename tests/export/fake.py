@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from lib import otlp_json
 from lib.collector import Store, unknown_fields
 
 TOP = Path(__file__).resolve().parents[2]
@@ -151,6 +152,8 @@ class Fake(Store):
         head, _, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         named = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        if "content-length" not in named:  # HTTP/2's preface, say
+            return None
         while len(body) < int(named["content-length"]):
             body += conn.recv(1 << 20)
         request = Request(first.split(" ")[1], named, body)
@@ -163,12 +166,22 @@ class Fake(Store):
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         message = ExportTraceServiceRequest()
-        message.ParseFromString(body)
         request.message = message
+        if request.headers["content-type"] == "application/json":
+            self.accept_json(message, body)
+            return
+        message.ParseFromString(body)
         for problem in unknown_fields(message):
             self.note(problem)
         if message.SerializeToString() is None or len(message.SerializeToString()) != len(body):
             self.note("the request is longer than it need be")
+        self.add(message)
+
+    def accept_json(self, message, body):
+        try:
+            otlp_json.message(body, message)
+        except (otlp_json.Wrong, otlp_json.json_format.ParseError, ValueError) as problem:
+            self.note(str(problem))
         self.add(message)
 
 

@@ -10,6 +10,13 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from fake import TOP
 
+# google.rpc.Status, google.rpc.RetryInfo and what they hold: another project's.
+GOOGLE = {
+    "RpcStatus": {("code", 1, 5), ("message", 2, 9), ("details", 3, 11)},
+    "Any": {("type_url", 1, 9), ("value", 2, 12)},
+    "RetryInfo": {("retry_delay", 1, 11)},
+    "Duration": {("seconds", 1, 3), ("nanos", 2, 5)},
+}
 OFFICIAL = [trace_service_pb2, common_pb2, resource_pb2, trace_pb2]
 
 
@@ -49,8 +56,8 @@ def test_every_field_is_as_in_the_official_definition(ours):
     official = {name: m for f in files() for name, m in messages(f)}
     checked = 0
     for name, message in messages(ours):
-        if name == "RpcStatus":  # google.rpc.Status, another project's
-            assert {(f.name, f.number, f.type) for f in message.field} == {("code", 1, 5), ("message", 2, 9)}
+        if name in GOOGLE:
+            assert {(f.name, f.number, f.type) for f in message.field} == GOOGLE[name]
             continue
         theirs = {f.name: f for f in official[name].field}
         for field in message.field:

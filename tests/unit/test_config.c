@@ -52,7 +52,7 @@ START_TEST(an_empty_environment_gives_the_defaults_and_no_word)
 	ck_assert_int_eq(oa_config.bsp_schedule_delay, 5000);
 	ck_assert_int_eq(oa_config.attribute_value_length_limit, -1);
 	ck_assert_int_eq(oa_config.attribute_count_limit, 128);
-	ck_assert_str_eq(oa_config.otlp_endpoint, "http://localhost:4318");
+	ck_assert_str_eq(oa_config.otlp_endpoint, "");
 	ck_assert_str_eq(oa_config.service_name, "");
 	ck_assert_uint_eq(oa_config.traces_exporter, 1);
 	ck_assert_uint_eq(oa_config.propagators, 3);
@@ -69,7 +69,7 @@ START_TEST(an_empty_value_is_an_unset_one)
 	     "OTEL_SDK_DISABLED=", "OTELAUTO_NO_SUCH_THING=", "OTEL_CONFIG_FILE=",);
 	ck_assert_str_eq(said, "");
 	ck_assert_int_eq(oa_config.bsp_schedule_delay, 5000);
-	ck_assert_str_eq(oa_config.otlp_endpoint, "http://localhost:4318");
+	ck_assert_str_eq(oa_config.otlp_endpoint, "");
 }
 END_TEST
 
@@ -195,12 +195,11 @@ END_TEST
 
 START_TEST(a_word_of_other_versions_is_told_from_a_mistake)
 {
-	READ("OTEL_TRACES_EXPORTER=zipkin", "OTEL_METRICS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",);
+	READ("OTEL_TRACES_EXPORTER=logging", "OTEL_METRICS_EXPORTER=zipkin",);
 	ck_assert_uint_eq(oa_config.traces_exporter, 1);
 	ck_assert_uint_eq(oa_config.metrics_exporter, 1);
-	ck_assert_said("OTEL_TRACES_EXPORTER: \"zipkin\" is not supported by this version; using otlp\n");
-	ck_assert_said("OTEL_METRICS_EXPORTER: \"otlp\" is not supported by this version; using prometheus\n");
-	ck_assert_said("OTEL_EXPORTER_OTLP_PROTOCOL: \"grpc\" is not supported by this version; using http/protobuf\n");
+	ck_assert_said("OTEL_TRACES_EXPORTER: \"logging\" is not supported by this version; using otlp\n");
+	ck_assert_said("OTEL_METRICS_EXPORTER: \"zipkin\" is not supported by this version; using prometheus\n");
 }
 END_TEST
 

@@ -67,26 +67,29 @@ END_TEST
 
 START_TEST(endpoints_become_urls)
 {
-	static const struct { const char *setting; bool base; const char *url, *shown, *unix_path, *host; } cases[] = {
-		{ "http://c:4318", true, "http://c:4318/v1/traces", "http://c:4318/v1/traces", "", "c" },
-		{ "http://c:4318/", true, "http://c:4318/v1/traces", "http://c:4318/v1/traces", "", "c" },
-		{ "HTTPS://c/p/", true, "https://c/p/v1/traces", "https://c/p/v1/traces", "", "c" },
-		{ "http://c:4318", false, "http://c:4318/", "http://c:4318/", "", "c" },
-		{ "http://c/x?y=1#z", false, "http://c/x?y=1", "http://c/x", "", "c" },
-		{ "http://c?y=1", false, "http://c/?y=1", "http://c/", "", "c" },
-		{ "http://u:p@c/x", false, "http://u:p@c/x", "http://c/x", "", "c" },
-		{ "http://[2001:db8::1]:80/", true, "http://[2001:db8::1]:80/v1/traces", "http://[2001:db8::1]:80/v1/traces",
+	static const struct { const char *setting; enum oa_endpoint_path how; const char *url, *shown, *unix_path, *host; } cases[] = {
+		{ "http://c:4318", OA_PATH_BASE, "http://c:4318/v1/traces", "http://c:4318/v1/traces", "", "c" },
+		{ "http://c:4318/", OA_PATH_BASE, "http://c:4318/v1/traces", "http://c:4318/v1/traces", "", "c" },
+		{ "HTTPS://c/p/", OA_PATH_BASE, "https://c/p/v1/traces", "https://c/p/v1/traces", "", "c" },
+		{ "http://c:4318", OA_PATH_AS_IS, "http://c:4318/", "http://c:4318/", "", "c" },
+		{ "http://c/x?y=1#z", OA_PATH_AS_IS, "http://c/x?y=1", "http://c/x", "", "c" },
+		{ "http://c?y=1", OA_PATH_AS_IS, "http://c/?y=1", "http://c/", "", "c" },
+		{ "http://u:p@c/x", OA_PATH_AS_IS, "http://u:p@c/x", "http://c/x", "", "c" },
+		{ "http://[2001:db8::1]:80/", OA_PATH_BASE, "http://[2001:db8::1]:80/v1/traces", "http://[2001:db8::1]:80/v1/traces",
 		  "", "2001:db8::1" },
-		{ " unix:///run/c.sock ", true, "http://localhost/v1/traces", "unix:/run/c.sock", "/run/c.sock", "" },
-		{ "unix:/run/c.sock", false, "http://localhost/v1/traces", "unix:/run/c.sock", "/run/c.sock", "" },
-		{ "unix:@name", true, "http://localhost/v1/traces", "unix:@name", "@name", "" },
-		{ "http+unix://%2Frun%2Fc.sock/x", false, "http://localhost/x", "http+unix://%2Frun%2Fc.sock/x", "/run/c.sock",
+		{ " unix:///run/c.sock ", OA_PATH_BASE, "http://localhost/v1/traces", "unix:/run/c.sock", "/run/c.sock", "" },
+		{ "unix:/run/c.sock", OA_PATH_AS_IS, "http://localhost/v1/traces", "unix:/run/c.sock", "/run/c.sock", "" },
+		{ "unix:@name", OA_PATH_BASE, "http://localhost/v1/traces", "unix:@name", "@name", "" },
+		{ "http+unix://%2Frun%2Fc.sock/x", OA_PATH_AS_IS, "http://localhost/x", "http+unix://%2Frun%2Fc.sock/x", "/run/c.sock",
 		  "" },
+		{ "http://c:4317/pfx?y=1", OA_PATH_FIXED, "http://c:4317/v1/traces", "http://c:4317/v1/traces", "", "c" },
+		{ "https://c", OA_PATH_FIXED, "https://c/v1/traces", "https://c/v1/traces", "", "c" },
+		{ "unix:/run/c.sock", OA_PATH_FIXED, "http://localhost/v1/traces", "unix:/run/c.sock", "/run/c.sock", "" },
 	};
 	struct oa_endpoint e;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const char *wrong = oa_endpoint_parse(&e, cases[i].setting, cases[i].base, "v1/traces");
+		const char *wrong = oa_endpoint_parse(&e, cases[i].setting, cases[i].how, "v1/traces");
 
 		ck_assert_msg(!wrong, "%s: %s", cases[i].setting, wrong);
 		ck_assert_str_eq(e.url, cases[i].url);
@@ -109,9 +112,9 @@ START_TEST(wrong_endpoints_are_refused)
 	struct oa_endpoint e;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		ck_assert_msg(oa_endpoint_parse(&e, cases[i], true, "v1/traces") != NULL, "%s was taken", cases[i]);
+		ck_assert_msg(oa_endpoint_parse(&e, cases[i], OA_PATH_BASE, "v1/traces") != NULL, "%s was taken", cases[i]);
 	memset(longest + 7, 'x', sizeof(longest) - 8);
-	ck_assert_ptr_nonnull(oa_endpoint_parse(&e, longest, true, "v1/traces"));
+	ck_assert_ptr_nonnull(oa_endpoint_parse(&e, longest, OA_PATH_BASE, "v1/traces"));
 }
 END_TEST
 

@@ -333,21 +333,42 @@ END_TEST
 
 START_TEST(answers_of_collectors_are_read)
 {
-	struct oa_otlp_answer a;
+	char text[OA_OTLP_TEXT_MAX];
 
-	oa_otlp_read_success(OA_LIT(""), &a);
-	ck_assert_uint_eq(a.rejected, 0);
-	oa_otlp_read_success(OA_LIT("\x0a\x07\x08\x05\x12\x03" "bad"), &a);
-	ck_assert_uint_eq(a.rejected, 5);
-	ck_assert_str_eq(a.message, "bad");
-	oa_otlp_read_success(OA_LIT("\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), &a); /* -1 */
-	ck_assert_uint_eq(a.rejected, 0);
-	oa_otlp_read_success(OA_LIT("{\"partialSuccess\":{}}"), &a);
-	ck_assert_uint_eq(a.rejected, 0);
-	oa_otlp_read_error(OA_LIT("\x08\x03\x12\x06" "a\nb\xff" "cd"), &a);
-	ck_assert_str_eq(a.message, "a?b?cd");
-	oa_otlp_read_error(OA_LIT("<html>"), &a);
-	ck_assert_str_eq(a.message, "");
+	ck_assert_uint_eq(oa_otlp_read_success(OA_LIT(""), false, text), 0);
+	ck_assert_uint_eq(oa_otlp_read_success(OA_LIT("\x0a\x07\x08\x05\x12\x03" "bad"), false, text), 5);
+	ck_assert_str_eq(text, "bad");
+	ck_assert_uint_eq(oa_otlp_read_success(OA_LIT("\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), false, text),
+			  0); /* -1 */
+	ck_assert_str_eq(text, "");
+	ck_assert_uint_eq(oa_otlp_read_success(OA_LIT("{\"partialSuccess\":{}}"), false, text), 0);
+	oa_otlp_read_error(OA_LIT("\x08\x03\x12\x06" "a\nb\xff" "cd"), false, text);
+	ck_assert_str_eq(text, "a?b?cd");
+	oa_otlp_read_error(OA_LIT("<html>"), false, text);
+	ck_assert_str_eq(text, "");
+}
+END_TEST
+
+START_TEST(answers_in_json_are_read)
+{
+	static const struct { const char *body; uint64_t rejected; const char *text; } cases[] = {
+		{ "", 0, "" }, { "{}", 0, "" }, { "nonsense", 0, "" }, { "[1]", 0, "" }, { "{\"partialSuccess\":3}", 0, "" },
+		{ "{\"partialSuccess\":{\"rejectedSpans\":\"5\",\"errorMessage\":\"b\\nad\"}}", 5, "b?ad" },
+		{ "{\"partialSuccess\":{\"rejectedSpans\":5}}", 5, "" },
+		{ "{\"partialSuccess\":{\"rejectedDataPoints\":\"7\"}}", 7, "" },
+		{ "{\"partialSuccess\":{\"rejectedSpans\":\"-5\"}}", 0, "" },
+		{ "{\"partialSuccess\":{\"errorMessage\":\"mind\"}}", 0, "mind" },
+	};
+	char text[OA_OTLP_TEXT_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_uint_eq(oa_otlp_read_success(oa_bytes_str(cases[i].body), true, text), cases[i].rejected);
+		ck_assert_str_eq(text, cases[i].text);
+	}
+	oa_otlp_read_error(OA_LIT("{\"code\":3,\"message\":\"no\"}"), true, text);
+	ck_assert_str_eq(text, "no");
+	oa_otlp_read_error(OA_LIT("<html>"), true, text);
+	ck_assert_str_eq(text, "");
 }
 END_TEST
 
@@ -372,6 +393,7 @@ int main(void)
 	tcase_add_test(t, spans_past_the_size_limit_are_left_out);
 	tcase_add_test(t, the_resource_follows_the_process);
 	tcase_add_test(t, answers_of_collectors_are_read);
+	tcase_add_test(t, answers_in_json_are_read);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
