@@ -70,7 +70,7 @@ struct oa_adaptive {
 	double weight;      /* of the rule */
 	double probability; /* in force; 0: not begun */
 	double wanted;      /* what traffic and errors ask for */
-	uint64_t seen_then, failed_then;       /* totals at the last step */
+	uint64_t seen_then, failed_then, kept_then; /* totals at the last step */
 	uint32_t seen[OA_ERROR_SECONDS], failed[OA_ERROR_SECONDS]; /* by second */
 };
 

@@ -62,6 +62,7 @@ int oa_sampler_init(void)
 	if (s->arg == OA_ARG_RATE)
 		sampler_set_bucket(rest, arg.rate);
 	else
-		atomic_store(&rest->threshold, oa_th_of(s->arg == OA_ARG_TARGET ? 1 : arg.ratio));
+		atomic_store(&rest->threshold, s->decide == oa_keep_never ? OA_TH_NEVER :
+					       oa_th_of(s->arg == OA_ARG_TARGET ? 1 : arg.ratio));
 	return 0;
 }
