@@ -15,7 +15,7 @@ struct oa_ring {
 	_Atomic uint64_t dropped;                           /* records refused because it was full */
 	_Atomic uint64_t tail __attribute__((aligned(64))); /* next slot to read */
 	uint32_t slots;                                     /* power of two */
-	uint32_t pad;
+	uint32_t is_private;                                /* its owner's note: dies with the process (core/tree.c) */
 	uint8_t mem[] __attribute__((aligned(64)));         /* slots * OA_SLOT_BYTES */
 };
 

@@ -187,6 +187,16 @@ static unsigned series_bucket(enum oa_instrument ins, uint64_t value)
 	return i;
 }
 
+void oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value)
+{
+	unsigned bucket = series_bucket(ins, value);
+
+	if (!s)
+		s = &t->entry[SERIES_HASHED + ins];
+	atomic_fetch_add_explicit(&s->bucket[bucket], 0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->exemplar[bucket].seq, 0, memory_order_relaxed);
+}
+
 void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,
 		   const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns)
 {

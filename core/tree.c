@@ -103,13 +103,53 @@ static struct oa_ring *tree_ring_private(struct oa_ring **slot, uint32_t slots)
 		/* After fork it is a copy of the parent's: start empty, by fresh zero pages. */
 		oa_sys3(SYS_madvise, r, OA_RING_BYTES(slots), MADV_DONTNEED);
 		oa_ring_init(r, slots);
+		r->is_private = 1;
 	}
 	*slot = r;
 	return r;
 }
 
+static unsigned tree_units_free(void)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < oa_tree->units; i++)
+		count += !atomic_load_explicit(&oa_tree->unit_owner[i], memory_order_relaxed);
+	return count;
+}
+
+bool oa_tree_is_scarce(void)
+{
+	unsigned slots = 0;
+
+	if (!oa_tree)
+		return false;
+	for (unsigned i = 0; i < OA_PROCS_MAX; i++)
+		slots += atomic_load_explicit(&oa_tree->procs[i].state, memory_order_relaxed) == OA_PROC_FREE;
+	return slots < OA_PROCS_MAX / 2 || tree_units_free() < oa_tree->units / 2;
+}
+
+/* One unit for all: a ring and a queue. */
+static void tree_rings_lean(struct oa_proc *p, unsigned owner)
+{
+	int unit = tree_unit_take(owner);
+
+	if (unit < 0)
+		return;
+	p->shards = 1;
+	p->shares_unit = true;
+	p->ring_unit[0] = p->queue_unit = (int16_t)unit;
+	oa_ring_init(tree_unit_ring(unit, 0), OA_RING_SLOTS);
+	oa_ring_init(tree_unit_ring(unit, 1), OA_RING_SLOTS);
+}
+
 static void tree_rings_shared(struct oa_proc *p, unsigned owner)
 {
+	/* Servers that fork for each connection have many processes, and each has little to say. */
+	if (tree_units_free() < oa_tree->units / 2 + p->shards / 2 + 1) {
+		tree_rings_lean(p, owner);
+		return;
+	}
 	for (unsigned i = 0; i < p->shards; i += 2) {
 		int unit = p->ring_unit[i / 2] = (int16_t)tree_unit_take(owner);
 
@@ -149,6 +189,9 @@ static void tree_proc_setup(struct oa_proc *p)
 	p->shards = (uint16_t)(cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
 	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
 	p->queue_unit = -1;
+	p->shares_unit = false;
+	atomic_store(&p->pushed_private, 0);
+	atomic_store(&p->taken_private, 0);
 	memset((void *)p->taking, 0, sizeof(p->taking));
 	atomic_store(&p->flight_end, 0);
 	atomic_store(&p->wire, OA_WIRE_WAITS);
@@ -169,7 +212,7 @@ struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i)
 struct oa_ring *oa_proc_queue(struct oa_proc *p)
 {
 	if (p->queue_unit >= 0)
-		return tree_unit_ring(p->queue_unit, 0);
+		return tree_unit_ring(p->queue_unit, p->shares_unit);
 	return p == oa_self ? tree_private_queue : NULL;
 }
 
@@ -237,21 +280,37 @@ int oa_tree_retire_ring(unsigned shard)
 	if (!r)
 		return -ENOMEM;
 	oa_ring_init(r, OA_RING_SLOTS);
+	r->is_private = 1;
 	tree_private_ring[shard] = r;
 	/* Both shards of the unit become private: a unit is given back whole. */
 	if (oa_self->ring_unit[shard / 2] >= 0) {
 		struct oa_ring *twin = tree_unit_ring(oa_self->ring_unit[shard / 2], (shard & 1) ^ 1);
 
-		tree_private_ring[shard ^ 1] = twin;
+		if (!oa_self->shares_unit)
+			tree_private_ring[shard ^ 1] = twin;
 		oa_self->ring_unit[shard / 2] = -1; /* the unit itself leaks: a producer may still write to it */
 	}
 	atomic_store_explicit(&tree_rings[shard], r, memory_order_release);
 	return 0;
 }
 
+/* Counted before it is in: should the process be killed, what it did not take out is lost. */
+static __attribute__((noinline)) bool tree_push_private(struct oa_ring *r, const struct oa_span *rec)
+{
+	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_relaxed);
+	bool in;
+
+	atomic_fetch_add_explicit(&self->pushed_private, 1, memory_order_relaxed);
+	in = oa_ring_push(r, rec);
+	if (!in)
+		atomic_fetch_sub_explicit(&self->pushed_private, 1, memory_order_relaxed);
+	return in;
+}
+
 bool oa_tree_push(const struct oa_span *rec)
 {
 	unsigned shards = atomic_load_explicit(&tree_shards, memory_order_acquire), shard;
+	struct oa_ring *r;
 	int cpu;
 
 	if (__builtin_expect(!shards, 0)) {
@@ -262,7 +321,10 @@ bool oa_tree_push(const struct oa_span *rec)
 	shard = cpu < 0 ? 0 : (unsigned)cpu;
 	if (__builtin_expect(shard >= shards, 0))
 		shard %= shards;
-	return oa_ring_push(atomic_load_explicit(&tree_rings[shard], memory_order_acquire), rec);
+	r = atomic_load_explicit(&tree_rings[shard], memory_order_acquire);
+	if (__builtin_expect(r->is_private, 0))
+		return tree_push_private(r, rec);
+	return oa_ring_push(r, rec);
 }
 
 bool oa_tree_first_warning(struct oa_bytes text)
@@ -347,6 +409,8 @@ uint64_t oa_proc_ticks(uint32_t pid)
 
 void oa_proc_release(struct oa_proc *p)
 {
+	if (p->shares_unit && p->ring_unit[0] >= 0)
+		p->queue_unit = -1; /* the same */
 	for (unsigned i = 0; i < OA_SHARDS_MAX / 2; i++)
 		tree_unit_free(p->ring_unit[i]);
 	tree_unit_free(p->queue_unit);

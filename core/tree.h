@@ -40,13 +40,15 @@ struct oa_proc {
 	_Atomic uint64_t start_ticks; /* field 22 of /proc/<pid>/stat: tells a reused pid */
 	struct oa_proc_id id;
 	int16_t ring_unit[OA_SHARDS_MAX / 2]; /* index of its units, -1 none; two shards a unit */
-	int16_t queue_unit;
+	int16_t queue_unit;                   /* whole, or the second half of ring_unit[0] when units were scarce */
+	bool shares_unit;
 	uint16_t shards;
 	/* For whoever adopts what this process leaves; written by its side thread, later by the adopter's. */
 	_Atomic uint64_t taking[OA_SHARDS_MAX]; /* record being taken from a ring: pipeline/drain.c */
 	_Atomic uint64_t flight_end; /* spans of the queue before this position were handed to the exporters; 0 none */
 	_Atomic uint32_t wire;       /* enum oa_wire: what became of these */
 	_Atomic uint32_t unsaved;    /* spans waiting in a queue that dies with the process */
+	_Atomic uint64_t pushed_private, taken_private; /* records that went through rings that die with the process */
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */
 	_Atomic int64_t active_client[OA_METHOD_COUNT][2];
@@ -57,7 +59,7 @@ struct oa_proc {
 struct oa_tree {
 	uint64_t magic;
 	uint64_t created_unix_ns;
-	_Atomic uint32_t leader_pid;      /* process whose side thread serves the endpoint; 0 none */
+	_Atomic uint32_t leader_pid;      /* core/lead.h; 0 none */
 	_Atomic uint64_t leader_ticks;
 	_Atomic uint32_t port;            /* port of the endpoint, once bound: kept by later leaders */
 	_Atomic uint32_t yield_port;      /* a process of the tree wants this port for itself */
@@ -106,6 +108,10 @@ struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i);
 
 /* Queue of finished spans of a slot, NULL when it has none. */
 struct oa_ring *oa_proc_queue(struct oa_proc *p);
+
+/* Slots or ring units are about to run out: dead processes should be emptied without delay.
+ * runs on   side thread */
+bool oa_tree_is_scarce(void);
 
 /* Gives a dead slot back: units freed, counters kept. The caller has emptied its rings.
  * runs on   side thread of the leader */

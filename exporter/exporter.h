@@ -36,7 +36,9 @@ typedef void oa_batch_done_fn(void *arg, size_t ok, size_t rejected, size_t fail
  * out, false when it has failed and comes again later (a batch begins so). Should the process be killed meanwhile, the
  * others of the tree send the batch in its place only when it is not on its way. For the batch under way. */
 void oa_wire_set(bool on);
-extern struct oa_proc *oa_wire_owner; /* whose batch it is: set by pipeline/batch.c; NULL none */
+/* For pipeline/batch.c: whose batch it is, NULL none; one exporter has delivered it. */
+void oa_wire_begin(struct oa_proc *owner);
+void oa_wire_arrived(void);
 
 struct oa_exporter {
 	const char *name; /* value of OTEL_TRACES_EXPORTER */

@@ -1,7 +1,6 @@
-/* Who answers scrapes for a process tree: one process, the leader, named in the tree's shared
- * memory. The others look once a second whether it still lives; the first to see that it does not
- * takes its place, on the same port. The leader gives a port up at once when the host wants it, in
- * whichever process of the tree. */
+/* Who answers scrapes for a process tree: one process, the leader (core/lead.h). A new one takes the
+ * same port. The leader gives a port up at once when the host wants it, in whichever process of the
+ * tree. */
 #include "exporter/scrape.h"
 
 #include <errno.h>
@@ -12,6 +11,7 @@
 
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/lead.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -27,53 +27,16 @@
 #define SCRAPE_YIELD_NS   50000000ull
 
 static struct oa_scrape_addr scrape_addr;
-static uint32_t scrape_pid; /* 0: not set up in this process */
+static bool scrape_ready;
 static unsigned scrape_misses;
 static uint16_t scrape_avoid[SCRAPE_AVOID_MAX];
 static unsigned scrape_avoid_count;
-static _Atomic bool scrape_gone; /* oa_scrape_bye() was called */
 
 /* The listener. A host thread that yields looks at it: the identity is written before the number.
  */
 static _Atomic int scrape_fd; /* 0 none */
 static _Atomic dev_t scrape_dev;
 static _Atomic ino_t scrape_ino;
-
-bool oa_scrape_leading(void)
-{
-	return oa_tree && scrape_pid && atomic_load(&oa_tree->leader_pid) == scrape_pid;
-}
-
-/* -- leadership -- */
-
-static bool scrape_leader_dead(uint32_t pid, uint64_t ticks)
-{
-	static struct oa_proc probe;
-
-	atomic_store(&probe.pid, pid);
-	atomic_store(&probe.start_ticks, ticks);
-	return oa_proc_dead(&probe);
-}
-
-/* The start time is taken out before the pid changes and put in after it: whoever looks in between
- * knows only the pid, and a pid that lives is believed. So a new leader is never taken for its
- * predecessor's reused pid. */
-static bool scrape_take_lead(void)
-{
-	uint64_t ticks = atomic_load(&oa_tree->leader_ticks);
-	uint32_t pid = atomic_load(&oa_tree->leader_pid);
-
-	if (pid == scrape_pid)
-		return true;
-	if (pid && !scrape_leader_dead(pid, ticks))
-		return false;
-	if (ticks && !atomic_compare_exchange_strong(&oa_tree->leader_ticks, &ticks, 0))
-		return false;
-	if (!atomic_compare_exchange_strong(&oa_tree->leader_pid, &pid, scrape_pid))
-		return false;
-	atomic_store(&oa_tree->leader_ticks, oa_proc_ticks(scrape_pid));
-	return true;
-}
 
 /* -- the port -- */
 
@@ -158,7 +121,7 @@ void oa_scrape_look_at_yield(void)
 {
 	uint32_t wanted = oa_tree ? atomic_load(&oa_tree->yield_port) : 0;
 
-	if (!wanted || !oa_scrape_leading())
+	if (!wanted || !oa_lead_has())
 		return;
 	if (wanted == atomic_load(&oa_tree->port)) {
 		scrape_avoid[scrape_avoid_count++ % SCRAPE_AVOID_MAX] = (uint16_t)wanted;
@@ -233,23 +196,22 @@ void oa_scrape_yield(uint16_t port)
 
 static void scrape_set_up(void)
 {
-	if (scrape_pid)
+	if (scrape_ready)
 		return;
 	if (oa_scrape_addr_parse(&scrape_addr, oa_config.prometheus_host) < 0)
 		oa_warn("OTEL_EXPORTER_PROMETHEUS_HOST=%.64s is no IP address: using 127.0.0.1",
 			oa_config.prometheus_host);
-	scrape_pid = (uint32_t)oa_sys0(SYS_getpid);
+	scrape_ready = true;
 }
 
 void oa_scrape_tick(void)
 {
 	char target[INET6_ADDRSTRLEN + 16];
 
-	if (!oa_tree || !oa_loop_base() || !(oa_config.metrics_exporter & 1) ||
-	    atomic_load(&scrape_gone))
+	if (!oa_loop_base() || !(oa_config.metrics_exporter & 1))
 		return;
 	scrape_set_up();
-	if (!scrape_take_lead()) {
+	if (!oa_lead_take()) {
 		if (atomic_load(&scrape_fd))
 			scrape_close();
 		return;
@@ -272,9 +234,9 @@ void oa_scrape_forget(void)
 	fd = atomic_exchange(&scrape_fd, 0);
 	if (fd)
 		oa_loop_fd_close(fd);
-	scrape_pid = 0;
+	oa_lead_forget();
+	scrape_ready = false;
 	scrape_misses = 0;
-	atomic_store(&scrape_gone, false);
 	oa_scrape_http_forget();
 	oa_scrape_sd_forget();
 	oa_prom_forget();
@@ -282,12 +244,9 @@ void oa_scrape_forget(void)
 
 void oa_scrape_bye(void)
 {
-	uint32_t pid = (uint32_t)oa_sys0(SYS_getpid);
-
-	if (!oa_tree || !scrape_pid || pid != scrape_pid)
+	if (!oa_lead_asked())
 		return;
-	atomic_store(&scrape_gone, true);
 	oa_scrape_sd_remove();
 	(void)scrape_wake_own();
-	atomic_compare_exchange_strong(&oa_tree->leader_pid, &pid, 0);
+	oa_lead_give();
 }

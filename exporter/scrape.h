@@ -68,4 +68,3 @@ void oa_scrape_sd_forget(void);
 void oa_scrape_look_at_yield(void);
 /* accept() failed: the listener is closed, the next tick opens one. */
 void oa_scrape_on_listener_error(void);
-bool oa_scrape_leading(void);

@@ -21,6 +21,7 @@
 #include <event2/util.h>
 
 #include "core/clock.h"
+#include "core/lead.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "exporter/exporter.h"
@@ -270,7 +271,7 @@ static void http_health(struct evhttp_request *req)
 	if (cJSON_AddStringToObject(health, "status", "ok") &&
 	    cJSON_AddStringToObject(health, "version", OA_VERSION) &&
 	    cJSON_AddNumberToObject(health, "pid", (double)oa_sys0(SYS_getpid)) &&
-	    cJSON_AddBoolToObject(health, "leader", oa_scrape_leading()))
+	    cJSON_AddBoolToObject(health, "leader", oa_lead_has()))
 		text = cJSON_PrintUnformatted(health);
 	cJSON_Delete(health);
 	if (text)

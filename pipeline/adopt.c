@@ -2,6 +2,7 @@
  * is in charge of it: its process, and after its death whoever adopted it. So an adopter that dies
  * in the middle is itself found dead, and the next leader goes on where it stopped. */
 #define OA_LOG_DOMAIN "adopt"
+#include "core/lead.h"
 #include "core/log.h"
 #include "core/stats.h"
 #include "core/sys.h"
@@ -34,7 +35,8 @@ static uint64_t adopt_gauge(_Atomic int64_t *gauge)
  * gone. */
 static void adopt_numbers(struct oa_proc *p)
 {
-	uint64_t lost = atomic_exchange(&p->unsaved, 0);
+	uint64_t lost = atomic_exchange(&p->unsaved, 0) + atomic_exchange(&p->pushed_private, 0) -
+			atomic_exchange(&p->taken_private, 0);
 
 	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
 		for (unsigned tls = 0; tls < 2; tls++)
@@ -78,28 +80,44 @@ static unsigned adopt_one(struct oa_proc *p)
 	return seen;
 }
 
-static bool adopt_leads(void)
+/* A slot whose process is gone, or its adopter. */
+static bool adopt_is_left(const struct oa_proc *p)
 {
-	return oa_tree && oa_self &&
-	       atomic_load(&oa_tree->leader_pid) == atomic_load(&oa_self->pid);
+	uint32_t state = atomic_load(&p->state), pid = atomic_load(&p->pid);
+
+	return (state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && pid && p != oa_self &&
+	       (!oa_self || pid != atomic_load(&oa_self->pid)) && oa_proc_dead(p);
 }
 
 unsigned oa_adopt_tick(void)
 {
 	unsigned seen = 0;
 
-	if (!adopt_leads())
+	if (!oa_self || !oa_lead_take())
 		return 0;
 	for (unsigned i = 0; i < OA_PROCS_MAX && oa_batch_can_adopt(); i++) {
 		struct oa_proc *p = &oa_tree->procs[i];
-		uint32_t state = atomic_load(&p->state);
 		uint32_t pid = atomic_load(&p->pid);
 
-		if (p == oa_self || !pid || pid == atomic_load(&oa_self->pid))
-			continue;
-		if ((state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && oa_proc_dead(p) &&
-		    adopt_claim(p, pid))
+		if (adopt_is_left(p) && adopt_claim(p, pid))
 			seen += adopt_one(p);
 	}
 	return seen;
+}
+
+bool oa_adopt_is_wanted(void)
+{
+	bool left = false;
+
+	for (unsigned i = 0; oa_tree && i < OA_PROCS_MAX; i++) {
+		const struct oa_proc *p = &oa_tree->procs[i];
+		uint32_t state = atomic_load(&p->state);
+
+		if (state == OA_PROC_FREE || state == OA_PROC_CLAIMED)
+			continue;
+		if (!adopt_is_left(p))
+			return false; /* somebody lives who does it, or the one after */
+		left = true;
+	}
+	return left;
 }

@@ -13,7 +13,7 @@
 #include "pipeline/processor.h"
 #include "pipeline/queue.h"
 
-#define BATCH_SOURCES   9 /* ourselves and as many dead processes at a time */
+#define BATCH_SOURCES   65 /* ourselves and as many dead processes at a time */
 #define BATCH_EXPORTERS 8
 #define BATCH_PER_TICK \
 	8 /* exporters that answer at once do not keep the rings from being emptied */
@@ -40,6 +40,7 @@ static struct {
 	struct batch_source *source; /* NULL: none under way */
 	struct oa_queue_take take;
 	unsigned pending; /* exporters not done, and one while they are being started */
+	size_t cancelled; /* spans given up at the end */
 } batch_flight;
 
 static void batch_open_exporters(void)
@@ -111,16 +112,46 @@ static void batch_release_source(struct batch_source *src)
 	oa_proc_release(p);
 }
 
+static bool batch_has_heir(void)
+{
+	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
+		struct oa_proc *p = &oa_tree->procs[i];
+
+		if (p != oa_self && atomic_load(&p->state) == OA_PROC_LIVE && !oa_proc_dead(p))
+			return true;
+	}
+	return false;
+}
+
+/* Spans given up at the end have arrived, or not, or another process sends them. */
+static bool batch_is_left_to_heir(size_t count)
+{
+	if (!count)
+		return false;
+	if (atomic_load(&batch_flight.source->queue.proc->wire) == OA_WIRE_OUT) {
+		oa_stat_add(OA_STAT_export_unknown, count);
+		return false;
+	}
+	if (batch_flight.source->queue.proc->queue_unit >= 0 && batch_has_heir())
+		return true;
+	oa_stat_add(OA_STAT_export_failed, count);
+	oa_stat_add(OA_STAT_drop_exit, count);
+	return false;
+}
+
 static void batch_settle(void)
 {
 	struct batch_source *src = batch_flight.source;
 
 	if (--batch_flight.pending)
 		return;
-	oa_queue_settle(&src->queue, &batch_flight.take);
+	if (batch_is_left_to_heir(batch_flight.cancelled))
+		oa_queue_put_back(&src->queue);
+	else
+		oa_queue_settle(&src->queue, &batch_flight.take);
 	src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
 	batch_flight.source = NULL;
-	oa_wire_owner = NULL;
+	oa_wire_begin(NULL);
 	if (src->complete && !src->queue.waiting)
 		batch_release_source(src);
 }
@@ -130,9 +161,15 @@ static void batch_done(void *arg, size_t ok, size_t rejected, size_t failed)
 	(void)arg;
 	oa_stat_add(OA_STAT_export_ok, ok);
 	oa_stat_add(OA_STAT_export_rejected, rejected);
-	oa_stat_add(OA_STAT_export_failed, failed);
 	oa_stat_add(OA_STAT_drop_export_rejected, rejected);
-	oa_stat_add(batch_ending ? OA_STAT_drop_exit : OA_STAT_drop_export_failed, failed);
+	if (ok || rejected)
+		oa_wire_arrived();
+	if (batch_ending && failed > batch_flight.cancelled)
+		batch_flight.cancelled = failed;
+	if (!batch_ending) {
+		oa_stat_add(OA_STAT_export_failed, failed);
+		oa_stat_add(OA_STAT_drop_export_failed, failed);
+	}
 	batch_settle();
 }
 
@@ -144,7 +181,8 @@ static void batch_send(struct batch_source *src, uint64_t now_ns)
 	batch_flight.take = oa_queue_take(&src->queue, batch_spans, batch_max);
 	batch.count = batch_flight.take.count;
 	batch_flight.source = src;
-	oa_wire_owner = src->queue.proc;
+	batch_flight.cancelled = 0;
+	oa_wire_begin(src->queue.proc);
 	batch_flight.pending = 1;
 	for (unsigned i = 0; batch.count && i < batch_exporter_count; i++) {
 		batch_flight.pending++;
@@ -203,7 +241,7 @@ static void batch_forget(void)
 	batch_exporter_count = 0;
 	memset(batch_sources, 0, sizeof(batch_sources));
 	memset(&batch_flight, 0, sizeof(batch_flight));
-	oa_wire_owner = NULL;
+	oa_wire_begin(NULL);
 	batch_flushing = batch_ending = false;
 }
 
@@ -260,27 +298,17 @@ void oa_batch_adopted(struct oa_proc *p)
 		batch_release_source(src);
 }
 
-static bool batch_has_heir(void)
-{
-	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
-		struct oa_proc *p = &oa_tree->procs[i];
-
-		if (p != oa_self && atomic_load(&p->state) == OA_PROC_LIVE && !oa_proc_dead(p))
-			return true;
-	}
-	return false;
-}
-
 void oa_batch_end(void)
 {
-	struct batch_source *own = &batch_sources[0];
+	bool heir = batch_has_heir();
 
 	batch_ending = true;
 	for (unsigned i = 0; batch_flight.source && i < batch_exporter_count; i++)
 		if (batch_exporters[i]->cancel)
 			batch_exporters[i]->cancel();
-	if (own->queue.waiting)
-		oa_stat_add(OA_STAT_drop_exit, oa_queue_abandon(&own->queue, batch_has_heir()));
+	for (unsigned i = 0; i < BATCH_SOURCES; i++)
+		if (batch_sources[i].queue.waiting)
+			oa_stat_add(OA_STAT_drop_exit, oa_queue_abandon(&batch_sources[i].queue, heir));
 }
 
 const struct oa_processor oa_processor_batch = {

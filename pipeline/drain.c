@@ -67,6 +67,8 @@ static void drain_process(const struct drain *d, uint64_t pos, struct oa_span_bu
 	for (const struct oa_processor *const *p = oa_processors; *p; p++) {
 		if (!(*p)->on_span)
 			continue;
+		if ((*p)->prepare)
+			(*p)->prepare(&rec->s);
 		if ((*p)->counts)
 			drain_note(d, pos, DRAIN_COUNTED);
 		if ((*p)->on_span(rec, d->who) < 0)
@@ -93,6 +95,14 @@ static void drain_copied(const struct drain *d, uint64_t pos)
 	drain_note(d, pos, DRAIN_DONE);
 }
 
+/* The record at the tail is done with. */
+static void drain_consume(struct oa_ring *ring, uint64_t end)
+{
+	oa_ring_pop_to(ring, end);
+	if (ring->is_private) /* then it is our own */
+		atomic_fetch_add_explicit(&oa_self->taken_private, 1, memory_order_relaxed);
+}
+
 /* Copies the record at the tail, processes it and consumes it up to `end`. */
 static void drain_one(const struct drain *d, const struct oa_span *s, uint64_t end)
 {
@@ -108,7 +118,7 @@ static void drain_one(const struct drain *d, const struct oa_span *s, uint64_t e
 		drain_copied(d, tail);
 	else
 		oa_stat_inc(OA_STAT_drop_ring_stalled);
-	oa_ring_pop_to(d->ring, end);
+	drain_consume(d->ring, end);
 }
 
 static void drain_count_dropped(struct oa_ring *r)
@@ -152,7 +162,7 @@ static void drain_skip(const struct drain *d)
 		if (oa_ring_next(r, &after, &drain_scratch))
 			break;
 	}
-	oa_ring_pop_to(r, pos);
+	drain_consume(r, pos);
 }
 
 unsigned oa_drain_abandoned(struct oa_proc *p, unsigned shard, struct oa_ring *r)

@@ -25,5 +25,9 @@ void oa_drain_forget(void);
 
 /* Looks for processes of the tree that died and takes over what they left: their rings are emptied,
  * their waiting spans exported under their own identity, then the slot is free again. For the
- * leader, every second. returns   records seen */
+ * leader, every second, and for the last one at its end. returns   records seen */
 unsigned oa_adopt_tick(void);
+
+/* Whether dead processes left something and no process of the tree has a side thread.
+ * runs on   host thread without a side thread; signal-safe: yes; locks: none; heap: no */
+bool oa_adopt_is_wanted(void);

@@ -19,7 +19,7 @@
 #define PIPELINE_SECOND_NS 1000000000ull
 
 static bool pipeline_has_loop;
-static uint64_t pipeline_second_ns; /* when the work of every second is due */
+static uint64_t pipeline_second_ns; /* when the work of every second is due; 0 at the start */
 
 static int pipeline_open_processors(void)
 {
@@ -63,15 +63,24 @@ int oa_pipeline_open(void)
 	return ret < 0 ? ret : pipeline_open_processors();
 }
 
+/* Who forks for each connection leaves many dead: then a second is long. */
+static unsigned pipeline_adopt(bool due)
+{
+	return due || oa_tree_is_scarce() ? oa_adopt_tick() : 0;
+}
+
 static unsigned pipeline_every_second(uint64_t now_ns)
 {
+	bool first = !pipeline_second_ns;
+
 	if (now_ns < pipeline_second_ns)
-		return 0;
+		return pipeline_adopt(false);
 	pipeline_second_ns = now_ns + PIPELINE_SECOND_NS;
 	oa_clock_anchor();
 	if (pipeline_has_loop)
 		oa_scrape_tick();
-	return oa_adopt_tick();
+	/* Many processes live for less than a second: they should not die with what others left. */
+	return pipeline_adopt(!first);
 }
 
 static void pipeline_tick(void)
@@ -124,8 +133,11 @@ void oa_pipeline_flush(uint64_t deadline_ns)
 	for (const struct oa_processor *const *p = oa_processors; *p; p++)
 		if ((*p)->flush)
 			(*p)->flush();
+	(void)oa_adopt_tick();
 	while (pipeline_has_loop && now_ns < deadline_ns) {
 		pipeline_tick();
+		if (!pipeline_busy())
+			(void)oa_adopt_tick(); /* only so many at a time */
 		if (!pipeline_busy())
 			break;
 		oa_loop_turn(deadline_ns - now_ns < 5000000 ? 1 : 5);
@@ -133,6 +145,8 @@ void oa_pipeline_flush(uint64_t deadline_ns)
 	}
 	oa_batch_end();
 }
+
+bool oa_pipeline_has_orphans(void) { return oa_adopt_is_wanted(); }
 
 void oa_pipeline_forget(void)
 {

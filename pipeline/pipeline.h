@@ -10,5 +10,7 @@ int oa_pipeline_open(void);
 unsigned oa_pipeline_turn(unsigned max_wait_ms);
 /* Empties everything into the exporters until done or deadline_ns. Counts what is left as dropped. */
 void oa_pipeline_flush(uint64_t deadline_ns);
+/* Whether dead processes of the tree left something that nobody else will send. For a process without a side thread. */
+bool oa_pipeline_has_orphans(void);
 /* Child after fork. */
 void oa_pipeline_forget(void);

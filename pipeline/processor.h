@@ -9,8 +9,12 @@ struct oa_processor {
 	/* May add texts to the record. returns 0, or -ECANCELED: later processors do not see it. */
 	int (*on_span)(struct oa_span_buf *span, const struct oa_proc_id *who);
 	/* What on_span did cannot be seen afterwards: it is not done again for a record whose
-	 * process died in or behind it. Behind such a processor only such ones come. */
+	 * process died in or behind it, which is counted as lost. Behind such a processor only such
+	 * ones come. */
 	bool counts;
+	/* Called right before on_span, for what may be done twice. The shorter on_span, the fewer
+	 * records are lost in it. */
+	void (*prepare)(const struct oa_span *span);
 	void (*on_tick)(uint64_t now_ns); /* every turn of the side thread */
 	bool (*busy)(void);               /* something is under way that a flush waits for */
 	void (*flush)(void);

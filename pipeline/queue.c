@@ -13,12 +13,12 @@
 static struct oa_span_buf queue_packed, queue_scratch;
 
 /* Mapped once, and emptied in a child, where it holds the parent's. */
-static struct oa_ring *queue_spill(uint32_t max)
+static struct oa_ring *queue_spill(const struct oa_ring *ring, uint32_t max)
 {
 	static struct oa_ring *spill;
 	uint32_t slots = OA_QUEUE_SLOTS;
 
-	if (max <= OA_QUEUE_SLOTS / 2)
+	if (!ring || max <= ring->slots / 2)
 		return NULL;
 	while (slots < max * 2ull && OA_RING_BYTES(slots * 2) <= QUEUE_PRIVATE_MAX)
 		slots *= 2;
@@ -40,9 +40,9 @@ static void queue_note_unsaved(const struct oa_queue *q)
 
 void oa_queue_open(struct oa_queue *q, uint32_t max)
 {
-	*q = (struct oa_queue){ .proc = oa_self,
-				.ring = oa_proc_queue(oa_self),
-				.spill = queue_spill(max) };
+	struct oa_ring *ring = oa_proc_queue(oa_self);
+
+	*q = (struct oa_queue){ .proc = oa_self, .ring = ring, .spill = queue_spill(ring, max) };
 }
 
 /* -- in -- */
@@ -144,6 +144,8 @@ void oa_queue_settle(struct oa_queue *q, const struct oa_queue_take *take)
 	queue_move_up(q);
 	queue_note_unsaved(q);
 }
+
+void oa_queue_put_back(struct oa_queue *q) { atomic_store(&q->proc->flight_end, 0); }
 
 uint32_t oa_queue_abandon(struct oa_queue *q, bool heir)
 {

@@ -46,5 +46,8 @@ struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **re
 /* What was taken is done with. */
 void oa_queue_settle(struct oa_queue *q, const struct oa_queue_take *take);
 
+/* What was taken waits as before. */
+void oa_queue_put_back(struct oa_queue *q);
+
 /* Forgets what waits, at the end; with an heir only what it cannot see. returns how many spans */
 uint32_t oa_queue_abandon(struct oa_queue *q, bool heir);

@@ -98,13 +98,12 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 	red_add(set, OA_LABEL_error, oa_span_error_type(s, status));
 }
 
-/* A record on its way to its series. */
-struct red {
-	const struct oa_span *s;
+/* The record on its way to its series. */
+static struct {
 	struct oa_red_memory *memory, forgotten;
 	bool labelled;
 	struct oa_label_set labels; /* when made */
-};
+} red;
 
 static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
 	[OA_RED_DURATION] = { OA_INS_http_client_duration, OA_INS_http_server_duration },
@@ -112,12 +111,64 @@ static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
 	[OA_RED_RESP_BODY] = { OA_INS_http_client_resp_body, OA_INS_http_server_resp_body },
 };
 
-static struct oa_series *red_look_up(struct red *r, enum oa_instrument ins)
+static bool red_is_recorded(const struct oa_span *s)
 {
-	if (!r->labelled)
-		oa_red_labels(r->s, &r->labels);
-	r->labelled = true;
-	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &r->labels);
+	return s->what == OA_WHAT_HTTP && s->kind != OA_KIND_INTERNAL && oa_tree;
+}
+
+static bool red_has(const struct oa_span *s, enum oa_red what)
+{
+	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
+	       (what == OA_RED_RESP_BODY && s->flags & OA_SPAN_HAS_RESP_BODY);
+}
+
+static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red what)
+{
+	return red_instruments[what][s->kind == OA_KIND_SERVER];
+}
+
+static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument ins)
+{
+	if (!red.labelled)
+		oa_red_labels(s, &red.labels);
+	red.labelled = true;
+	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &red.labels);
+}
+
+/* 0 makes sure of the memory. */
+static void red_count(const struct oa_span *s, unsigned count)
+{
+	oa_stat_add(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled, count);
+	oa_stat_add((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence), count);
+	if (s->inject != OA_INJECT_NONE)
+		oa_stat_add((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE), count);
+}
+
+static uint64_t red_value(const struct oa_span *s, enum oa_red what)
+{
+	return what == OA_RED_DURATION ? s->duration_ns : what == OA_RED_REQ_BODY ? s->req_body : s->resp_body;
+}
+
+static void red_prepare(const struct oa_span *s)
+{
+	red_count(s, 0);
+	if (!red_is_recorded(s))
+		return;
+	red.labelled = false;
+	red.memory = oa_red_remember(&oa_tree->series, s);
+	if (!red.memory) {
+		red.forgotten = (struct oa_red_memory){ 0 };
+		red.memory = &red.forgotten;
+	}
+	for (unsigned what = 0; what < OA_RED_COUNT; what++) {
+		struct oa_series **series = &red.memory->series[what];
+
+		if (!red_has(s, what))
+			continue;
+		if (!*series)
+			*series = red_look_up(s, red_instrument(s, what));
+		oa_series_touch(&oa_tree->series, *series, red_instrument(s, what), red_value(s, what));
+	}
 }
 
 static bool red_exemplar(const struct oa_span *s)
@@ -126,54 +177,26 @@ static bool red_exemplar(const struct oa_span *s)
 	       (oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED);
 }
 
-static void red_measure(struct red *r, enum oa_red what, uint64_t value)
-{
-	const struct oa_span *s = r->s;
-	enum oa_instrument ins = red_instruments[what][s->kind == OA_KIND_SERVER];
-	struct oa_series **series = &r->memory->series[what];
-
-	if (!*series)
-		*series = red_look_up(r, ins);
-	oa_series_add(&oa_tree->series, *series, ins, value, red_exemplar(s) ? s->trace_id : NULL,
-		      s->span_id, s->start_unix_ns + s->duration_ns);
-}
-
 static void red_record(const struct oa_span *s)
 {
-	struct red r;
-
-	r.s = s;
-	r.labelled = false;
-	r.memory = oa_red_remember(&oa_tree->series, s);
-	if (!r.memory) {
-		r.forgotten = (struct oa_red_memory){ 0 };
-		r.memory = &r.forgotten;
-	}
-	red_measure(&r, OA_RED_DURATION, s->duration_ns);
-	if (s->flags & OA_SPAN_HAS_REQ_BODY)
-		red_measure(&r, OA_RED_REQ_BODY, s->req_body);
-	if (s->flags & OA_SPAN_HAS_RESP_BODY)
-		red_measure(&r, OA_RED_RESP_BODY, s->resp_body);
-}
-
-static void red_count(const struct oa_span *s)
-{
-	oa_stat_inc(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled);
-	oa_stat_inc((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence));
-	if (s->inject != OA_INJECT_NONE)
-		oa_stat_inc((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE));
+	for (unsigned what = 0; what < OA_RED_COUNT; what++)
+		if (red_has(s, what))
+			oa_series_add(&oa_tree->series, red.memory->series[what], red_instrument(s, what), red_value(s, what),
+				      red_exemplar(s) ? s->trace_id : NULL, s->span_id,
+				      s->start_unix_ns + s->duration_ns);
 }
 
 static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
-	red_count(&span->s);
-	if (span->s.what == OA_WHAT_HTTP && span->s.kind != OA_KIND_INTERNAL && oa_tree)
+	red_count(&span->s, 1);
+	if (red_is_recorded(&span->s))
 		red_record(&span->s);
 	return 0;
 }
 
 const struct oa_processor oa_processor_red_metrics = {
 	.name = "red_metrics",
+	.prepare = red_prepare,
 	.on_span = red_on_span,
 	.counts = true,
 };

@@ -135,7 +135,7 @@ __attribute__((constructor)) static void boot_begin(void)
 	errno = err;
 }
 
-/* A child that has not started a thread of its own has nothing to deliver here, a vfork child nothing to do. */
+/* A vfork child has nothing to do here. */
 __attribute__((destructor)) static void boot_end(void)
 {
 	int err = errno;

@@ -221,6 +221,10 @@ void oa_side_thread_flush(unsigned max_ms)
 	uint64_t now_ns = oa_now_ns(), until_ns = now_ns + max_ms * 1000000ull;
 	uint32_t asked, done, state = atomic_load(&side_state);
 
+	if (state == SIDE_NONE && oa_pipeline_has_orphans()) {
+		oa_side_thread_want();
+		state = atomic_load(&side_state);
+	}
 	if (state != SIDE_STARTING && state != SIDE_RUNNING)
 		return;
 	/* The thread gives up a little earlier, so that it can still say what became of the last batch. */

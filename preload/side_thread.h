@@ -10,7 +10,8 @@ void oa_side_thread_want(void);
 /* Ends it and waits until the kernel no longer counts it. returns false when that took longer than max_ms */
 bool oa_side_thread_stop(unsigned max_ms);
 
-/* Has it empty everything towards the collector. Waits for that at most max_ms. */
+/* At the end of the process: has it empty everything towards the collector, also what dead processes of the tree left, and
+ * starts it if that is all there is to do. Waits for that at most max_ms. */
 void oa_side_thread_flush(unsigned max_ms);
 
 /* Child after fork: it did not come along. */

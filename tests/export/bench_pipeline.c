@@ -37,6 +37,13 @@ static double cpu_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+static void process(const struct oa_processor *p, struct oa_span_buf *record)
+{
+	if (p->prepare)
+		p->prepare(&record->s);
+	(void)p->on_span(record, &oa_self->id);
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -120,11 +127,11 @@ static double step(unsigned which, unsigned routes)
 			memcpy(&records[i], &made, made.s.bytes);
 			for (unsigned p = 0; p < which; p++)
 				if (oa_processors[p]->on_span && strcmp(oa_processors[p]->name, "batch"))
-					(void)oa_processors[p]->on_span(&records[i], &oa_self->id);
+					process(oa_processors[p], &records[i]);
 		}
 		start = cpu_ns();
 		for (unsigned i = 0; i < RECORDS; i++)
-			(void)oa_processors[which]->on_span(&records[i], &oa_self->id);
+			process(oa_processors[which], &records[i]);
 		ns[round] = (cpu_ns() - start) / RECORDS;
 		if (oa_processors[which]->on_tick)
 			oa_processors[which]->on_tick(UINT64_MAX);

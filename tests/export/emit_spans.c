@@ -265,7 +265,7 @@ static void send_batch(unsigned count, uint64_t deadline_ms)
 		make_record(i);
 	settled = false;
 	atomic_store(&wire.wire, OA_WIRE_WAITS);
-	oa_wire_owner = &wire;
+	oa_wire_begin(&wire);
 	exporter->send(&batch, deadline_ms ? oa_now_ns() + deadline_ms * 1000000ull : UINT64_MAX, on_done, NULL);
 	/* The exporter must not look at them any more. */
 	memset(bufs, 0xee, sizeof(bufs[0]) * count);

@@ -1,7 +1,9 @@
 """Counts are exact: N requests are N in the histograms and N server spans, whatever the server does."""
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from lib.preload import Program, app, free_port, run, wait_until
 
 COUNT = "http_server_request_duration_seconds_count"
 CLIENT_COUNT = "http_client_request_duration_seconds_count"
+HOSTS = Path(__file__).parent / "hosts"
 BIG_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "65536"}
 
 
@@ -121,6 +124,21 @@ def test_one_scrape_answers_for_all_workers(collector, workers):
     assert len(spans) == 300
     assert len({s.resource["service.instance.id"] for s in spans}) > 1, "each worker is an instance of its own"
     assert len({s.resource["service.name"] for s in spans}) == 1
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_process_for_each_connection(collector, connections):
+    """Many more processes than the tree has room for at a time."""
+    requests = 300
+    with Program([sys.executable, HOSTS / "forking_server.py"], endpoint=collector.endpoint) as program:
+        load = Load(program.port, requests, connections, keep_alive=False).run()
+        assert load.statuses() == {200: requests}
+        no_drops(wait_sum(program, COUNT, requests))
+        collector.wait_count(requests, kind="SERVER")
+        no_drops(scrape(metrics_port(program)))
+    spans = find(collector.spans, kind="SERVER")
+    assert ids_of(spans) == set(load.ids) and len(spans) == requests
+    assert len({s.resource["process.pid"] for s in spans}) > 100
 
 
 def test_workers_killed_and_restarted_under_load(collector):

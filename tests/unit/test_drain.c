@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/lead.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -26,8 +27,8 @@ static struct oa_proc *adopted;
 
 /* What the processors of all processes of a test did. */
 static struct shared {
-	_Atomic unsigned noted, counted;
-	_Atomic int kill_note, kill_count; /* so many processes end in the processor */
+	_Atomic unsigned noted, prepared, counted;
+	_Atomic int kill_note, kill_prepare, kill_count; /* so many processes end in the processor */
 } *shared;
 
 static bool is_to_die(_Atomic int *left) { return atomic_load(left) > 0 && atomic_fetch_sub(left, 1) > 0; }
@@ -60,7 +61,16 @@ static int count_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 	return 0;
 }
 
-static const struct oa_processor count = { .name = "count", .on_span = count_span, .counts = true };
+static void count_prepare(const struct oa_span *span)
+{
+	if (is_to_die(&shared->kill_prepare))
+		kill(getpid(), SIGKILL);
+	atomic_fetch_add(&shared->prepared, 1);
+}
+
+static const struct oa_processor count = {
+	.name = "count", .prepare = count_prepare, .on_span = count_span, .counts = true
+};
 static const struct oa_processor note = { .name = "note", .on_span = note_span };
 static const struct oa_processor tick_only = { .name = "tick_only" };
 static const struct oa_processor after = { .name = "after", .on_span = note_after };
@@ -78,9 +88,8 @@ void oa_batch_adopted(struct oa_proc *p)
 	oa_proc_release(p);
 }
 
-static void fresh(void)
+static void fresh_in_tree(void)
 {
-	ck_assert_int_eq(oa_tree_map(), 0);
 	ck_assert_int_eq(oa_tree_claim(), 0);
 	atomic_store(&oa_self->start_ticks, oa_proc_ticks((uint32_t)getpid()));
 	shared = oa_sys_map(sizeof(*shared), 1);
@@ -88,6 +97,12 @@ static void fresh(void)
 	memset(&seen, 0, sizeof(seen));
 	after_count = 0;
 	adopted = NULL;
+}
+
+static void fresh(void)
+{
+	ck_assert_int_eq(oa_tree_map(), 0);
+	fresh_in_tree();
 }
 
 static void push(struct oa_ring *r, uint64_t number)
@@ -323,12 +338,70 @@ START_TEST(a_worker_that_died_with_nothing_is_no_orphan)
 }
 END_TEST
 
+START_TEST(whoever_comes_leads_when_the_leader_is_dead)
+{
+	struct oa_proc *slot;
+
+	fresh();
+	slot = dead_worker(leave_records);
+	atomic_store(&oa_tree->leader_pid, slot->id.pid);
+	ck_assert_uint_eq(oa_adopt_tick(), 2);
+	ck_assert_ptr_eq(adopted, slot);
+	ck_assert(oa_lead_has());
+}
+END_TEST
+
+START_TEST(nobody_adopts_who_gave_the_lead_up)
+{
+	fresh();
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 0);
+	oa_lead_give();
+	(void)dead_worker(leave_records);
+	ck_assert_uint_eq(oa_adopt_tick(), 0);
+	ck_assert_uint_eq(atomic_load(&oa_tree->leader_pid), 0);
+}
+END_TEST
+
+static void stay(int fd)
+{
+	char byte;
+
+	if (oa_tree_claim() == 0)
+		atomic_store(&oa_self->start_ticks, oa_proc_ticks((uint32_t)getpid()));
+	_exit(read(fd, &byte, 1) != 1);
+}
+
+/* As a parent does that has neither slot nor side thread. */
+START_TEST(orphans_need_us_only_when_nobody_else_is_there)
+{
+	int fds[2];
+	pid_t pid;
+
+	ck_assert_int_eq(oa_tree_map(), 0);
+	ck_assert(!oa_adopt_is_wanted());
+	(void)dead_worker(leave_nothing);
+	ck_assert(oa_adopt_is_wanted());
+	ck_assert_int_eq(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0)
+		stay(fds[0]);
+	while (!atomic_load(&oa_tree->procs[1].start_ticks))
+		usleep(1000);
+	ck_assert(!oa_adopt_is_wanted());
+	ck_assert_int_eq(write(fds[1], "", 1), 1);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert(oa_adopt_is_wanted());
+}
+END_TEST
+
 START_TEST(only_the_leader_adopts_and_nobody_who_lives)
 {
 	struct oa_proc *slot;
 
 	fresh();
 	slot = dead_worker(leave_records);
+	atomic_store(&oa_tree->leader_pid, (uint32_t)getppid());
 	ck_assert_uint_eq(oa_adopt_tick(), 0);
 	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_LIVE);
 	lead();
@@ -366,6 +439,19 @@ START_TEST(a_record_whose_process_died_over_it_is_done_by_the_next)
 }
 END_TEST
 
+START_TEST(a_record_whose_process_died_before_it_was_counted_is_counted_by_the_next)
+{
+	fresh();
+	atomic_store(&shared->kill_prepare, 1);
+	dead_worker(leave_while_draining);
+	lead();
+	ck_assert_uint_eq(oa_adopt_tick(), 3);
+	ck_assert_uint_eq(atomic_load(&shared->prepared), 3);
+	ck_assert_uint_eq(atomic_load(&shared->counted), 3);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 0);
+}
+END_TEST
+
 START_TEST(a_record_that_may_be_counted_is_not_counted_again)
 {
 	dies_draining(0, 1);
@@ -398,6 +484,33 @@ START_TEST(a_record_that_killed_twice_is_given_up)
 	ck_assert_uint_eq(atomic_load(&shared->noted), 2);
 	ck_assert_uint_eq(atomic_load(&shared->counted), 2);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 1);
+}
+END_TEST
+
+static void leave_in_private_memory(void)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		make_span(OA_KIND_SERVER);
+		if (!oa_tree_push(&made.s))
+			_exit(1);
+		if (i == 2)
+			oa_drain_own(1);
+	}
+}
+
+START_TEST(records_that_die_with_the_memory_of_their_process_are_counted_as_lost)
+{
+	struct oa_proc *slot;
+
+	ck_assert_int_eq(oa_tree_map(), 0);
+	for (unsigned i = 0; i < OA_UNITS; i++)
+		atomic_store(&oa_tree->unit_owner[i], 1);
+	fresh_in_tree();
+	slot = dead_worker(leave_in_private_memory);
+	ck_assert_int_eq(slot->ring_unit[0], -1);
+	lead();
+	oa_adopt_tick();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_died), 5);
 }
 END_TEST
 
@@ -481,10 +594,15 @@ int main(void)
 	tcase_add_test(tc, the_leader_empties_the_rings_of_a_killed_worker_under_its_name);
 	tcase_add_test(tc, counters_of_the_dead_stay_and_gauges_go);
 	tcase_add_test(tc, a_worker_that_died_with_nothing_is_no_orphan);
+	tcase_add_test(tc, whoever_comes_leads_when_the_leader_is_dead);
+	tcase_add_test(tc, nobody_adopts_who_gave_the_lead_up);
+	tcase_add_test(tc, orphans_need_us_only_when_nobody_else_is_there);
 	tcase_add_test(tc, only_the_leader_adopts_and_nobody_who_lives);
 	tcase_add_test(tc, a_record_whose_process_died_over_it_is_done_by_the_next);
+	tcase_add_test(tc, a_record_whose_process_died_before_it_was_counted_is_counted_by_the_next);
 	tcase_add_test(tc, a_record_that_may_be_counted_is_not_counted_again);
 	tcase_add_test(tc, a_record_that_killed_twice_is_given_up);
+	tcase_add_test(tc, records_that_die_with_the_memory_of_their_process_are_counted_as_lost);
 	tcase_add_test(tc, what_was_done_and_not_yet_consumed_is_no_loss);
 	tcase_add_test(tc, exchanges_that_died_with_their_process_are_counted_as_lost);
 	tcase_add_test(tc, the_next_leader_goes_on_with_what_a_dead_one_had_adopted);

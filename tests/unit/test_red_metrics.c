@@ -23,6 +23,7 @@ static void run(void)
 {
 	static const struct oa_proc_id who;
 
+	oa_processor_red_metrics.prepare(&made.s);
 	ck_assert_int_eq(oa_processor_red_metrics.on_span(&made, &who), 0);
 }
 

@@ -18,6 +18,7 @@
 
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/lead.h"
 #include "core/tree.h"
 #include "exporter/exporter.h"
 #include "exporter/scrape.h"
@@ -156,7 +157,7 @@ static void setup(void)
 static void lead(void)
 {
 	oa_scrape_tick();
-	ck_assert(oa_scrape_leading());
+	ck_assert(oa_lead_has());
 	ck_assert_uint_ne(oa_tree->port, 0);
 }
 
@@ -491,7 +492,7 @@ START_TEST(a_follower_takes_over_the_port_of_a_leader_that_was_killed)
 	unsigned port = oa_tree->port;
 
 	oa_scrape_tick();
-	ck_assert(!oa_scrape_leading());
+	ck_assert(!oa_lead_has());
 	kill_child(leader);
 	lead();
 	ck_assert_uint_eq(oa_tree->port, port);
@@ -541,7 +542,7 @@ START_TEST(of_many_followers_one_takes_over)
 			;
 		for (unsigned k = 0; k < 20; k++)
 			oa_scrape_tick();
-		status = oa_scrape_leading();
+		status = oa_lead_has();
 		atomic_fetch_add(done, 1);
 		while (atomic_load(done) < 4) /* one that exits could be followed by the next */
 			;
@@ -568,7 +569,7 @@ START_TEST(a_leader_that_was_replaced_steps_down)
 	oa_tree->leader_pid = (uint32_t)getppid();
 	oa_tree->leader_ticks = 0;
 	oa_scrape_tick();
-	ck_assert(!oa_scrape_leading());
+	ck_assert(!oa_lead_has());
 	ck_assert_int_ge(host_binds(port), 0);
 }
 END_TEST
@@ -875,7 +876,7 @@ START_TEST(a_child_that_was_forked_takes_nothing_from_its_parent)
 	}
 	waitpid(child, NULL, 0);
 	ck_assert_int_eq(access(path, F_OK), 0);
-	ck_assert(oa_scrape_leading());
+	ck_assert(oa_lead_has());
 	ck_assert_int_eq(fetch("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")->status, 200);
 	oa_scrape_bye();
 	rmdir(sd_dir);
