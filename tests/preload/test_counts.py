@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -126,19 +127,35 @@ def test_one_scrape_answers_for_all_workers(collector, workers):
     assert len({s.resource["service.name"] for s in spans}) == 1
 
 
-@pytest.mark.parametrize("connections", [1, 4])
-def test_a_process_for_each_connection(collector, connections):
-    """Many more processes than the tree has room for at a time."""
-    requests = 300
+def test_a_process_for_each_connection(collector):
+    """More processes than the tree has room for, one after the other."""
+    requests = 100
     with Program([sys.executable, HOSTS / "forking_server.py"], endpoint=collector.endpoint) as program:
-        load = Load(program.port, requests, connections, keep_alive=False).run()
-        assert load.statuses() == {200: requests}
+        for i in range(requests):
+            with Connection(program.port) as c:
+                assert c.request(f"/one/{i}")[0] == 200
+            time.sleep(0.02)
         no_drops(wait_sum(program, COUNT, requests))
         collector.wait_count(requests, kind="SERVER")
         no_drops(scrape(metrics_port(program)))
     spans = find(collector.spans, kind="SERVER")
-    assert ids_of(spans) == set(load.ids) and len(spans) == requests
-    assert len({s.resource["process.pid"] for s in spans}) > 100
+    assert len(spans) == len(ids_of(spans)) == requests
+    assert len({s.resource["process.pid"] for s in spans}) > requests / 2
+
+
+def test_of_more_processes_than_can_be_followed_every_loss_is_counted(collector):
+    requests = 400
+    with Program([sys.executable, HOSTS / "forking_server.py"], endpoint=collector.endpoint) as program:
+        load = Load(program.port, requests, 8, keep_alive=False).run()
+        assert load.statuses() == {200: requests}
+
+        def settled():
+            drops = lost(scrape(metrics_port(program)))
+            assert set(drops) <= {(("reason", "process_died"),)}, drops
+            return len(ids_of(collector.spans)) + sum(drops.values()) >= requests
+        wait_until(settled, 30, "each request to be a span or a loss")
+    spans = find(collector.spans, kind="SERVER")
+    assert len(spans) == len(ids_of(spans)), "a request has two spans"
 
 
 def test_workers_killed_and_restarted_under_load(collector):
