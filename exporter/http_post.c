@@ -24,7 +24,7 @@ struct oa_post {
 	const char *what, *user_agent;
 	struct oa_endpoint to;
 	uint64_t timeout_ms;
-	bool grpc, once;
+	bool grpc, once, get, aside;
 	struct curl_slist *headers, *gzip_headers;
 	struct oa_pem ca, cert, key;
 	struct oa_tls_address address;
@@ -139,8 +139,11 @@ static CURLcode post_set_unix(CURL *easy, const struct oa_post *p)
 /* There is a connection, and the request goes out next. */
 static int post_on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-	(void)arg, (void)peer, (void)local, (void)peer_port, (void)local_port;
-	oa_wire_set(true);
+	const struct oa_post *p = arg;
+
+	(void)peer, (void)local, (void)peer_port, (void)local_port;
+	if (!p->aside)
+		oa_wire_set(true);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -163,6 +166,7 @@ static void post_set_transfer(CURL *easy, struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, post_on_connected);
+	(void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, p);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, post_on_body);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
 	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, post_on_header);
@@ -218,7 +222,8 @@ static void post_settle(struct oa_post *p, struct oa_post_result result)
 {
 	p->running = false;
 	result.said = p->answer.grpc_message;
-	oa_stat_inc(result.end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
+	if (!p->aside)
+		oa_stat_inc(result.end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
 	p->done(p->arg, &result);
 	if (!p->running) /* done() may have sent the next */
 		oa_answer_trim(&p->answer);
@@ -263,6 +268,8 @@ static void post_retry(struct oa_post *p, unsigned status, int64_t asked_ms, con
 		post_fail(p, status, why);
 		return;
 	}
+	if (p->aside)
+		return;
 	oa_wire_set(false);
 	oa_stat_inc(OA_STAT_export_retries);
 }
@@ -399,6 +406,8 @@ static void post_attempt(struct oa_post *p)
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, p->grpc ? NULL : p->body.ptr); /* NULL: post_on_read() */
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 			       (curl_off_t)(p->body.len + (p->grpc ? OA_GRPC_PREFIX : 0)));
+	if (p->get)
+		(void)curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, post_upload_bytes(p->body.len));
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, post_timeout_ms(p, oa_now_ns()));
 	if (oa_curl_start(&p->transfer))
@@ -515,6 +524,8 @@ int oa_post_open(const struct oa_post_config *config, struct oa_post **ret_post)
 	p->timeout_ms = config->timeout_ms;
 	p->grpc = config->grpc;
 	p->once = config->once;
+	p->get = config->get;
+	p->aside = config->aside;
 	p->transfer.done = post_on_end;
 	p->timer = evtimer_new(oa_loop_base(), post_on_timer, p);
 	err = p->timer ? post_curl_init() : -ENOMEM;

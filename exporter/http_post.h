@@ -19,6 +19,8 @@ struct oa_post_config {
 	uint64_t timeout_ms;           /* one request; 0: none but the deadline */
 	bool grpc;                     /* over HTTP/2, framed, judged by grpc-status */
 	bool once;                     /* never repeats by itself */
+	bool get;                      /* asks instead: GET, without a body */
+	bool aside;                    /* no telemetry: not counted, and no news about the batch under way */
 	const char *const *headers;    /* lines for curl, NULL at the end: Content-Type and those of the user */
 	const char *user_agent;        /* a literal */
 	const char *ca_file;           /* PEM; "" or NULL: the system's bundle */

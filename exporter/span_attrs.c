@@ -1,6 +1,7 @@
 #include "exporter/span_attrs.h"
 
 #include "core/config.h"
+#include "core/sampling.h"
 #include "exporter/addr_text.h"
 #include "exporter/utf8.h"
 
@@ -327,6 +328,25 @@ static void attrs_tunnel(struct attrs *a)
 	attrs_num(a, OA_KEY_TUNNEL_SERVER, a->s->resp_body);
 }
 
+/* What Jaeger's own adaptive sampling reads from root spans, and why the tail rule kept it. The parameter is a text: it
+ * must come back as it was given out. */
+static void attrs_sampling(struct attrs *a)
+{
+	static const struct oa_bytes types[] = { { 0 }, { (const uint8_t *)"probabilistic", 13 },
+						 { (const uint8_t *)"ratelimiting", 12 },
+						 { (const uint8_t *)"lowerbound", 10 } };
+	static const struct oa_bytes reasons[] = { { 0 }, { (const uint8_t *)"error", 5 }, { (const uint8_t *)"slow", 4 },
+						   { (const uint8_t *)"rare", 4 } };
+	struct oa_bytes sampler = oa_span_str(a->s, OA_STR_SAMPLER);
+
+	if (sampler.len > 1 && sampler.ptr[0] <= OA_TYPE_LOWERBOUND) {
+		attrs_str(a, OA_KEY_SAMPLER_TYPE, types[sampler.ptr[0]]);
+		attrs_str(a, OA_KEY_SAMPLER_PARAM, oa_bytes(sampler.ptr + 1, sampler.len - 1));
+	}
+	if (a->s->keep <= OA_KEEP_COUNT)
+		attrs_str(a, OA_KEY_KEEP_REASON, reasons[a->s->keep]);
+}
+
 /* The setting for spans, else the general one, else none. */
 static size_t attrs_limit(int64_t own, int64_t general)
 {
@@ -353,6 +373,8 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 	attrs_str(&a, OA_KEY_ERROR_TYPE, oa_span_error_type(s, buf));
 	if (oa_config.evidence_attribute)
 		attrs_str(&a, OA_KEY_EVIDENCE, oa_bytes_str(oa_evidence_name((enum oa_evidence)s->evidence)));
+	if (__builtin_expect(s->str[OA_STR_SAMPLER].len || s->keep, 0))
+		attrs_sampling(&a);
 	if (s->str[OA_STR_HEADERS].len)
 		attrs_headers(&a);
 	return a.dropped;

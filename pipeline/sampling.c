@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/tree.h"
 #include "exporter/span_attrs.h"
+#include "pipeline/jaeger_remote.h"
 #include "pipeline/processor.h"
 #include "sampler/adaptive.h"
 #include "sampler/arg.h"
@@ -29,6 +30,7 @@ static int sampling_open(void)
 	if (s.wanted)
 		oa_warn("OTEL_TRACES_SAMPLER_ARG: \"%.*s\" is not %s; using the default", (int)s.wrong.len,
 			(const char *)s.wrong.ptr, s.wanted);
+	oa_jaeger_remote_open();
 	return 0;
 }
 
@@ -64,10 +66,15 @@ static void sampling_control(uint64_t now_ns)
 static void sampling_on_tick(uint64_t now_ns)
 {
 	oa_rules_file_tick(now_ns);
+	oa_jaeger_remote_tick(now_ns);
 	sampling_control(now_ns);
 }
 
-static void sampling_forget(void) { oa_rules_file_forget(); }
+static void sampling_forget(void)
+{
+	oa_rules_file_forget();
+	oa_jaeger_remote_forget();
+}
 
 const struct oa_processor oa_processor_sampling = {
 	.name = "sampling",
