@@ -16,6 +16,8 @@
 #define CTX_TIMER_MARGIN_NS 2000000u /* event loops round their timers to milliseconds */
 #define CTX_AT_ONCE_MIN 4            /* certain calls made at once before a loop is known to do that */
 #define CTX_PROXY_MIN 8              /* certain pairs seen before "same target" counts as evidence */
+#define CTX_MATCH_MIN 32             /* or different targets of uncertain calls, each of exactly one open request */
+#define CTX_INDEX_FIRST 1024         /* requests indexed by target before the process is seen to call anybody */
 
 #define CTX_LOOP       0x01u /* waits for several descriptors at once */
 #define CTX_SHARED     0x02u /* its epoll descriptor is waited on by other threads too */
@@ -53,6 +55,9 @@ static pthread_key_t ctx_key;
 static bool ctx_key_ok;
 
 static _Atomic uint32_t ctx_same_target, ctx_other_target;
+static _Atomic uint64_t ctx_matched; /* targets of uncertain calls that one open request had: a bit each, by hash */
+static _Atomic uint32_t ctx_indexed; /* requests, up to CTX_INDEX_FIRST */
+static _Atomic bool ctx_calls;       /* has sent a request while it served */
 static _Atomic bool ctx_served;
 
 /* -- threads -- */
@@ -528,9 +533,24 @@ static uint64_t fp_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]
 	return (v[0] ^ v[0] >> 29) | 1;
 }
 
+/* A forward proxy gets whole URLs and asks for what is behind the authority. */
+static struct oa_bytes ctx_path_of(struct oa_bytes target)
+{
+	const uint8_t *at = target.len && *target.ptr != '/' ? memmem(target.ptr, target.len, "://", 3) : NULL;
+	const uint8_t *end = target.ptr + target.len;
+
+	if (!at)
+		return target;
+	for (at += 3; at < end && *at != '/' && *at != '?';)
+		at++;
+	return at < end ? oa_bytes(at, (size_t)(end - at)) : OA_LIT("/");
+}
+
 static uint64_t fp_target(const struct oa_http_head *head)
 {
-	return oa_hash(head->method + 1u, head->block.ptr + head->target.off, head->target.len) | 1;
+	struct oa_bytes path = ctx_path_of(oa_http_slice(head, head->target));
+
+	return oa_hash(head->method + 1u, path.ptr, path.len) | 1;
 }
 
 /* Fields that name one request, or one user, and that programs hand on. */
@@ -541,8 +561,20 @@ static const enum oa_http_field fp_fields[] = { OA_FIELD_request_id, OA_FIELD_co
 /* A process that has only ever handed targets on unchanged is a proxy: equal targets belong together. */
 static bool ctx_is_proxy(void)
 {
-	return atomic_load_explicit(&ctx_same_target, memory_order_relaxed) >= CTX_PROXY_MIN &&
-	       !atomic_load_explicit(&ctx_other_target, memory_order_relaxed);
+	if (atomic_load_explicit(&ctx_other_target, memory_order_relaxed))
+		return false;
+	return atomic_load_explicit(&ctx_same_target, memory_order_relaxed) >= CTX_PROXY_MIN ||
+	       __builtin_popcountll(atomic_load_explicit(&ctx_matched, memory_order_relaxed)) >= CTX_MATCH_MIN;
+}
+
+/* Is it worth remembering requests by their targets? Not in a server that calls nobody. */
+static bool ctx_may_be_proxy(void)
+{
+	if (atomic_load_explicit(&ctx_other_target, memory_order_relaxed))
+		return false;
+	return atomic_load_explicit(&ctx_calls, memory_order_relaxed) ||
+	       (atomic_load_explicit(&ctx_indexed, memory_order_relaxed) < CTX_INDEX_FIRST &&
+		atomic_fetch_add_explicit(&ctx_indexed, 1, memory_order_relaxed) < CTX_INDEX_FIRST);
 }
 
 void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
@@ -556,7 +588,7 @@ void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, 
 	for (unsigned i = 0; i < FP_FIELDS; i++)
 		if (head->field[fp_fields[i]].len)
 			fp_insert(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])), ref);
-	if (ctx_is_proxy())
+	if (ctx_may_be_proxy())
 		fp_insert(fp_target(head), ref);
 }
 
@@ -591,9 +623,24 @@ static void ctx_learn_proxy(struct oa_ref parent, const struct oa_http_head *hea
 	if (!c)
 		return;
 	s = oa_exchange_span(oa_exchange_at(parent.index));
-	same = s->method == head->method && oa_bytes_eq(oa_span_str(s, OA_STR_TARGET), theirs);
+	same = s->method == head->method &&
+	       oa_bytes_eq(ctx_path_of(oa_span_str(s, OA_STR_TARGET)), ctx_path_of(theirs));
 	oa_conn_unlock(c);
 	atomic_fetch_add_explicit(same ? &ctx_same_target : &ctx_other_target, 1, memory_order_relaxed);
+}
+
+/* An uncertain call. A loop that reads several requests before it acts on them (HAProxy, Squid) never shows a certain
+ * pair; but when call after call has the target of exactly one open request, each another one, that is no chance. A call
+ * that nobody's target explains starts the count anew. */
+static void ctx_learn_match(const struct oa_http_head *head)
+{
+	uint64_t key = fp_target(head);
+	struct fp_slot *slot = fp_lookup(key);
+
+	if (fp_find(key).gen)
+		atomic_fetch_or_explicit(&ctx_matched, 1ull << (key * 0x9e3779b97f4a7c15u >> 58), memory_order_relaxed);
+	else if (!slot || atomic_load_explicit(&slot->ref, memory_order_relaxed) != UINT64_MAX)
+		atomic_store_explicit(&ctx_matched, 0, memory_order_relaxed);
 }
 
 /* -- the decision -- */
@@ -766,6 +813,8 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 		ret->evidence = OA_EV_AMBIGUOUS;
 		return;
 	}
+	if (head && !atomic_load_explicit(&ctx_calls, memory_order_relaxed))
+		atomic_store_explicit(&ctx_calls, true, memory_order_relaxed);
 	if (ctx_pick_by_flow(t, c, ret)) {
 		if (head && ret->evidence != OA_EV_ONLY)
 			ctx_learn_proxy(ret->parent, head);
@@ -773,6 +822,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	}
 	if (head) {
 		ret->parent = ctx_fingerprint(head);
+		ctx_learn_match(head);
 		if (ret->parent.gen) {
 			ret->evidence = OA_EV_FINGERPRINT;
 			return;

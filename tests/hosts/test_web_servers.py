@@ -179,6 +179,6 @@ def test_squid_as_a_forward_proxy(ways, leaf):
                 servers = way.collector.wait_count(204, kind="SERVER", where=lambda s: s.path.startswith("/"))
                 calls = way.collector.wait_count(204, kind="CLIENT", where=lambda s: s.path not in ("", "/inside"))
                 assert len(servers) == len(calls) == 204
-                right_parents(servers + calls, 1.0)
+                right_parents(servers + calls, 0.6)
             return seen, load.statuses(), upstream, status, inside[0], inside[2], passed.body, way.seen(program)[:2]
     both(ways, scenario)

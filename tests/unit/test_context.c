@@ -191,6 +191,93 @@ START_TEST(context_same_request_id_tells_among_several)
 }
 END_TEST
 
+/* Requests for two targets are read in one turn, and then handed on. returns whether the second call found the second */
+static int hand_on(const char *first, const char *second, const char *up_first, const char *up_second)
+{
+	static const char format[] = "GET %s HTTP/1.1\r\nHost: x\r\n"
+				     "traceparent: 00-000000000000000000000000000000%02x-00000000000000%02x-01\r\n\r\n";
+	char text[512];
+	const char *in[] = { first, second }, *up[] = { up_first, up_second };
+	unsigned last = 0;
+
+	turn();
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), format, in[i], i + 1, i + 1);
+		rig_receive(510 + i, text);
+	}
+	for (int i = 0; i < 2; i++) {
+		char *tp;
+
+		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: up\r\n\r\n", up[i]);
+		wire[0] = 0;
+		ck_assert_int_eq(rig_send(520 + i, text, SIZE_MAX, wire), (int)strlen(text));
+		tp = strstr(wire, "traceparent: 00-000000000000000000000000000000");
+		last = 0;
+		if (tp)
+			ck_assert_int_eq(sscanf(tp + strlen("traceparent: 00-000000000000000000000000000000"), "%2x", &last), 1);
+	}
+	for (int i = 0; i < 2; i++) {
+		answer(520 + i);
+		rig_respond(510 + i);
+	}
+	return last == 2;
+}
+
+/* The same, for numbered targets. */
+static int hand_on_all(unsigned pairs, const char *in_prefix, const char *up_prefix)
+{
+	int found = 0;
+
+	for (unsigned i = 0; i < pairs; i++) {
+		char in[2][64], up[2][64];
+
+		for (unsigned j = 0; j < 2; j++) {
+			snprintf(in[j], sizeof(in[j]), "%s/t/%u", in_prefix, 2 * i + j);
+			snprintf(up[j], sizeof(up[j]), "%s/t/%u", up_prefix, 2 * i + j);
+		}
+		found += hand_on(in[0], in[1], up[0], up[1]);
+	}
+	return found;
+}
+
+START_TEST(context_loop_that_always_hands_targets_on_is_followed_though_no_pair_is_certain)
+{
+	loop_start();
+	ck_assert_int_eq(hand_on_all(16, "", ""), 0);
+	hand_on_all(64, "", "");
+	ck_assert_int_eq(hand_on_all(10, "", ""), 10);
+	ck_assert_int_eq(hand_on("/same", "/same", "/same", "/same"), 0);
+	ck_assert_int_eq(hand_on_all(10, "", ""), 10);
+}
+END_TEST
+
+START_TEST(context_forward_proxy_is_followed_by_path_and_query)
+{
+	loop_start();
+	hand_on_all(80, "http://up:8080", "");
+	ck_assert_int_eq(hand_on_all(10, "http://up:8080", ""), 10);
+	ck_assert_int_eq(hand_on("http://up", "http://up?x=1", "/", "?x=1"), 1);
+}
+END_TEST
+
+START_TEST(context_targets_that_repeat_are_no_evidence)
+{
+	loop_start();
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(hand_on("/one", "/two", "/one", "/two"), 0);
+}
+END_TEST
+
+START_TEST(context_calls_that_no_request_explains_are_evidence_against)
+{
+	loop_start();
+	for (int i = 0; i < 20; i++) {
+		hand_on_all(10, "", "");
+		ck_assert_int_eq(hand_on("/a", "/b", "/c", "/b"), 0);
+	}
+}
+END_TEST
+
 START_TEST(context_ambiguous_call_links_to_its_candidates)
 {
 	const struct oa_span *s;
@@ -337,6 +424,10 @@ int main(void)
 	tcase_add_test(tc, context_polling_without_result_does_not_end_a_turn);
 	tcase_add_test(tc, context_connection_opened_for_a_request_is_its_own_at_first_use);
 	tcase_add_test(tc, context_same_request_id_tells_among_several);
+	tcase_add_test(tc, context_loop_that_always_hands_targets_on_is_followed_though_no_pair_is_certain);
+	tcase_add_test(tc, context_forward_proxy_is_followed_by_path_and_query);
+	tcase_add_test(tc, context_targets_that_repeat_are_no_evidence);
+	tcase_add_test(tc, context_calls_that_no_request_explains_are_evidence_against);
 	tcase_add_test(tc, context_ambiguous_call_links_to_its_candidates);
 	tcase_add_test(tc, context_worker_gets_the_only_request_a_loop_left_parked);
 	tcase_add_test(tc, context_background_thread_is_never_taken_for_a_worker);
