@@ -78,6 +78,17 @@ void oa_json_close(struct oa_json *j, char bracket)
 	j->comma = true;
 }
 
+void oa_json_newline(struct oa_json *j)
+{
+	uint8_t *to = json_room(j, 1);
+
+	if (!to)
+		return;
+	*to++ = '\n';
+	json_end(j, to);
+	j->comma = false;
+}
+
 void oa_json_raw(struct oa_json *j, struct oa_bytes text)
 {
 	uint8_t *to = json_value(j, text.len);

@@ -41,3 +41,5 @@ void oa_json_bool(struct oa_json *j, bool value);
 void oa_json_fixed(struct oa_json *j, uint64_t value, unsigned scale);
 /* As it is, in the place of a value. */
 void oa_json_raw(struct oa_json *j, struct oa_bytes text);
+/* Ends a line of JSON lines. */
+void oa_json_newline(struct oa_json *j);

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OA_LOOP_FDS_MAX 8 /* listener, its connection, curl's one or two, a name server's */
+#define OA_LOOP_FDS_MAX 16 /* listener, its connection, each exporter's one or two, name servers' */
 
 /* A descriptor of ours was taken away. `fd` may be somebody else's by now: unhook it from the loop without
  * touching it (bufferevent_setfd(bev, -1), event_del; no close, shutdown, send). Called from within

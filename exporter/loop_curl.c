@@ -13,7 +13,7 @@
 #include "exporter/exporter.h"
 #include "exporter/loop.h"
 
-#define CURL_WATCHES 8 /* sockets curl may watch at once: OA_LOOP_FDS_MAX */
+#define CURL_WATCHES 16 /* sockets curl may watch at once: OA_LOOP_FDS_MAX */
 
 struct curl_watch {
 	struct event ev;
@@ -166,7 +166,7 @@ static int curl_multi_open(void)
 		return -ENOMEM;
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_SOCKETFUNCTION, curl_set_socket);
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_TIMERFUNCTION, curl_set_timer);
-	(void)curl_multi_setopt(cl.multi, CURLMOPT_MAXCONNECTS, 2L);
+	(void)curl_multi_setopt(cl.multi, CURLMOPT_MAXCONNECTS, 6L);
 	(void)curl_multi_setopt(cl.multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
 	return 0;
 }
