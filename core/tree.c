@@ -163,15 +163,23 @@ static void tree_rings_shared(struct oa_proc *p, unsigned owner)
 		oa_ring_init(tree_unit_ring(p->queue_unit, 0), OA_QUEUE_SLOTS);
 }
 
+/* The pid comes first: a process that is killed in here leaves a slot that names it. */
 static struct oa_proc *tree_slot_take(unsigned *ret_index)
 {
-	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
-		uint32_t want = OA_PROC_FREE;
+	uint32_t pid = (uint32_t)oa_sys0(SYS_getpid);
 
-		if (atomic_compare_exchange_strong(&oa_tree->procs[i].state, &want, OA_PROC_CLAIMED)) {
+	for (unsigned i = 0; i < OA_PROCS_MAX; i++) {
+		struct oa_proc *p = &oa_tree->procs[i];
+		uint32_t nobody = 0, want = OA_PROC_FREE;
+
+		if (atomic_load(&p->state) != OA_PROC_FREE || !atomic_compare_exchange_strong(&p->pid, &nobody, pid))
+			continue;
+		atomic_store(&p->start_ticks, 0); /* the side thread learns it */
+		if (atomic_compare_exchange_strong(&p->state, &want, OA_PROC_CLAIMED)) {
 			*ret_index = i;
-			return &oa_tree->procs[i];
+			return p;
 		}
+		atomic_store(&p->pid, 0);
 	}
 	return NULL;
 }
@@ -185,7 +193,6 @@ static void tree_proc_setup(struct oa_proc *p)
 				     .start_unix_ns = oa_unix_now_ns() };
 	tree_uuid4(p->id.instance_id);
 	atomic_store(&p->pid, pid);
-	atomic_store(&p->start_ticks, 0); /* the side thread learns it */
 	p->shards = (uint16_t)(cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
 	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
 	p->queue_unit = -1;
@@ -409,13 +416,14 @@ uint64_t oa_proc_ticks(uint32_t pid)
 
 void oa_proc_release(struct oa_proc *p)
 {
-	if (p->shares_unit && p->ring_unit[0] >= 0)
-		p->queue_unit = -1; /* the same */
-	for (unsigned i = 0; i < OA_SHARDS_MAX / 2; i++)
-		tree_unit_free(p->ring_unit[i]);
-	tree_unit_free(p->queue_unit);
+	uint32_t owner = (uint32_t)(p - oa_tree->procs) + 1;
+
+	/* By owner, not by what the slot says: its process may have been killed before it said so. */
+	for (uint32_t i = 0; i < oa_tree->units; i++)
+		if (atomic_load(&oa_tree->unit_owner[i]) == owner)
+			tree_unit_free((int)i);
 	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
 	p->queue_unit = -1;
-	atomic_store(&p->pid, 0);
 	atomic_store(&p->state, OA_PROC_FREE);
+	atomic_store(&p->pid, 0);
 }

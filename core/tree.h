@@ -36,7 +36,7 @@ struct oa_proc_id {
  * over all slots never fall; gauges (active) are only meant for LIVE slots and are zeroed at claim. */
 struct oa_proc {
 	_Atomic uint32_t state; /* enum oa_proc_state */
-	_Atomic uint32_t pid;
+	_Atomic uint32_t pid;   /* 0: free; set before anything else, and cleared last */
 	_Atomic uint64_t start_ticks; /* field 22 of /proc/<pid>/stat: tells a reused pid */
 	struct oa_proc_id id;
 	int16_t ring_unit[OA_SHARDS_MAX / 2]; /* index of its units, -1 none; two shards a unit */

@@ -19,7 +19,6 @@ static bool adopt_claim(struct oa_proc *p, uint32_t dead_pid)
 	if (!atomic_compare_exchange_strong(&p->pid, &dead_pid, self))
 		return false;
 	atomic_store(&p->start_ticks, atomic_load(&oa_self->start_ticks));
-	atomic_store(&p->state, OA_PROC_ORPHAN);
 	return true;
 }
 
@@ -64,6 +63,7 @@ static unsigned adopt_one(struct oa_proc *p)
 {
 	unsigned seen = 0;
 
+	atomic_store(&p->state, OA_PROC_ORPHAN);
 	adopt_numbers(p);
 	if (adopt_has_telemetry(p))
 		oa_stat_inc(OA_STAT_orphans);
@@ -80,13 +80,21 @@ static unsigned adopt_one(struct oa_proc *p)
 	return seen;
 }
 
+/* It had recorded something, or could have; one killed while it took the slot, or while it gave one back, had not, and what
+ * the slot says besides its pid may be another's. */
+static bool adopt_was_at_work(const struct oa_proc *p)
+{
+	uint32_t state = atomic_load(&p->state);
+
+	return state == OA_PROC_LIVE || state == OA_PROC_ORPHAN;
+}
+
 /* A slot whose process is gone, or its adopter. */
 static bool adopt_is_left(const struct oa_proc *p)
 {
-	uint32_t state = atomic_load(&p->state), pid = atomic_load(&p->pid);
+	uint32_t pid = atomic_load(&p->pid);
 
-	return (state == OA_PROC_LIVE || state == OA_PROC_ORPHAN) && pid && p != oa_self &&
-	       (!oa_self || pid != atomic_load(&oa_self->pid)) && oa_proc_dead(p);
+	return pid && p != oa_self && (!oa_self || pid != atomic_load(&oa_self->pid)) && oa_proc_dead(p);
 }
 
 unsigned oa_adopt_tick(void)
@@ -99,8 +107,12 @@ unsigned oa_adopt_tick(void)
 		struct oa_proc *p = &oa_tree->procs[i];
 		uint32_t pid = atomic_load(&p->pid);
 
-		if (adopt_is_left(p) && adopt_claim(p, pid))
+		if (!adopt_is_left(p) || !adopt_claim(p, pid))
+			continue;
+		if (adopt_was_at_work(p))
 			seen += adopt_one(p);
+		else
+			oa_proc_release(p);
 	}
 	return seen;
 }
@@ -111,9 +123,8 @@ bool oa_adopt_is_wanted(void)
 
 	for (unsigned i = 0; oa_tree && i < OA_PROCS_MAX; i++) {
 		const struct oa_proc *p = &oa_tree->procs[i];
-		uint32_t state = atomic_load(&p->state);
 
-		if (state == OA_PROC_FREE || state == OA_PROC_CLAIMED)
+		if (!adopt_was_at_work(p))
 			continue;
 		if (!adopt_is_left(p))
 			return false; /* somebody lives who does it, or the one after */

@@ -395,6 +395,29 @@ START_TEST(orphans_need_us_only_when_nobody_else_is_there)
 }
 END_TEST
 
+START_TEST(a_worker_killed_while_it_took_its_slot_leaves_it_to_others)
+{
+	struct oa_proc *slot, *other;
+	int units = 0;
+
+	fresh();
+	lead();
+	slot = dead_worker(leave_records);
+	other = dead_worker(leave_records);
+	/* The state in between: it has some units, and what the slot says of them is a former owner's. */
+	atomic_store(&slot->state, OA_PROC_CLAIMED);
+	memcpy(slot->ring_unit, other->ring_unit, sizeof(slot->ring_unit));
+	slot->queue_unit = other->queue_unit;
+	ck_assert_uint_eq(oa_adopt_tick(), 2); /* the other's */
+	ck_assert_ptr_eq(adopted, other);
+	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
+	ck_assert_uint_eq(atomic_load(&slot->pid), 0);
+	for (uint32_t i = 0; i < oa_tree->units; i++)
+		units += atomic_load(&oa_tree->unit_owner[i]) == (uint32_t)(slot - oa_tree->procs) + 1;
+	ck_assert_int_eq(units, 0);
+}
+END_TEST
+
 START_TEST(only_the_leader_adopts_and_nobody_who_lives)
 {
 	struct oa_proc *slot;
@@ -597,6 +620,7 @@ int main(void)
 	tcase_add_test(tc, whoever_comes_leads_when_the_leader_is_dead);
 	tcase_add_test(tc, nobody_adopts_who_gave_the_lead_up);
 	tcase_add_test(tc, orphans_need_us_only_when_nobody_else_is_there);
+	tcase_add_test(tc, a_worker_killed_while_it_took_its_slot_leaves_it_to_others);
 	tcase_add_test(tc, only_the_leader_adopts_and_nobody_who_lives);
 	tcase_add_test(tc, a_record_whose_process_died_over_it_is_done_by_the_next);
 	tcase_add_test(tc, a_record_whose_process_died_before_it_was_counted_is_counted_by_the_next);
