@@ -55,6 +55,10 @@ static int alternate_stack(void)
 		return -1;
 	close(pair[0]);
 	close(pair[1]);
+	stack.ss_flags = SS_DISABLE;
+	if (sigaltstack(&stack, NULL))
+		return -1;
+	free(stack.ss_sp);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 """Runs programs bare or under the preload, and stops what it started."""
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("OTELAUTO_BUILD", TOP / "build"))
 LIBRARY = BUILD / "libotelauto.so"
 APPS = Path(os.environ.get("OTELAUTO_APPS", BUILD / "test-apps"))
+UNDER = shlex.split(os.environ.get("OTELAUTO_UNDER", ""))  # what preloaded programs run under: valgrind, say
 OWN_FD_FLOOR = 256  # descriptors of ours stay above; the host's stay what they are
 DEADLINE = 15.0
 
@@ -112,7 +114,7 @@ class Program:
 
     def __init__(self, argv, endpoint=None, service=None, settings=None, preload=True, cwd=None, stop=signal.SIGTERM,
                  stop_deadline=DEADLINE, hold=False, **popen):
-        self.argv = [str(a) for a in argv]
+        self.argv = [str(a) for a in [*(UNDER if preload else []), *argv]]
         self._files = tempfile.TemporaryDirectory(prefix="otelauto-test-")
         self._fds = os.path.join(self._files.name, "fds")
         self.env = environment(endpoint, service, settings, preload)

@@ -1,7 +1,8 @@
-/* Many threads in conn/ at once, without sockets: a sanitizer's runtime cannot be preloaded, so the calls that hooks make
- * are made here, on made-up descriptor numbers. Servers own numbers of their own; two threads at a time also use
- * shared ones, as broken programs do; another one plays the side thread. What must hold: nothing races, nothing is
- * lost, nothing is reported that did not happen.
+/* Many threads in conn/ at once, without sockets: a sanitizer's runtime cannot be preloaded, so the
+ * calls that hooks make are made here, on made-up descriptor numbers. Servers own numbers of their
+ * own; two threads at a time also use shared ones, as broken programs do; another one plays the
+ * side thread. What must hold: nothing races, nothing is lost, nothing is reported that did not
+ * happen.
  *
  * Usage: conn [seconds [threads]] */
 #include <arpa/inet.h>
@@ -23,14 +24,14 @@
 #include "core/thread.h"
 #include "core/tree.h"
 
-#define THREADS_MAX 32
-#define LISTENER 500
-#define EPOLL 501
-#define OWN_FIRST 1000 /* each thread has this many numbers from here on */
-#define OWN_COUNT 64
+#define THREADS_MAX  32
+#define LISTENER     500
+#define EPOLL        501
+#define OWN_FIRST    1000 /* each thread has this many numbers from here on */
+#define OWN_COUNT    64
 #define SHARED_FIRST 700
 #define SHARED_COUNT 16
-#define RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define RESPONSE     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static _Atomic bool stop, side_stop;
 static _Atomic uint64_t served, called, taken, taken_server, taken_client, bad, shared_calls;
@@ -95,8 +96,9 @@ static void connect_one(int fd)
 static void call_upstream(struct worker *w, int fd)
 {
 	connect_one(fd);
-	send_all(fd, roll(w, 2) ? "GET /up HTTP/1.1\r\nHost: up\r\n\r\n" :
-				  "POST /up HTTP/1.1\r\nHost: up\r\nX-Request-Id: same\r\nContent-Length: 2\r\n\r\nhi");
+	send_all(fd, roll(w, 2) ? "GET /up HTTP/1.1\r\nHost: up\r\n\r\n"
+				: "POST /up HTTP/1.1\r\nHost: up\r\nX-Request-Id: "
+				  "same\r\nContent-Length: 2\r\n\r\nhi");
 	receive(fd, "HTTP/1.1 200 OK\r\nContent-Le");
 	receive(fd, "ngth: 5\r\n\r\nhello");
 	atomic_fetch_add(&called, 1);
@@ -106,12 +108,20 @@ static void call_upstream(struct worker *w, int fd)
 static void serve_requests(struct worker *w, int fd, int upstream)
 {
 	for (unsigned n = 1 + roll(w, 4); n; n--) {
-		receive(fd, roll(w, 2) ? "GET /in HTTP/1.1\r\nHost: h\r\nX-Request-Id: same\r\nbaggage: a=1\r\ntracestate: x=y\r\n"
-					 "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n" :
-					 "GET /in?with=a&rather=long&query=0123456789012345678901234567890123456789"
-					 "01234567890123456789012345678901234567890123456789012345678901234567890123456789"
-					 "01234567890123456789012345678901234567890123456789012345678901234567890123456789 "
-					 "HTTP/1.1\r\nHost: h\r\n\r\n");
+		receive(fd,
+			roll(w, 2)
+				? "GET /in HTTP/1.1\r\nHost: h\r\nX-Request-Id: same\r\nbaggage: "
+				  "a=1\r\ntracestate: x=y\r\n"
+				  "traceparent: "
+				  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n"
+				: "GET "
+				  "/in?with=a&rather=long&query="
+				  "0123456789012345678901234567890123456789"
+				  "0123456789012345678901234567890123456789012345678901234567890123"
+				  "4567890123456789"
+				  "0123456789012345678901234567890123456789012345678901234567890123"
+				  "4567890123456789 "
+				  "HTTP/1.1\r\nHost: h\r\n\r\n");
 		if (roll(w, 2))
 			call_upstream(w, upstream);
 		send_all(fd, RESPONSE);
@@ -225,7 +235,8 @@ static void look_at(const struct oa_span *s)
 	else if (!oa_bytes_eq(target, OA_LIT("/shared")))
 		atomic_fetch_add(&bad, 1);
 	/* Numbers that one thread alone uses have whole exchanges. */
-	if (!oa_bytes_eq(target, OA_LIT("/shared")) && (s->status != 200 || s->error != OA_ERR_NONE))
+	if (!oa_bytes_eq(target, OA_LIT("/shared")) &&
+	    (s->status != 200 || s->error != OA_ERR_NONE))
 		atomic_fetch_add(&bad, 1);
 }
 
@@ -276,15 +287,17 @@ static int verdict(void)
 	uint64_t whole = served + called, seen = taken_server + taken_client;
 	uint64_t contended = oa_stat_sum(OA_STAT_opaque_contention);
 
-	printf("%lu served, %lu calls, %lu on shared numbers; %lu records, %lu dropped, %lu connections contended\n",
-	       (unsigned long)served, (unsigned long)called, (unsigned long)shared_calls, (unsigned long)taken,
-	       (unsigned long)lost, (unsigned long)contended);
+	printf("%lu served, %lu calls, %lu on shared numbers; %lu records, %lu dropped, %lu "
+	       "connections contended\n",
+	       (unsigned long)served, (unsigned long)called, (unsigned long)shared_calls,
+	       (unsigned long)taken, (unsigned long)lost, (unsigned long)contended);
 	if (bad) {
 		printf("FAIL: %lu records of what did not happen\n", (unsigned long)bad);
 		return 1;
 	}
 	if (seen + lost < whole || seen > whole) {
-		printf("FAIL: %lu whole exchanges, %lu records\n", (unsigned long)whole, (unsigned long)seen);
+		printf("FAIL: %lu whole exchanges, %lu records\n", (unsigned long)whole,
+		       (unsigned long)seen);
 		return 1;
 	}
 	return 0;

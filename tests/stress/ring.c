@@ -1,6 +1,6 @@
-/* One ring under many producers and its consumer. Every record says who made it and which it is; its bytes follow from
- * that. What must hold: a record that was taken arrives once, whole, and in its producer's order; the others
- * are counted as dropped.
+/* One ring under many producers and its consumer. Every record says who made it and which it is;
+ * its bytes follow from that. What must hold: a record that was taken arrives once, whole, and in
+ * its producer's order; the others are counted as dropped.
  *
  * Usage: ring [seconds [threads]] */
 #include <pthread.h>
@@ -23,10 +23,7 @@ static _Atomic uint64_t accepted[THREADS_MAX], refused;
 static uint64_t taken[THREADS_MAX], next_number[THREADS_MAX];
 static unsigned bad;
 
-static uint16_t text_len(uint64_t number)
-{
-	return (uint16_t)(number * 2654435761u % 1500);
-}
+static uint16_t text_len(uint64_t number) { return (uint16_t)(number * 2654435761u % 1500); }
 
 static void fill(struct oa_span_buf *b, unsigned who, uint64_t number)
 {
@@ -64,7 +61,8 @@ static void look_at(const struct oa_span *s)
 	}
 	fill(&want, s->pid, s->start_ns);
 	if (s->bytes != want.s.bytes ||
-	    memcmp((const uint8_t *)s + sizeof(s->seq), want.raw + sizeof(s->seq), s->bytes - sizeof(s->seq)))
+	    memcmp((const uint8_t *)s + sizeof(s->seq), want.raw + sizeof(s->seq),
+		   s->bytes - sizeof(s->seq)))
 		bad++;
 	next_number[s->pid] = s->start_ns + 1;
 	taken[s->pid]++;
@@ -115,7 +113,8 @@ int main(int argc, char **argv)
 		bad += accepted[i] != taken[i];
 	}
 	bad += oa_ring_used(ring) != 0 || atomic_load(&ring->dropped) != refused;
-	printf("%lu pushed, %lu taken, %lu refused\n", (unsigned long)in, (unsigned long)out, (unsigned long)refused);
+	printf("%lu pushed, %lu taken, %lu refused\n", (unsigned long)in, (unsigned long)out,
+	       (unsigned long)refused);
 	if (bad)
 		printf("FAIL: %u records or counts are wrong\n", bad);
 	return bad != 0;

@@ -1,6 +1,6 @@
-/* A tree of processes that come, record and go, some of them killed at any instruction; the parent adopts what they leave.
- * What must hold: records come whole and once; those of processes that ended by themselves come all; slots and
- * units go round; counters never fall.
+/* A tree of processes that come, record and go, some of them killed at any instruction; the parent
+ * adopts what they leave. What must hold: records come whole and once; those of processes that
+ * ended by themselves come all; slots and units go round; counters never fall.
  *
  * Usage: tree [seconds [processes]] */
 #include <errno.h>
@@ -119,8 +119,9 @@ static void adopt(struct worker *w, int status)
 	for (unsigned i = 0; p && atomic_load(&p->state) == OA_PROC_LIVE && i < p->shards; i++)
 		n += take_all(oa_proc_ring(p, i));
 	if (n < a->done || n > a->begun || (!w->killed && n != THREADS * RECORDS)) {
-		printf("process %d: %lu begun, %lu done, %lu seen, killed %d\n", w->pid, (unsigned long)a->begun,
-		       (unsigned long)a->done, (unsigned long)n, w->killed);
+		printf("process %d: %lu begun, %lu done, %lu seen, killed %d\n", w->pid,
+		       (unsigned long)a->begun, (unsigned long)a->done, (unsigned long)n,
+		       w->killed);
 		bad++;
 	}
 	if (p)
@@ -165,7 +166,8 @@ static void reap(unsigned count)
 static void check_all_is_free(void)
 {
 	for (unsigned i = 0; i < OA_PROCS_MAX; i++)
-		bad += &oa_tree->procs[i] != oa_self && atomic_load(&oa_tree->procs[i].state) != OA_PROC_FREE;
+		bad += &oa_tree->procs[i] != oa_self &&
+		       atomic_load(&oa_tree->procs[i].state) != OA_PROC_FREE;
 	for (unsigned i = 0; i < oa_tree->units; i++) {
 		uint32_t owner = atomic_load(&oa_tree->unit_owner[i]);
 
@@ -194,8 +196,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < count; i++)
 		reap(count);
 	check_all_is_free();
-	printf("%lu processes, %lu killed, %lu records\n", (unsigned long)lives, (unsigned long)kills,
-	       (unsigned long)seen_of_all);
+	printf("%lu processes, %lu killed, %lu records\n", (unsigned long)lives,
+	       (unsigned long)kills, (unsigned long)seen_of_all);
 	if (bad)
 		printf("FAIL: %u times\n", bad);
 	return bad != 0;

@@ -22,6 +22,7 @@
 #include "core/tree.h"
 #include "exporter/exporter.h"
 #include "exporter/scrape.h"
+#include "tests/unit/lsan.h"
 
 #define PATIENCE_NS 10000000000ull
 
@@ -218,6 +219,7 @@ START_TEST(health_is_json)
 	ck_assert_str_eq(cJSON_GetObjectItem(j, "version")->valuestring, OA_VERSION);
 	ck_assert_int_eq(cJSON_GetObjectItem(j, "pid")->valueint, getpid());
 	ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(j, "leader")));
+	cJSON_Delete(j);
 }
 END_TEST
 
@@ -437,6 +439,7 @@ START_TEST(an_answered_scrape_leaves_the_port_free_for_a_host_that_does_not_reus
 {
 	unsigned port;
 
+	lsan_forgets_on_purpose();
 	lead();
 	port = oa_tree->port;
 	ck_assert_int_eq(fetch("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")->status, 200);
@@ -450,6 +453,7 @@ START_TEST(connections_that_linger_do_not_keep_the_port_from_us)
 {
 	unsigned port;
 
+	lsan_forgets_on_purpose();
 	lead();
 	port = oa_tree->port;
 	ck_assert_int_eq(fetch("GET /metrics HTTP/1.0\r\n\r\n")->status, 200); /* here we close first */
@@ -578,6 +582,7 @@ START_TEST(a_leader_whose_side_thread_ends_makes_room)
 {
 	unsigned port;
 
+	lsan_forgets_on_purpose();
 	lead();
 	port = oa_tree->port;
 	oa_scrape_forget();
@@ -593,6 +598,7 @@ START_TEST(a_forked_child_keeps_nothing_of_the_listener)
 	pid_t child;
 	char c;
 
+	lsan_forgets_on_purpose();
 	lead();
 	port = oa_tree->port;
 	ck_assert_int_eq(pipe(to_parent), 0);
@@ -820,6 +826,7 @@ START_TEST(the_discovery_file_names_the_target_and_goes_at_the_end)
 	ck_assert_str_eq(cJSON_GetArrayItem(cJSON_GetObjectItem(entry, "targets"), 0)->valuestring, target);
 	ck_assert_str_eq(cJSON_GetObjectItem(labels, "service_name")->valuestring, "the/shop");
 	ck_assert_int_eq(atoi(cJSON_GetObjectItem(labels, "pid")->valuestring), getpid());
+	cJSON_Delete(list);
 	oa_scrape_bye();
 	ck_assert_int_lt(access(path, F_OK), 0);
 	ck_assert_uint_eq(oa_tree->leader_pid, 0);
