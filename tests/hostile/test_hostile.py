@@ -36,7 +36,9 @@ def build(tmp_path_factory, library):
     """Folder with all programs built."""
     folder = tmp_path_factory.mktemp("hostile")
     cc = os.environ.get("CC", "cc")
-    subprocess.run([cc, *FLAGS, "-shared", "-fPIC", "-o", folder / "libearly.so", HERE / "early_lib.c"], check=True)
+    for path in HERE.glob("*_lib.c"):
+        subprocess.run([cc, *FLAGS, "-shared", "-fPIC", "-o", folder / f"lib{path.stem.removesuffix('_lib')}.so", path],
+                       check=True)
     for name in PROGRAMS:
         extra = [flag.format(build=folder) for flag in EXTRA.get(name, [])]
         subprocess.run([cc, *FLAGS, "-o", folder / name, HERE / f"{name}.c", *extra], check=True)
@@ -91,8 +93,8 @@ def test_program(build, hole, name, mode):
     assert status == ENDS.get(name, 0), stdout
 
 
-@pytest.mark.parametrize("name", ["cancel", "cancel_send", "close_all", "early", "fd_set_high", "longjmp", "raw_close", "signal_storm",
-                                  "tiny_stacks", "vfork_close"])
+@pytest.mark.parametrize("name", ["bypass", "cancel", "cancel_send", "close_all", "early", "fd_set_high", "longjmp",
+                                  "raw_close", "signal_storm", "tiny_stacks", "vfork_close"])
 def test_still_observes(build, collector, name):
     """What the program did must not have switched us off: its last exchange, of both sides, is reported."""
     assert run([build / name], settings=deliver_to(collector))[0] == 0
@@ -140,6 +142,32 @@ def test_second_copy_is_inert(build, library, tmp_path, collector):
         assert run([build / "early"], settings={"LD_PRELOAD": preload, **deliver_to(collector)})[0] == 0
         last = [s.kind for s in collector.spans[before:] if s.path == "/last"]
         assert sorted(last) == ["CLIENT", "SERVER"], preload
+
+
+def test_other_preloaded_libraries_keep_working(build, library, collector):
+    """Row 120: each calls the next, in either order; both see everything."""
+    again = build / "libagain.so"
+    bare = run([build / "early"], preload=False, settings={"LD_PRELOAD": str(again)})
+    assert re.search(r"[1-9]\d* reads [1-9]\d* writes [1-9]\d* connects", bare[1])
+    for preload in (f"{again}:{library}", f"{library}:{again}"):
+        before = len(collector.spans)
+        status, stdout, stderr = run([build / "early"], settings={"LD_PRELOAD": preload, **deliver_to(collector)})
+        assert (status, stderr) == (bare[0], bare[2])
+        if preload.startswith(str(again)):  # what it sees is the program's own
+            assert stdout == bare[1]
+        last = [s.kind for s in collector.spans[before:] if s.path == "/last"]
+        assert sorted(last) == ["CLIENT", "SERVER"], preload
+
+
+def test_opened_instead_of_preloaded(build, library):
+    """Row 15: it is never unloaded, and a program that it cannot see is left alone."""
+    assert run([build / "loaded_late", library], preload=False) == run([build / "loaded_late"], preload=False)
+
+
+def test_missing_file_is_no_reason_not_to_start(tmp_path):
+    """Row 1: what is left of us when the file is gone is one line of the loader's."""
+    status, stdout, stderr = run(["/bin/echo", "fine"], preload=False, settings={"LD_PRELOAD": str(tmp_path / "gone.so")})
+    assert (status, stdout) == (0, "fine\n") and "gone.so" in stderr
 
 
 def test_idle_program_makes_no_call_of_ours(library):
