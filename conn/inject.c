@@ -166,8 +166,10 @@ static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, 
 	if (parent->baggage)
 		baggage = oa_bytes(oa_block_at(2, parent->baggage - 1), parent->baggage_len);
 	if (state.len <= OA_TRACESTATE_MAX && baggage.len <= OA_BAGGAGE_MAX) {
-		memcpy(copy, state.ptr, state.len);
-		memcpy(copy + state.len, baggage.ptr, baggage.len);
+		if (state.len)
+			memcpy(copy, state.ptr, state.len);
+		if (baggage.len)
+			memcpy(copy + state.len, baggage.ptr, baggage.len);
 		ctx->tracestate = oa_bytes(copy, state.len);
 		ctx->baggage = oa_bytes(copy + state.len, baggage.len);
 	}

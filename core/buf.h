@@ -24,7 +24,8 @@ static inline bool oa_buf_put(struct oa_buf *b, struct oa_bytes text)
 		b->full = true;
 		return false;
 	}
-	memcpy(b->ptr + b->len, text.ptr, text.len);
+	if (text.len) /* its pointer may be NULL otherwise */
+		memcpy(b->ptr + b->len, text.ptr, text.len);
 	b->len += text.len;
 	return true;
 }

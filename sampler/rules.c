@@ -191,9 +191,10 @@ static const char *rules_fill(struct oa_rules_draft *d, unsigned index, const st
 		return wrong;
 	if (rule->route.len && (rule->route.ptr[0] != '/' || rule->route.len > OA_RULE_ROUTE_MAX))
 		return "route does not begin with / or is longer than 160 bytes";
-	memcpy(to->route, rule->route.ptr, rule->route.len);
+	if (rule->route.len)
+		memcpy(to->route, rule->route.ptr, rule->route.len);
 	to->route_len = (uint8_t)rule->route.len;
-	if (rule->param.len <= sizeof(to->param)) {
+	if (rule->param.len && rule->param.len <= sizeof(to->param)) {
 		memcpy(to->param, rule->param.ptr, rule->param.len);
 		to->param_len = (uint8_t)rule->param.len;
 	}
