@@ -14,6 +14,7 @@
 #include "conn/lookup.h"
 #include "conn/peer.h"
 #include "conn/span_build.h"
+#include "conn/tls.h"
 #include "proto/http1.h"
 #include "core/clock.h"
 #include "core/own_fd.h"
@@ -74,6 +75,8 @@ static void conn_free(struct oa_conn *c, uint32_t index)
 		oa_block_give(c->stash_cls, c->stash - 1);
 	if (c->peer_path)
 		oa_block_give(0, c->peer_path - 1);
+	if (c->tls)
+		oa_tls_conn_freed(c);
 	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
 	oa_conn_unlock(c);
 	oa_pool_give(&oa_conn_pool, index);
@@ -89,7 +92,7 @@ static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 {
 	if (c->state == OA_CONN_CONNECTING) {
 		if (closed_ns - c->connect_ns >= CONNECT_TIMEOUT_NS)
-			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT);
+			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT, (struct oa_bytes){ 0 });
 		else
 			oa_stat_inc(OA_STAT_connect_abandoned);
 		return;
@@ -98,6 +101,16 @@ static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 	if (c->role == OA_ROLE_SERVER)
 		oa_feed_end(c, false);
 	oa_conn_end_exchanges(c, closed_ns, conn_close_error(c));
+}
+
+void oa_conn_finish(struct oa_conn *c, uint64_t closed_ns)
+{
+	conn_finish_closed(c, closed_ns);
+}
+
+void oa_conn_end(struct oa_conn *c)
+{
+	conn_free(c, c->index);
 }
 
 static void conn_unref(uint32_t index, bool closing)
@@ -110,7 +123,10 @@ static void conn_unref(uint32_t index, bool closing)
 	if (!oa_conn_lock(c))
 		return; /* somebody is stuck in it: it leaks rather than break */
 	closed_ns = closing ? atomic_load_explicit(&c->closed_ns, memory_order_relaxed) : 0;
-	conn_finish_closed(c, closed_ns ? closed_ns : oa_now_ns());
+	closed_ns = closed_ns ? closed_ns : oa_now_ns();
+	if (c->tls == OA_TLS_BELOW)
+		oa_tls_socket_closed(c, closed_ns);
+	conn_finish_closed(c, closed_ns);
 	conn_free(c, index);
 }
 
@@ -179,7 +195,7 @@ static struct oa_fd *slot_fresh(int fd)
 
 /* A pool object becomes a connection. Threads that still think of its last life may look at it, and lock it for a
  * moment to find out; so it is set up under its lock, which the caller releases. */
-static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, enum oa_conn_state state)
+static struct oa_conn *conn_make(int fd, enum oa_role role, enum oa_conn_state state)
 {
 	int64_t index = oa_pool_take(&oa_conn_pool);
 	struct oa_conn *c;
@@ -203,7 +219,25 @@ static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, e
 	atomic_store_explicit(&c->closed_ns, 0, memory_order_relaxed);
 	oa_conn_set_state(c, state);
 	atomic_store_explicit(&c->refs, 1, memory_order_relaxed);
-	slot_set(slot, OA_FD_CONN, 0, (uint32_t)index);
+	return c;
+}
+
+struct oa_conn *oa_conn_new_session(enum oa_role role)
+{
+	struct oa_conn *c = conn_make(-1, role, OA_CONN_NEW);
+
+	if (c)
+		c->tls = OA_TLS_SESSION;
+	return c;
+}
+
+static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, enum oa_conn_state state)
+{
+	struct oa_conn *c = conn_make(fd, role, state);
+
+	if (!c)
+		return NULL;
+	slot_set(slot, OA_FD_CONN, 0, c->index);
 	if (role == OA_ROLE_SERVER)
 		oa_stat_inc(OA_STAT_conns_server);
 	else if (role == OA_ROLE_CLIENT)
@@ -525,7 +559,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 /* The socket may be used for another attempt: connect() starts over with a fresh connection. */
 void oa_conn_connect_failed(struct oa_conn *c, int err)
 {
-	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err));
+	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err), (struct oa_bytes){ 0 });
 	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	c->flags |= OA_CONN_COUNTED;
 }
@@ -664,6 +698,7 @@ static void reap_slot(int fd, struct oa_fd *slot, bool all)
 
 void oa_conn_reap(bool all)
 {
+	oa_tls_reap(all);
 	if (!atomic_load_explicit(&conn_closing, memory_order_relaxed))
 		return;
 	for (int fd = oa_fd_next(0, -1); fd >= 0; fd = oa_fd_next(fd + 1, -1))
@@ -675,6 +710,7 @@ void oa_conn_after_fork_child(void)
 	oa_exchange_fork_gen++;
 	oa_exchange_home++;
 	oa_ctx_after_fork_child();
+	oa_tls_after_fork_child();
 }
 
 void oa_conn_after_fork_parent(void)

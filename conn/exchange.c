@@ -2,6 +2,7 @@
 #include "conn/conn.h"
 #include "conn/context.h"
 #include "conn/exchange.h"
+#include "conn/tls.h"
 #include "core/clock.h"
 #include "core/tree.h"
 
@@ -51,6 +52,8 @@ static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enu
 		s->flags |= OA_SPAN_UNIX;
 	if (c->flags & OA_CONN_USED)
 		s->flags |= OA_SPAN_REUSED;
+	if (c->tls == OA_TLS_SESSION)
+		oa_tls_describe(c, s);
 }
 
 /* One free exchange kept by each thread: opening and finishing on the same thread then needs no atomic. */

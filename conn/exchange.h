@@ -46,6 +46,14 @@ enum oa_conn_state {
 #define OA_CONN_COUNTED  0x20u /* in the stats as opaque already */
 #define OA_CONN_BYTES_IN 0x40u /* the peer has spoken */
 
+/* What a connection has to do with TLS. */
+enum oa_conn_tls {
+	OA_TLS_NONE,
+	OA_TLS_HELLO,   /* its first bytes look like TLS: the rest of them is awaited */
+	OA_TLS_BELOW,   /* it carries TLS; conn/tls_hello.c knows whether a session was found for it */
+	OA_TLS_SESSION, /* it is what is inside: a session of a TLS library, no descriptor of its own */
+};
+
 struct oa_conn {
 	uint32_t pool_next;      /* the pool's */
 	/* Read without the lock, by threads whose descriptor may mean something else by now. */
@@ -73,9 +81,12 @@ struct oa_conn {
 	uint16_t stash_off, stash_len;
 	uint16_t stash_skip;     /* host bytes they replace */
 	uint16_t peer_path_len;
+	uint8_t tls;             /* enum oa_conn_tls */
 	uint32_t peer_path;      /* block + 1: AF_UNIX path */
 	uint32_t dns_us, connect_us;
+	uint32_t session;        /* TLS_SESSION: index + 1 of its struct oa_tls_session */
 	uint64_t connect_ns;     /* start of connect() */
+	struct oa_ref other;     /* TLS: the session of a socket, the socket of a session; gen 0: none */
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
 

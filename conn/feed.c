@@ -5,6 +5,7 @@
 #include "conn/context.h"
 #include "conn/feed.h"
 #include "conn/span_build.h"
+#include "conn/tls.h"
 #include "core/clock.h"
 #include "core/limits.h"
 
@@ -132,7 +133,7 @@ void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
 
 static bool feed_looks_like_tls(struct oa_bytes b)
 {
-	return b.len >= 2 && b.ptr[0] == 0x16 && b.ptr[1] == 3;
+	return b.len && b.ptr[0] == 0x16 && (b.len == 1 || b.ptr[1] == 3);
 }
 
 /* -- feeding -- */
@@ -312,7 +313,13 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	if (!bytes.len || c->state == OA_CONN_OPAQUE)
 		return;
 	if (c->state == OA_CONN_TUNNEL) {
+		if (c->tls == OA_TLS_HELLO || (!c->tls && feed_looks_like_tls(bytes)))
+			oa_tls_hello(c, in, bytes);
 		feed_tunnel(c, in, bytes.len);
+		return;
+	}
+	if (__builtin_expect(c->tls == OA_TLS_HELLO, 0)) {
+		oa_tls_hello(c, in, bytes);
 		return;
 	}
 	dir = oa_conn_dir(c, in);
@@ -321,9 +328,12 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		enum oa_detect d = c->role != OA_ROLE_UNKNOWN && dir == OA_DIR_RESPONSE ? OA_DETECT_NO :
 											  feed_detect(c, in, bytes);
 
+		if (d == OA_DETECT_NO && feed_looks_like_tls(bytes)) {
+			oa_tls_hello(c, in, bytes);
+			return;
+		}
 		if (d == OA_DETECT_NO) {
-			oa_conn_make_opaque(c, feed_looks_like_tls(bytes) ? OA_STAT_opaque_tls :
-					       c->role == OA_ROLE_UNKNOWN ? OA_STAT_opaque_midway : OA_STAT_opaque_not_http);
+			oa_conn_make_opaque(c, c->role == OA_ROLE_UNKNOWN ? OA_STAT_opaque_midway : OA_STAT_opaque_not_http);
 			return;
 		}
 		if (d == OA_DETECT_MORE) {

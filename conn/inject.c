@@ -474,7 +474,7 @@ static bool inject_compose(const struct oa_conn *c, struct oa_send *s)
 }
 
 /* The composed call cannot be made: the requests go out as they are. */
-static void inject_give_up(struct oa_conn *c, struct oa_send *s)
+void oa_inject_decline(struct oa_conn *c, struct oa_send *s)
 {
 	uint32_t n = s->requests;
 
@@ -487,6 +487,7 @@ static void inject_give_up(struct oa_conn *c, struct oa_send *s)
 		}
 	}
 	s->points = 0;
+	s->rewrite = false;
 }
 
 void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
@@ -498,7 +499,7 @@ void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 	if (!s->points && !c->stash)
 		return;
 	if (!inject_compose(c, s))
-		inject_give_up(c, s);
+		oa_inject_decline(c, s);
 }
 
 /* -- accounting -- */

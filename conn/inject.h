@@ -11,6 +11,9 @@
  * be added. */
 void oa_inject_prepare(struct oa_conn *c, struct oa_send *s);
 
+/* What was composed cannot be sent: the requests go out as they are. */
+void oa_inject_decline(struct oa_conn *c, struct oa_send *s);
+
 /* Host bytes among the n bytes the kernel took of the composed call; keeps our remainder for the next call. c may be NULL
  * when the connection went away meanwhile. returns host bytes, or -1 with s->err */
 ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n);

@@ -1,5 +1,6 @@
 #pragma once
 /* Between the files of conn/. */
+#include "conn/conn.h"
 #include "conn/exchange.h"
 #include "conn/fd_table.h"
 
@@ -10,3 +11,23 @@ struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot);
 /* The sending call noted in oa_tls never came back: its thread was cancelled in it, or jumped out of it. Nobody knows how
  * much of it the kernel took, so its connection is left alone. Without any lock held. */
 void oa_conn_send_lost(void);
+
+/* -- conn.c: connections without a descriptor -- */
+
+/* A fresh one for a TLS session, locked; NULL: no memory, counted. */
+struct oa_conn *oa_conn_new_session(enum oa_role role);
+/* Its stream is over: ends what is open as the close of a socket does. Locked. */
+void oa_conn_finish(struct oa_conn *c, uint64_t closed_ns);
+/* Gives a locked one back. */
+void oa_conn_end(struct oa_conn *c);
+
+/* -- io.c: the same for whatever carries the bytes. Locked. -- */
+
+/* A call failed with an errno: for good, or not at all. */
+void oa_io_failed(struct oa_conn *c, int err);
+/* The peer has said its last byte. */
+void oa_io_eof(struct oa_conn *c);
+/* Begins to watch a sending call. */
+void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s);
+/* The next host_bytes of such a call were taken. */
+void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes);

@@ -19,7 +19,7 @@ static bool io_try_again(int err)
 }
 
 /* A call failed for good: so did what was under way. */
-static void io_failed(struct oa_conn *c, int err)
+void oa_io_failed(struct oa_conn *c, int err)
 {
 	if (io_try_again(err))
 		return;
@@ -31,7 +31,7 @@ static void io_failed(struct oa_conn *c, int err)
 }
 
 /* The peer has said its last byte. */
-static void io_eof(struct oa_conn *c)
+void oa_io_eof(struct oa_conn *c)
 {
 	c->flags |= OA_CONN_EOF_IN;
 	if (c->role != OA_ROLE_CLIENT)
@@ -61,9 +61,9 @@ static bool recv_nothing(struct oa_conn *c, ssize_t n, int err)
 	if (n > 0)
 		return false;
 	if (n < 0)
-		io_failed(c, err);
+		oa_io_failed(c, err);
 	else
-		io_eof(c);
+		oa_io_eof(c);
 	return true;
 }
 
@@ -144,7 +144,7 @@ static void send_leave(const struct oa_send *s)
 	oa_tls.send_gen = s->outer_gen;
 }
 
-static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	s->watched = true;
 	s->fd = fd;
@@ -157,6 +157,11 @@ static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int i
 	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
 	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
 	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
+}
+
+static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+{
+	oa_io_watch(c, fd, iov, iovcnt, flags, s);
 	send_enter(c, s);
 }
 
@@ -205,7 +210,7 @@ static unsigned sent_answered(const struct oa_conn *c, const struct oa_send *s)
 }
 
 /* The host's share of a successful call, fed to the parser. */
-static void sent_feed(struct oa_conn *c, const struct oa_send *s, size_t host_bytes)
+void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes)
 {
 	unsigned answered;
 
@@ -221,7 +226,7 @@ static void sent_feed(struct oa_conn *c, const struct oa_send *s, size_t host_by
 		return;
 	}
 	c->answered = (uint8_t)answered;
-	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, host_bytes);
+	oa_feed_iov(c, false, iov, iovcnt, host_bytes);
 	c->answered = 0;
 }
 
@@ -243,9 +248,9 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 		if (host < 0) {
 			if (io_try_again(s->err))
 				oa_inject_cancel(c, s);
-			io_failed(c, s->err);
+			oa_io_failed(c, s->err);
 		} else {
-			sent_feed(c, s, (size_t)host);
+			oa_io_sent(c, s, s->host_iov, s->host_iovcnt, (size_t)host);
 			if (s->requests && !sent_meanwhile(c, s))
 				oa_inject_settle(c, s);
 		}
@@ -277,7 +282,7 @@ void oa_conn_after_send_blind(int fd, ssize_t n, int err)
 	if (!c)
 		return;
 	if (n < 0)
-		io_failed(c, err);
+		oa_io_failed(c, err);
 	else if (n > 0)
 		oa_feed_blind(c, false, (uint64_t)n);
 	oa_conn_unlock(c);

@@ -295,7 +295,8 @@ static void client_request(struct oa_feed *f, const struct oa_http_head *h)
 		result == OA_INJECT_REWRITTEN ? OA_INJECT_PARTIAL : result;
 }
 
-void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error)
+void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,
+			    struct oa_bytes host)
 {
 	int64_t index = oa_exchange_open(c, OA_KIND_CLIENT, OA_WHAT_CONNECT, start_ns);
 	struct oa_exchange *ex;
@@ -305,6 +306,7 @@ void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_n
 	ex = oa_exchange_at((uint32_t)index);
 	oa_id_span(oa_exchange_span(ex)->span_id);
 	oa_exchange_span(ex)->dns_us = c->dns_us;
+	oa_exchange_set_str(ex, OA_STR_HOST, oa_bytes_cut(host, 255));
 	if (c->bound.gen && client_join_parent(ex, c->bound))
 		oa_exchange_span(ex)->evidence = OA_EV_BOUND;
 	else

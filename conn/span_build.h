@@ -26,8 +26,9 @@ struct oa_remote;
 int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *head, uint64_t now_ns,
 			    struct oa_remote *remote, uint8_t *ret_result);
 
-/* A connection attempt that failed. */
-void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error);
+/* A connection attempt that failed. host: whom it was for, when that is known by name. */
+void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,
+			    struct oa_bytes host);
 
 /* Copies ids of a server exchange that may end at any moment on another thread. */
 struct oa_parent_ids {

@@ -1,4 +1,4 @@
-/* xoshiro256++ (Blackman and Vigna), one state per thread, seeded by the kernel. */
+/* xoroshiro128++ (Blackman and Vigna), one state per thread, seeded by the kernel. */
 #include <emmintrin.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -23,10 +23,8 @@ static __attribute__((noinline)) void id_seed(struct oa_tls *t, uint32_t gen)
 
 	if (oa_sys3(SYS_getrandom, s, sizeof(t->rng), 1 /* GRND_NONBLOCK */) != sizeof(t->rng)) {
 		/* Early boot or an old kernel: time, addresses and the thread make the seeds differ. */
-		s[0] ^= oa_now_ns();
-		s[1] ^= (uintptr_t)t * 0x9e3779b97f4a7c15u;
-		s[2] ^= oa_unix_now_ns() * 0xbf58476d1ce4e5b9u;
-		s[3] ^= (uint64_t)oa_sys0(SYS_gettid) * 0x94d049bb133111ebu;
+		s[0] ^= oa_now_ns() ^ (uintptr_t)t * 0x9e3779b97f4a7c15u;
+		s[1] ^= oa_unix_now_ns() * 0xbf58476d1ce4e5b9u ^ (uint64_t)oa_sys0(SYS_gettid) * 0x94d049bb133111ebu;
 	}
 	s[0] |= 1;
 	t->fork_gen = gen;
@@ -40,19 +38,15 @@ static uint64_t rotl(uint64_t x, int k)
 uint64_t oa_id_random(void)
 {
 	struct oa_tls *t = &oa_tls;
-	uint64_t *s = t->rng, result, carry;
+	uint64_t *s = t->rng, result;
 	uint32_t gen = atomic_load_explicit(&id_fork_gen, memory_order_relaxed);
 
 	if (__builtin_expect(t->fork_gen != gen, 0))
 		id_seed(t, gen);
-	result = rotl(s[0] + s[3], 23) + s[0];
-	carry = s[1] << 17;
-	s[2] ^= s[0];
-	s[3] ^= s[1];
-	s[1] ^= s[2];
-	s[0] ^= s[3];
-	s[2] ^= carry;
-	s[3] = rotl(s[3], 45);
+	result = rotl(s[0] + s[1], 17) + s[0];
+	s[1] ^= s[0];
+	s[0] = rotl(s[0], 49) ^ s[1] ^ (s[1] << 21);
+	s[1] = rotl(s[1], 28);
 	return result;
 }
 

@@ -21,6 +21,10 @@
 #define OA_EXCHANGES_MAX     (1 << 16) /* open exchanges per process */
 #define OA_THREADS_MAX       4096      /* threads with their own context state; more have none */
 
+#define OA_TLS_SESSIONS_MAX  (1 << 16) /* TLS sessions with a connection of their own */
+#define OA_TLS_HELLOS        4096      /* handshakes begun on sockets whose session is awaited */
+#define OA_TLS_RECORD_MAX    16384     /* plain text of one TLS record: what we compose never needs a second */
+
 #define OA_SLOT_BYTES        256  /* unit of the rings */
 #define OA_RING_SLOTS        2048 /* per CPU shard: 10 ms at 100 000 two-slot spans per second */
 #define OA_SHARDS_MAX        8    /* more CPUs share shards */

@@ -123,6 +123,9 @@ struct oa_span {
 	uint32_t pid;
 	uint64_t req_body, resp_body; /* payload bytes; for tunnels: bytes sent by the client / by the server */
 	uint32_t dns_us, connect_us;  /* 0 unknown; on the first exchange of a client connection */
+	uint32_t tls_us;              /* the handshake's; 0 unknown; on the first exchange inside TLS */
+	uint16_t tls_version;         /* as on the wire, 0x0304 is TLS 1.3; 0 unknown */
+	uint16_t tls_cipher;          /* IANA's number of the cipher suite; 0 unknown */
 	struct oa_addr peer;  /* the other end of the socket */
 	uint16_t local_port;  /* server side: the port that was listened on; 0 unknown */
 	uint8_t rule;         /* class of its sampling decision (core/sampling.h) */

@@ -8,9 +8,10 @@ struct oa_tls {
 	uintptr_t guard_sp;   /* 0: outside; else the frame that entered, see below */
 	uint32_t thread_idx;  /* conn/context.c: index + 1 of the thread's context state, 0 none */
 	uint32_t fork_gen;    /* generation the two fields around were made for */
-	uint64_t rng[4];      /* core/id.c; all zero: seed first */
+	uint64_t rng[2];      /* core/id.c; all zero: seed first */
 	uintptr_t send_sp;    /* 0: none; else where the bookkeeping of the sending call stands that this thread is in */
 	uint32_t send_conn, send_gen; /* and its connection */
+	const void *tls_call; /* hooks/tls.h: the call of a TLS library that this thread is in */
 };
 
 extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));

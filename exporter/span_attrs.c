@@ -2,6 +2,7 @@
 
 #include "core/config.h"
 #include "core/sampling.h"
+#include "core/tls_names.h"
 #include "exporter/addr_text.h"
 #include "exporter/utf8.h"
 
@@ -89,8 +90,10 @@ struct oa_bytes oa_span_scheme(const struct oa_span *s)
 		tls = true;
 	else if (s->kind == OA_KIND_SERVER && oa_bytes_ieq(proto, OA_LIT("http")))
 		tls = false;
-	else if (s->kind == OA_KIND_CLIENT && target.len > 8)
-		tls = oa_bytes_ieq(oa_bytes_cut(target, 8), OA_LIT("https://"));
+	else if (s->kind == OA_KIND_CLIENT && oa_bytes_ieq(oa_bytes_cut(target, 8), OA_LIT("https://")))
+		tls = true;
+	else if (s->kind == OA_KIND_CLIENT && oa_bytes_ieq(oa_bytes_cut(target, 7), OA_LIT("http://")))
+		tls = false; /* asked of a proxy, whatever is spoken with that */
 	return tls ? OA_LIT("https") : OA_LIT("http");
 }
 
@@ -347,6 +350,14 @@ static void attrs_sampling(struct attrs *a)
 		attrs_str(a, OA_KEY_KEEP_REASON, reasons[a->s->keep]);
 }
 
+static void attrs_tls(struct attrs *a)
+{
+	char buf[8];
+
+	attrs_str(a, OA_KEY_TLS_VERSION, oa_tls_version_name(a->s->tls_version));
+	attrs_str(a, OA_KEY_TLS_CIPHER, oa_cipher_name(a->s->tls_cipher, buf));
+}
+
 /* The setting for spans, else the general one, else none. */
 static size_t attrs_limit(int64_t own, int64_t general)
 {
@@ -370,6 +381,7 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 		attrs_tunnel(&a);
 	attrs_server(&a);
 	attrs_peer_and_client(&a);
+	attrs_tls(&a);
 	attrs_str(&a, OA_KEY_ERROR_TYPE, oa_span_error_type(s, buf));
 	if (oa_config.evidence_attribute)
 		attrs_str(&a, OA_KEY_EVIDENCE, oa_bytes_str(oa_evidence_name((enum oa_evidence)s->evidence)));
@@ -397,6 +409,8 @@ unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events
 		ret_events[n++] = (struct oa_span_event){ "dns.lookup", s->dns_us };
 	if (s->connect_us)
 		ret_events[n++] = (struct oa_span_event){ "connect", s->connect_us };
+	if (s->tls_us)
+		ret_events[n++] = (struct oa_span_event){ "tls.handshake", s->tls_us };
 	return attrs_kept(n, oa_config.span_event_count_limit, ret_dropped);
 }
 

@@ -49,7 +49,7 @@ struct oa_span_event {
 	const char *name; /* "dns.lookup", "connect" */
 	uint64_t duration_us;
 };
-#define OA_EVENTS_MAX 2
+#define OA_EVENTS_MAX 3
 unsigned oa_span_events(const struct oa_span *s, struct oa_span_event ret_events[OA_EVENTS_MAX], unsigned *ret_dropped);
 
 /* Whole struct oa_link, packed, as many as the settings allow. */

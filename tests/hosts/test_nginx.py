@@ -1,11 +1,11 @@
-"""nginx: files, reverse proxy, daemon, reload, upgrade, workers that die, TLS."""
+"""nginx: files, reverse proxy, daemon, reload, upgrade, workers that die. TLS is in test_tls.py."""
 import signal
 import subprocess
 import time
 
 import pytest
 
-from kit import (BIG_QUEUE, COUNT, Tree, both, chain, command, exact, in_background, kill, leaf_saw, listen, need, no_drops,
+from kit import (BIG_QUEUE, COUNT, Tree, both, chain, exact, in_background, kill, leaf_saw, listen, need, no_drops,
                  read_pid, wait_gone, wait_until)
 from lib.collector import find
 from lib.loadgen import Connection, Load
@@ -209,33 +209,4 @@ def test_upgrade_of_the_program(ways):
                 kill(master, signal.SIGTERM)
             wait_gone(masters)
         return first.statuses(), second.statuses()
-    both(ways, scenario)
-
-
-def certificate(folder):
-    if not (folder / "key.pem").exists():
-        command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "key.pem", "-out",
-                folder / "cert.pem")
-    return folder / "cert.pem", folder / "key.pem"
-
-
-def test_tls_is_left_alone(ways, folder):
-    """What TLS carries is not seen, and not harmed: served files are equal, and so are uploads."""
-    cert, key = certificate(folder)
-    text = """server { listen 127.0.0.1:@PORT@ ssl; ssl_certificate @CERT@; ssl_certificate_key @KEY@; root @WWW@; }"""
-
-    def scenario(way):
-        port = way.port()
-        with nginx(way, text, port=port, cert=cert, key=key) as (program, tree, root):
-            wanted = [f"https://127.0.0.1:{port}/{name}" for name in ("small.txt", "big.bin", "missing")]
-            got = command(need("curl"), "-sS", "--cacert", cert, "--http1.1", "-w", "%{http_code}\n", *wanted)
-            assert got.count(b"\n200\n") >= 1
-            if way.ours:
-                metrics = tree.scrape()
-                assert metrics.sum(COUNT) == 0
-                assert metrics.sum("otelauto_opaque_connections_total", reason="tls") == 1, metrics.text
-            seen = way.seen(program)
-            assert not way.collector.spans
-            return got, access_log(root), seen
     both(ways, scenario)

@@ -53,11 +53,11 @@ VISIT = [
 STEADY = ("content-type", "content-length", "content-range", "location", "transfer-encoding", "connection", "server")
 
 
-def visit(port, requests=VISIT):
+def visit(port, requests=VISIT, tls=None):
     """returns what a client saw: (status, headers that do not change, body)"""
     seen, connection = [], None
     for method, path, headers, body in requests:
-        connection = connection or Connection(port)
+        connection = connection or Connection(port, tls=tls)
         status, got, content = connection.request(path, method, headers, body)
         if "multipart" in got.get("content-type", ""):  # its boundary is random, even how long it is
             got = {}
@@ -81,7 +81,7 @@ APACHE_MODULES = "/usr/lib/apache2/modules"
 
 
 @contextmanager
-def apache(way, mpm, up=1, sendfile="Off", settings=None):
+def apache(way, mpm, up=1, sendfile="Off", settings=None, more=""):
     """A running Apache in the foreground. gives (program, tree, port)"""
     port, binary = way.port(), need("apache2")
     cgi = way.write("cgi/hello", CGI)
@@ -89,7 +89,7 @@ def apache(way, mpm, up=1, sendfile="Off", settings=None):
     make_files(way.folder)
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
     conf = way.conf("apache.conf", mpm=mpm, port=port, up=up, www=way.folder / "www", modules=APACHE_MODULES, user=user,
-                    sendfile=sendfile, cgi="cgid" if mpm == "event" else "cgi")
+                    sendfile=sendfile, cgi="cgid" if mpm == "event" else "cgi", more=more)
     with way.program([binary, "-f", conf, "-DFOREGROUND"], service="apache", settings=settings) as program:
         yield program, listen(program, port), port
 

@@ -19,10 +19,12 @@ class Peer:
 
     take      bytes per recv
     hold      reads nothing before release() is called
+    tls       an ssl.SSLContext: the bytes are those inside TLS
     answers   sent, one each time the given number of blank lines has come in (for drivers that wait)
     """
 
-    def __init__(self, take=65536, hold=False, answers=(), receive_buffer=0, path=None, answer_after=b"\r\n\r\n"):
+    def __init__(self, take=65536, hold=False, answers=(), receive_buffer=0, path=None, answer_after=b"\r\n\r\n", tls=None):
+        self.tls = tls
         self.take, self.answers, self.path = take, list(answers), path
         self.answer_after = answer_after
         self.received = b""
@@ -51,8 +53,13 @@ class Peer:
             sock, _ = self._listener.accept()
         except OSError:
             return
+        sock.settimeout(30)
+        if self.tls:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                return
         with sock:
-            sock.settimeout(30)
             self._free.wait(30)
             sent = 0
             while True:

@@ -26,9 +26,10 @@ class Request:
 
 class Leaf:
     """with Leaf() as leaf: leaf.port, leaf.requests. delay: seconds, or (low, high) to mix up the order of
-    answers. path: an AF_UNIX socket instead. read_bytes: takes so few bytes at a time (slow reader)."""
+    answers. path: an AF_UNIX socket instead. tls: an ssl.SSLContext. read_bytes: takes so few bytes at a time (slow reader)."""
 
-    def __init__(self, delay=0, path=None, read_bytes=65536, receive_buffer=0, status=200, body=None):
+    def __init__(self, delay=0, path=None, read_bytes=65536, receive_buffer=0, status=200, body=None, tls=None):
+        self.tls = tls
         self.delay, self.path, self.read_bytes, self.receive_buffer = delay, path, read_bytes, receive_buffer
         self.status, self.body = status, body
         self.requests = []
@@ -80,10 +81,16 @@ class Leaf:
 
     def _serve(self, sock):
         try:
-            with sock:
-                if not self.path:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._loop(sock)
+            if not self.path:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain = sock
+            if self.tls:
+                plain = self.tls.wrap_socket(sock, server_side=True, suppress_ragged_eofs=True)
+            with plain:
+                self._loop(plain)
+                if self.tls:
+                    plain.settimeout(5)
+                    plain.unwrap()
         except OSError:
             pass
         finally:

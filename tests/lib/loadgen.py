@@ -15,7 +15,7 @@ class Broken(Exception):
 class Connection:
     """One client connection that reads exactly one answer at a time."""
 
-    def __init__(self, port=None, path=None, host="127.0.0.1", timeout=20):
+    def __init__(self, port=None, path=None, host="127.0.0.1", timeout=20, tls=None):
         if path:
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
@@ -23,6 +23,8 @@ class Connection:
         else:
             self.sock = socket.create_connection((host, port), timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=host)
         self.buffer = b""
 
     def __enter__(self):
@@ -126,7 +128,8 @@ class Load:
     """
 
     def __init__(self, port, requests, connections=8, keep_alive=True, pipeline=1, path=None, headers=None,
-                 tolerant=False, start_together=False):
+                 tolerant=False, start_together=False, tls=None):
+        self.tls = tls
         self.port, self.requests, self.connections = port, requests, connections
         self.keep_alive, self.pipeline, self.tolerant = keep_alive, pipeline, tolerant
         self.path = path or (lambda ident: f"/t/{ident}")
@@ -154,14 +157,14 @@ class Load:
     def _work(self):
         connection = None
         if self._barrier:
-            connection = Connection(self.port)
+            connection = Connection(self.port, tls=self.tls)
             self._barrier.wait(20)
         while True:
             batch = self._next()
             if not batch:
                 break
             try:
-                connection = connection or Connection(self.port)
+                connection = connection or Connection(self.port, tls=self.tls)
                 self._batch(connection, batch)
             except (Broken, OSError) as error:
                 with self._lock:

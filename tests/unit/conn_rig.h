@@ -112,6 +112,17 @@ static inline const struct oa_span *rig_next(void)
 	return NULL;
 }
 
+/* The first bytes of a TLS connection, 44 of them, with a random number made of `seed`. */
+static inline void rig_hello(char *out, uint8_t seed)
+{
+	static const uint8_t head[11] = { 0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3 };
+
+	memcpy(out, head, sizeof(head));
+	for (unsigned i = 0; i < 32; i++)
+		out[11 + i] = (char)(seed * 31 + i * 7 + 1);
+	out[43] = 32;
+}
+
 static inline bool rig_str_is(const struct oa_span *s, enum oa_str which, const char *text)
 {
 	return oa_bytes_eq(oa_span_str(s, which), oa_bytes_str(text));

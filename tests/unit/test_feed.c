@@ -138,15 +138,25 @@ static uint64_t opaque(enum oa_stat reason)
 
 START_TEST(feed_knows_tls_from_both_ends)
 {
-	static const char hello[] = "\x16\x03\x01\x02\x00\x01";
+	char hello[44];
 
 	rig_start();
+	rig_hello(hello, 1);
 	rig_accept(FD, false);
-	receive(FD, hello, 6);
+	receive(FD, hello, 5); /* as OpenSSL reads it */
+	receive(FD, hello + 5, sizeof(hello) - 5);
+	ck_assert_uint_eq(opaque(OA_STAT_opaque_tls), 0); /* until it is clear that nobody shows what is inside */
+	oa_conn_reap(true);
 	ck_assert_uint_eq(opaque(OA_STAT_opaque_tls), 1);
+	rig_hello(hello, 2);
 	rig_connect(FD + 1);
-	send_part(FD + 1, hello, 6);
+	send_part(FD + 1, hello, sizeof(hello));
+	oa_conn_reap(true);
 	ck_assert_uint_eq(opaque(OA_STAT_opaque_tls), 2);
+	rig_accept(FD + 2, false);
+	receive(FD + 2, "\x16\x03\x01\x02\x00\x02", 6); /* a ServerHello: midway */
+	receive(FD + 2, hello, sizeof(hello));
+	ck_assert_uint_eq(opaque(OA_STAT_opaque_tls), 3);
 	receive(FD, request, strlen(request));
 	rig_respond(FD);
 	ck_assert_ptr_null(rig_next());

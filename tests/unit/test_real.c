@@ -23,6 +23,17 @@ static const char *const names[] = {
 #undef OA_SYM
 };
 
+/* Those of TLS libraries; they are found by hooks/tls_find.c. */
+static const char *const tls_names[] = {
+#define OA_TLS_HOOK(name, refusal) #name,
+#define OA_TLS_ASK(name)
+#include "hooks/openssl.def"
+#include "hooks/gnutls.def"
+#undef OA_TLS_HOOK
+#undef OA_TLS_ASK
+};
+#define TLS_NAMES (sizeof(tls_names) / sizeof(tls_names[0]))
+
 enum { REQUIRED, OPTIONAL };
 static const int needs[] = {
 #define OA_SYM(name, need, standin) need,
@@ -139,9 +150,13 @@ START_TEST(what_is_exported_is_what_is_hooked)
 		snprintf(want, sizeof(want), "\t%s;\n", names[i]);
 		ck_assert_msg(strstr(text, want), "%s", names[i]);
 	}
+	for (unsigned i = 0; i < TLS_NAMES; i++) {
+		snprintf(want, sizeof(want), "\t%s;\n", tls_names[i]);
+		ck_assert_msg(strstr(text, want), "%s", tls_names[i]);
+	}
 	for (const char *at = strstr(text, "global:"); (at = strstr(at, "\n\t")); at++)
 		lines++;
-	ck_assert_uint_eq(lines, OA_SYM_COUNT + 2); /* otelauto_loaded, * */
+	ck_assert_uint_eq(lines, OA_SYM_COUNT + TLS_NAMES + 2); /* otelauto_loaded, * */
 }
 END_TEST
 

@@ -33,7 +33,7 @@ static void use(const char *sampler, const char *arg)
 static void same_numbers(void)
 {
 	(void)oa_id_random(); /* seeded once, by the kernel */
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 2; i++)
 		oa_tls.rng[i] = 0x9e3779b97f4a7c15u * (i + 1);
 }
 

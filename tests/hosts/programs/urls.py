@@ -1,4 +1,5 @@
 """urls.py KIND BASE: one of Python's HTTP clients asks for a few things and prints what it got."""
+import os
 import sys
 
 kind, base = sys.argv[1], sys.argv[2]
@@ -20,7 +21,8 @@ def with_urllib():
 
 def with_http_client():
     import http.client
-    connection = http.client.HTTPConnection(base.partition("//")[2], timeout=20)
+    kind = http.client.HTTPSConnection if base.startswith("https:") else http.client.HTTPConnection
+    connection = kind(base.partition("//")[2], timeout=20)
     for path in PATHS:
         connection.request("GET", path)
         yield connection.getresponse().read()
@@ -34,6 +36,7 @@ def with_requests():
     import requests
     session = requests.Session()
     session.trust_env = False
+    session.verify = os.environ.get("SSL_CERT_FILE", True)
     for path in PATHS:
         yield session.get(base + path, timeout=20).content
     yield session.post(base + "/post", data=b"p" * 100000, timeout=20).content

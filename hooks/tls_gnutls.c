@@ -1,0 +1,354 @@
+/* GnuTLS: plain text at gnutls_record_recv and gnutls_record_send and their other forms. Unlike OpenSSL it copies what it
+ * cannot send at once, so that a repeated call may come with nothing; it takes at most one record at a time; and what is
+ * corked counts as sent. */
+#include "hooks/tls.h"
+
+#include "core/clock.h"
+#include "core/tls_names.h"
+
+typedef struct gnutls_session_int *gnutls_session_t;
+
+#define CALLER ((uintptr_t)__builtin_extract_return_addr(__builtin_return_address(0)))
+
+struct datum {
+	unsigned char *data;
+	unsigned int size;
+};
+
+/* As in the library's own headers, but for pointers to its types. */
+ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t size);
+ssize_t gnutls_record_recv_seq(gnutls_session_t session, void *data, size_t size, unsigned char *seq);
+ssize_t gnutls_record_recv_packet(gnutls_session_t session, void **packet);
+ssize_t gnutls_record_recv_early_data(gnutls_session_t session, void *data, size_t size);
+ssize_t gnutls_record_send(gnutls_session_t session, const void *data, size_t size);
+ssize_t gnutls_record_send2(gnutls_session_t session, const void *data, size_t size, size_t pad, unsigned flags);
+ssize_t gnutls_record_send_range(gnutls_session_t session, const void *data, size_t size, const void *range);
+ssize_t gnutls_record_send_file(gnutls_session_t session, int fd, off_t *offset, size_t count);
+ssize_t gnutls_record_send_early_data(gnutls_session_t session, const void *data, size_t size);
+int gnutls_handshake(gnutls_session_t session);
+int gnutls_bye(gnutls_session_t session, int how);
+void gnutls_deinit(gnutls_session_t session);
+void gnutls_session_get_random(gnutls_session_t session, struct datum *ret_client, struct datum *ret_server);
+int gnutls_protocol_get_version(gnutls_session_t session);
+const char *gnutls_ciphersuite_get(gnutls_session_t session);
+int gnutls_error_is_fatal(int error);
+void gnutls_packet_get(const void *packet, struct datum *ret_data, unsigned char *ret_seq);
+unsigned int gnutls_session_get_verify_cert_status(gnutls_session_t session);
+
+#define VERSION_SSL3   1
+#define VERSION_TLS1_3 5
+#define NOT_VERIFIED   0xffffffffu
+
+enum {
+#define OA_TLS_HOOK(name, refusal) FN_##name,
+#define OA_TLS_ASK(name) FN_##name,
+#include "hooks/gnutls.def"
+#undef OA_TLS_HOOK
+#undef OA_TLS_ASK
+	FN_COUNT
+};
+_Static_assert(FN_COUNT <= OA_TLS_FUNCTIONS, "room for all of them");
+
+#define OA_TLS_HOOK(name, value) static long refuse_##name(void) { return value; }
+#define OA_TLS_ASK(name)
+#include "hooks/gnutls.def"
+#undef OA_TLS_HOOK
+#undef OA_TLS_ASK
+
+static struct oa_tls_lib no_gnutls;
+static const struct oa_tls_names gnutls = {
+	.file = "libgnutls.", .count = FN_COUNT, .none = &no_gnutls,
+	.name = {
+#define OA_TLS_HOOK(name, value) #name,
+#define OA_TLS_ASK(name) #name,
+#include "hooks/gnutls.def"
+#undef OA_TLS_HOOK
+#undef OA_TLS_ASK
+	},
+	.refusal = {
+#define OA_TLS_HOOK(name, value) (void *)refuse_##name,
+#define OA_TLS_ASK(name) NULL,
+#include "hooks/gnutls.def"
+#undef OA_TLS_HOOK
+#undef OA_TLS_ASK
+	},
+};
+
+#define FN(lib, name) ((__typeof__(&name))((const struct oa_tls_lib *)(lib))->fn[FN_##name])
+
+/* -- what can be asked -- */
+
+static bool gnutls_random(const struct oa_tls_source *src, uint8_t ret[32])
+{
+	struct datum client = { NULL, 0 }, server;
+
+	if (!FN(src->lib, gnutls_session_get_random))
+		return false;
+	FN(src->lib, gnutls_session_get_random)(src->session, &client, &server);
+	if (!client.data || client.size != 32)
+		return false;
+	__builtin_memcpy(ret, client.data, 32);
+	return true;
+}
+
+static uint16_t gnutls_version(const struct oa_tls_source *src)
+{
+	int version = FN(src->lib, gnutls_protocol_get_version) ?
+			      FN(src->lib, gnutls_protocol_get_version)(src->session) : 0;
+
+	return version >= VERSION_SSL3 && version <= VERSION_TLS1_3 ? (uint16_t)(0x0300 + version - VERSION_SSL3) : 0;
+}
+
+static uint16_t gnutls_cipher(const struct oa_tls_source *src)
+{
+	const char *name = FN(src->lib, gnutls_ciphersuite_get) ? FN(src->lib, gnutls_ciphersuite_get)(src->session) : NULL;
+
+	return name ? oa_cipher_number(oa_bytes_str(name)) : 0;
+}
+
+static bool gnutls_distrusted(const struct oa_tls_source *src)
+{
+	unsigned int status = FN(src->lib, gnutls_session_get_verify_cert_status) ?
+				      FN(src->lib, gnutls_session_get_verify_cert_status)(src->session) : 0;
+
+	return status && status != NOT_VERIFIED;
+}
+
+static const struct oa_tls_ops gnutls_ops = {
+	.random = gnutls_random, .version = gnutls_version, .cipher = gnutls_cipher, .distrusted = gnutls_distrusted,
+};
+
+/* -- one call -- */
+
+/* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
+#define CALL_BEGIN(k, session) \
+	struct oa_tls_call k; \
+	k.lib = oa_tls_lib(&gnutls, (session), CALLER); \
+	oa_tls_begin(&k, &gnutls_ops, (session), CALLER)
+
+static enum oa_tls_result call_result(const struct oa_tls_call *k, ssize_t result)
+{
+	if (result >= 0)
+		return OA_TLS_DONE;
+	return FN(k->lib, gnutls_error_is_fatal) && FN(k->lib, gnutls_error_is_fatal)((int)result) ? OA_TLS_FAILED :
+												     OA_TLS_AGAIN;
+}
+
+static int call_errno(int err)
+{
+	return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT || err == ECONNABORTED || err == EHOSTUNREACH ||
+			       err == ENETUNREACH ? err : 0;
+}
+
+/* -- reading -- */
+
+static ssize_t recv_told(struct oa_tls_call *k, const void *data, size_t size, ssize_t n)
+{
+	oa_tls_end(k);
+	if (!k->ref.gen || !size)
+		return n;
+	OA_OBSERVE() {
+		if (n > 0)
+			oa_tls_on_read(&k->src, k->ref, data, (size_t)n);
+		else if (n == 0 || call_result(k, n) == OA_TLS_FAILED)
+			oa_tls_on_end(&k->src, k->ref, n ? call_errno(g_.err) : 0);
+	}
+	return n;
+}
+
+OA_EXPORT ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t size)
+{
+	CALL_BEGIN(k, session);
+
+	return recv_told(&k, data, size, FN(k.lib, gnutls_record_recv)(session, data, size));
+}
+
+OA_EXPORT ssize_t gnutls_record_recv_seq(gnutls_session_t session, void *data, size_t size, unsigned char *seq)
+{
+	CALL_BEGIN(k, session);
+
+	return recv_told(&k, data, size, FN(k.lib, gnutls_record_recv_seq)(session, data, size, seq));
+}
+
+OA_EXPORT ssize_t gnutls_record_recv_packet(gnutls_session_t session, void **packet)
+{
+	struct datum data = { NULL, 0 };
+	ssize_t n;
+	CALL_BEGIN(k, session);
+
+	n = FN(k.lib, gnutls_record_recv_packet)(session, packet);
+	if (n > 0 && k.ref.gen && FN(k.lib, gnutls_packet_get))
+		FN(k.lib, gnutls_packet_get)(*packet, &data, NULL);
+	return recv_told(&k, data.data, n > 0 ? data.size : 1, n);
+}
+
+OA_EXPORT ssize_t gnutls_record_recv_early_data(gnutls_session_t session, void *data, size_t size)
+{
+	ssize_t n;
+	CALL_BEGIN(k, session);
+
+	n = FN(k.lib, gnutls_record_recv_early_data)(session, data, size);
+	return recv_told(&k, data, n > 0 ? size : 0, n); /* failing means that there is none */
+}
+
+/* -- writing -- */
+
+/* How the record of a send2 is padded; a plain send has none. */
+struct put {
+	bool two;
+	size_t pad;
+	unsigned flags;
+};
+
+static ssize_t put_call(const struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
+{
+	if (p->two)
+		return FN(k->lib, gnutls_record_send2)(k->src.session, data, size, p->pad, p->flags);
+	return FN(k->lib, gnutls_record_send)(k->src.session, data, size);
+}
+
+/* Must hear of every call that it watches: what the host is told of its bytes is at stake. */
+static bool put_done(struct oa_tls_call *k, struct oa_tls_write *w, ssize_t n, size_t *ret_host)
+{
+	uintptr_t outer = oa_tls.guard_sp;
+	enum oa_tls_result result = call_result(k, n);
+	int err = errno;
+	bool more;
+
+	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
+	more = oa_tls_after_write(&k->src, w, n > 0 ? (size_t)n : 0, result, call_errno(err), ret_host);
+	oa_tls.guard_sp = outer;
+	errno = err;
+	return more;
+}
+
+OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
+{
+	struct oa_tls_write w;
+	bool watched = false;
+	size_t host;
+	ssize_t n;
+
+	OA_OBSERVE_ALWAYS()
+		watched = oa_tls_before_write(&k->src, k->ref, data, size, OA_TLS_PARTIAL | OA_TLS_MOVING | OA_TLS_NOTHING,
+					      &w);
+	if (!watched)
+		return put_call(k, p, data, size);
+	do
+		n = put_call(k, p, w.at, w.len);
+	while (put_done(k, &w, n, &host));
+	return host ? (ssize_t)host : n;
+}
+
+static ssize_t put(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
+{
+	bool repeats = !data && !size;
+	ssize_t n;
+
+	if (k->ref.gen && (repeats || (size && oa_hook_plausible(data, size))))
+		n = put_watched(k, p, data, size);
+	else
+		n = put_call(k, p, data, size);
+	oa_tls_end(k);
+	return n;
+}
+
+OA_EXPORT ssize_t gnutls_record_send(gnutls_session_t session, const void *data, size_t size)
+{
+	static const struct put plain = { .two = false };
+	CALL_BEGIN(k, session);
+
+	k.src.session = session;
+	return put(&k, &plain, data, size);
+}
+
+OA_EXPORT ssize_t gnutls_record_send2(gnutls_session_t session, const void *data, size_t size, size_t pad, unsigned flags)
+{
+	struct put padded = { true, pad, flags };
+	CALL_BEGIN(k, session);
+
+	k.src.session = session;
+	return put(&k, &padded, data, size);
+}
+
+/* Its length is hidden in a range that the host chose: nothing is added. */
+OA_EXPORT ssize_t gnutls_record_send_range(gnutls_session_t session, const void *data, size_t size, const void *range)
+{
+	ssize_t n;
+	CALL_BEGIN(k, session);
+
+	n = FN(k.lib, gnutls_record_send_range)(session, data, size, range);
+	oa_tls_end(&k);
+	if (k.ref.gen && n > 0)
+		OA_OBSERVE()
+			oa_tls_on_sent(&k.src, k.ref, data, (size_t)n);
+	return n;
+}
+
+OA_EXPORT ssize_t gnutls_record_send_file(gnutls_session_t session, int fd, off_t *offset, size_t count)
+{
+	ssize_t n;
+	CALL_BEGIN(k, session);
+
+	n = FN(k.lib, gnutls_record_send_file)(session, fd, offset, count);
+	oa_tls_end(&k);
+	if (k.ref.gen && n > 0)
+		OA_OBSERVE()
+			oa_tls_on_sent_blind(k.ref, (size_t)n);
+	return n;
+}
+
+/* Whether the peer takes it is known later, and whether it is sent again then is the host's business. */
+OA_EXPORT ssize_t gnutls_record_send_early_data(gnutls_session_t session, const void *data, size_t size)
+{
+	ssize_t n;
+	CALL_BEGIN(k, session);
+
+	if (k.ref.gen)
+		OA_OBSERVE()
+			oa_tls_give_up(k.ref, OA_STAT_opaque_early_data);
+	n = FN(k.lib, gnutls_record_send_early_data)(session, data, size);
+	oa_tls_end(&k);
+	return n;
+}
+
+/* -- the beginning and the end -- */
+
+OA_EXPORT int gnutls_handshake(gnutls_session_t session)
+{
+	uint64_t start_ns;
+	int result;
+	CALL_BEGIN(k, session);
+
+	start_ns = k.ref.gen ? oa_now_ns() : 0;
+	result = FN(k.lib, gnutls_handshake)(session);
+	oa_tls_end(&k);
+	if (k.ref.gen)
+		OA_OBSERVE()
+			oa_tls_on_handshake(&k.src, k.ref, start_ns, call_result(&k, result));
+	return result;
+}
+
+OA_EXPORT int gnutls_bye(gnutls_session_t session, int how)
+{
+	struct oa_tls_call k = { .lib = oa_tls_lib(&gnutls, session, CALLER) };
+	bool own = oa_tls_begin_plain(&k, session, CALLER);
+	int result = FN(k.lib, gnutls_bye)(session, how);
+
+	oa_tls_end(&k);
+	if (own && session && oa_hook_active())
+		OA_OBSERVE()
+			oa_tls_on_shutdown(session);
+	return result;
+}
+
+OA_EXPORT void gnutls_deinit(gnutls_session_t session)
+{
+	struct oa_tls_call k = { .lib = oa_tls_lib(&gnutls, session, CALLER) };
+
+	if (oa_tls_begin_plain(&k, session, CALLER) && session && (oa_hook_active() || oa_tls_pinned()))
+		OA_OBSERVE_ALWAYS()
+			oa_tls_before_free(session);
+	FN(k.lib, gnutls_deinit)(session);
+	oa_tls_end(&k);
+}

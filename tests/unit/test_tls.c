@@ -1,0 +1,442 @@
+/* Sessions of a TLS library that is made up here: who belongs to which socket, and what a library that waits, takes parts or
+ * insists on the same buffer does to bytes that carry our header. */
+#include "tests/unit/conn_rig.h"
+
+#include "conn/tls.h"
+#include "core/state.h"
+
+#define SOCK 540
+#define RECORD 16384
+
+/* What the made-up library keeps of one session; it insists on what OpenSSL insists on. */
+struct fake {
+	uint8_t seed;         /* of the ClientHello; 0: not told */
+	enum oa_role role;
+	bool finished, partial, moving, distrusted;
+	/* a write that waits */
+	const uint8_t *want;
+	size_t want_len;
+	bool broke_rule;
+	unsigned seed_rng, calls;
+	size_t record;        /* most bytes of one record */
+	char *wire;
+	size_t wire_len;
+};
+
+static bool fake_random(const struct oa_tls_source *src, uint8_t ret[32])
+{
+	const struct fake *f = src->session;
+	char hello[44];
+
+	if (!f->seed)
+		return false;
+	rig_hello(hello, f->seed);
+	memcpy(ret, hello + 11, 32);
+	return true;
+}
+
+static enum oa_role fake_role(const struct oa_tls_source *src) { return ((struct fake *)src->session)->role; }
+static bool fake_finished(const struct oa_tls_source *src) { return ((struct fake *)src->session)->finished; }
+static uint16_t fake_version(const struct oa_tls_source *src) { return 0x0304; }
+static uint16_t fake_cipher(const struct oa_tls_source *src) { return 0x1301; }
+static bool fake_distrusted(const struct oa_tls_source *src) { return ((struct fake *)src->session)->distrusted; }
+static struct oa_bytes fake_name(const struct oa_tls_source *src) { return OA_LIT("name.example"); }
+
+static const struct oa_tls_ops ops = {
+	.random = fake_random, .role = fake_role, .finished = fake_finished, .version = fake_version, .cipher = fake_cipher,
+	.name = fake_name, .distrusted = fake_distrusted,
+};
+
+static struct oa_tls_source source(struct fake *f)
+{
+	return (struct oa_tls_source){ &ops, NULL, f };
+}
+
+static void start(void)
+{
+	rig_start();
+	atomic_store(&oa_state, OA_STATE_ACTIVE);
+}
+
+static void hello_on_socket(int fd, uint8_t seed, bool in)
+{
+	char hello[44];
+	struct iovec iov = { hello, sizeof(hello) };
+
+	rig_hello(hello, seed);
+	if (in)
+		oa_conn_on_received(fd, hello, sizeof(hello), sizeof(hello), 0, 0);
+	else
+		rig_send_iov(fd, &iov, 1, 0, SIZE_MAX, NULL);
+}
+
+static void session_read(struct fake *f, const char *text)
+{
+	struct oa_tls_source src = source(f);
+
+	oa_tls_on_read(&src, oa_tls_find(&src), text, strlen(text));
+}
+
+/* -- writing -- */
+
+static unsigned fake_rand(struct fake *f)
+{
+	f->seed_rng = f->seed_rng * 1103515245u + 12345u;
+	return f->seed_rng >> 16;
+}
+
+/* One SSL_write(). returns bytes, 0 for "again", -1 when its rule was broken. How often it waits comes of a seed. */
+static long fake_write(struct fake *f, const uint8_t *buf, size_t len)
+{
+	size_t n = f->partial && len > f->record ? f->record : len;
+
+	f->calls++;
+	if (f->want && (len < f->want_len || (!f->moving && buf != f->want))) {
+		f->broke_rule = true;
+		return -1;
+	}
+	if (fake_rand(f) % 3 == 0) {
+		if (!f->want) { /* the record is made now: what is in it stays */
+			memcpy(f->wire + f->wire_len, buf, n);
+			f->want_len = n;
+			f->want = buf;
+		}
+		return 0;
+	}
+	if (f->want)
+		n = f->want_len;
+	else
+		memcpy(f->wire + f->wire_len, buf, n);
+	f->wire_len += n;
+	f->want = NULL;
+	if (!f->partial && n < len) { /* grew while it waited: goes on behind it */
+		memcpy(f->wire + f->wire_len, buf + n, len - n);
+		f->wire_len += len - n;
+		n = len;
+	}
+	return (long)n;
+}
+
+/* What a hook does around it. returns what the host gets: > 0, 0 again, -1 */
+static long session_write(struct fake *f, const uint8_t *buf, size_t len)
+{
+	struct oa_tls_source src = source(f);
+	unsigned how = (f->partial ? OA_TLS_PARTIAL : 0) | (f->moving ? OA_TLS_MOVING : 0);
+	struct oa_tls_write w;
+	size_t host;
+	long n;
+
+	if (!oa_tls_before_write(&src, oa_tls_find(&src), buf, len, how, &w))
+		return fake_write(f, buf, len);
+	do
+		n = fake_write(f, w.at, w.len);
+	while (oa_tls_after_write(&src, &w, n > 0 ? (size_t)n : 0, n > 0 ? OA_TLS_DONE : n ? OA_TLS_FAILED : OA_TLS_AGAIN, 0,
+				  &host));
+	return host ? (long)host : n;
+}
+
+/* Takes our lines out of what the library got. returns how many there were */
+static unsigned strip(struct fake *f)
+{
+	static const char name[] = "traceparent: 00-";
+	unsigned n = 0;
+	char *at;
+
+	while ((at = memmem(f->wire, f->wire_len, name, sizeof(name) - 1))) {
+		size_t line = 13 + 55 + 2, rest = f->wire_len - (size_t)(at - f->wire) - line;
+
+		ck_assert(at[line - 2] == '\r' && at[line - 1] == '\n' && at[line] == '\r');
+		memmove(at, at + line, rest);
+		f->wire_len -= line;
+		n++;
+	}
+	return n;
+}
+
+START_TEST(a_session_gets_what_its_socket_knows)
+{
+	struct fake f = { .seed = 7, .role = OA_ROLE_SERVER, .finished = true };
+	const struct oa_span *s;
+
+	start();
+	rig_accept(SOCK, false);
+	hello_on_socket(SOCK, 7, true);
+	session_read(&f, "GET /in HTTP/1.1\r\nHost: h\r\n\r\n");
+	f.wire = malloc(1000);
+	f.record = RECORD;
+	while (session_write(&f, (const uint8_t *)"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) == 0)
+		;
+	s = rig_next();
+	ck_assert_ptr_nonnull(s);
+	ck_assert(rig_str_is(s, OA_STR_TARGET, "/in"));
+	ck_assert_uint_eq(s->kind, OA_KIND_SERVER);
+	ck_assert_uint_eq(s->peer.port, 40000 + SOCK);
+	ck_assert_uint_eq(s->tls_version, 0x0304);
+	ck_assert_uint_eq(s->tls_cipher, 0x1301);
+	ck_assert(s->flags & OA_SPAN_HTTPS);
+	oa_conn_reap(true);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls), 0); /* it was seen */
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+START_TEST(a_session_without_a_socket_is_seen_all_the_same)
+{
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(1000) };
+	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
+	const struct oa_span *s;
+
+	start();
+	while (session_write(&f, (const uint8_t *)get, strlen(get)) == 0)
+		;
+	session_read(&f, "HTTP/1.1 204 No Content\r\n\r\n");
+	s = rig_next();
+	ck_assert_ptr_nonnull(s);
+	ck_assert_uint_eq(s->kind, OA_KIND_CLIENT);
+	ck_assert_uint_eq(s->peer.family, 0);
+	ck_assert_uint_eq(strip(&f), 1);
+	ck_assert(f.wire_len == strlen(get) && !memcmp(f.wire, get, f.wire_len));
+}
+END_TEST
+
+START_TEST(an_address_used_again_is_another_session)
+{
+	struct fake f = { .seed = 1, .role = OA_ROLE_SERVER, .finished = true };
+
+	start();
+	rig_accept(SOCK, false);
+	hello_on_socket(SOCK, 1, true);
+	session_read(&f, "POST /cut HTTP/1.1\r\nContent-Length: 100\r\n\r\nonly a part");
+	rig_accept(SOCK + 1, false); /* the object was freed where we do not see it, and made anew */
+	hello_on_socket(SOCK + 1, 2, true);
+	f.seed = 2;
+	session_read(&f, "GET /new HTTP/1.1\r\n\r\n");
+	ck_assert(rig_str_is(rig_next(), OA_STR_TARGET, "/cut"));
+	f.seed = 3; /* a renegotiation: no socket showed this one */
+	session_read(&f, "");
+	oa_tls_before_free(&f);
+	ck_assert(rig_str_is(rig_next(), OA_STR_TARGET, "/new"));
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+START_TEST(the_end_of_the_socket_ends_what_is_open)
+{
+	struct fake f = { .seed = 9, .role = OA_ROLE_SERVER, .finished = true };
+	const struct oa_span *s;
+
+	start();
+	rig_accept(SOCK, false);
+	hello_on_socket(SOCK, 9, true);
+	session_read(&f, "GET /left HTTP/1.1\r\n\r\n");
+	oa_conn_before_close(SOCK);
+	oa_conn_reap(true);
+	s = rig_next();
+	ck_assert(s && rig_str_is(s, OA_STR_TARGET, "/left"));
+	ck_assert_uint_eq(s->error, OA_ERR_ABANDONED);
+	session_read(&f, "GET /after HTTP/1.1\r\n\r\n");
+	oa_tls_before_free(&f);
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+START_TEST(a_session_that_shows_no_data_is_counted_at_its_end)
+{
+	struct fake f = { .seed = 3, .role = OA_ROLE_CLIENT, .finished = true };
+	struct oa_tls_source src = source(&f);
+
+	start();
+	rig_connect(SOCK);
+	hello_on_socket(SOCK, 3, false);
+	oa_tls_on_handshake(&src, oa_tls_find(&src), 1, OA_TLS_DONE);
+	oa_conn_reap(true);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls), 0);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls_no_data), 0);
+	oa_tls_before_free(&f);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls_no_data), 1);
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+START_TEST(a_failed_handshake_is_a_span_of_the_client_and_a_number_of_the_server)
+{
+	struct fake c = { .seed = 4, .role = OA_ROLE_CLIENT, .distrusted = true }, s = { .seed = 5, .role = OA_ROLE_SERVER };
+	struct oa_tls_source src = source(&c);
+	const struct oa_span *span;
+
+	start();
+	rig_connect(SOCK);
+	hello_on_socket(SOCK, 4, false);
+	oa_tls_on_handshake(&src, oa_tls_find(&src), 1, OA_TLS_AGAIN);
+	oa_tls_on_handshake(&src, oa_tls_find(&src), 2, OA_TLS_FAILED);
+	span = rig_next();
+	ck_assert_ptr_nonnull(span);
+	ck_assert_uint_eq(span->what, OA_WHAT_CONNECT);
+	ck_assert_uint_eq(span->error, OA_ERR_TLS_CERTIFICATE);
+	ck_assert_uint_eq(span->peer.port, 8080);
+	ck_assert(rig_str_is(span, OA_STR_HOST, "name.example"));
+	rig_accept(SOCK + 1, false);
+	hello_on_socket(SOCK + 1, 5, true);
+	src = source(&s);
+	oa_tls_on_handshake(&src, oa_tls_find(&src), 1, OA_TLS_FAILED);
+	oa_tls_on_handshake(&src, oa_tls_find(&src), 1, OA_TLS_FAILED);
+	ck_assert_ptr_null(rig_next());
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_tls_failed_client), 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_tls_failed_server), 1);
+	oa_conn_reap(true);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls), 0);
+}
+END_TEST
+
+/* A stream of requests of all sizes, written by a host as OpenSSL wants it: waiting calls are made again, moved where that is
+ * allowed, grown where the host has more. */
+static void differential(unsigned seed, bool partial, bool moving)
+{
+	static uint8_t stream[400000], moved[400000];
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .partial = partial, .moving = moving,
+			  .seed_rng = seed, .wire = malloc(1 << 20) };
+	size_t len = 0, at = 0, asked = 0;
+	unsigned requests = 0, found;
+
+	f.record = seed % 4 == 0 ? 512 : seed % 4 == 1 ? 77 : RECORD;
+	while (len < 100000 + seed % 50000) {
+		size_t body = fake_rand(&f) % 5 == 0 ? fake_rand(&f) % 60000 : fake_rand(&f) % 300;
+
+		len += (size_t)sprintf((char *)stream + len,
+				       "POST /%u HTTP/1.1\r\nHost: h\r\nX-Pad: %0*d\r\nContent-Length: %zu\r\n\r\n", requests++,
+				       (int)(fake_rand(&f) % 700 + 1), 0, body);
+		memset(stream + len, 'b', body);
+		len += body;
+	}
+	while (at < len) {
+		const uint8_t *from = stream + at;
+		size_t step = fake_rand(&f) % 4 ? fake_rand(&f) % 3000 + 1 : fake_rand(&f) % 50000 + 1;
+		long n;
+
+		if (step < asked)
+			step = asked; /* the same, or more */
+		if (step > len - at)
+			step = len - at;
+		if (moving && asked) {
+			memcpy(moved, from, step);
+			from = moved;
+		}
+		n = session_write(&f, from, step);
+		ck_assert_int_ge(n, 0);
+		ck_assert_uint_le((size_t)n, step);
+		if (n && !partial)
+			ck_assert_uint_eq((size_t)n, step);
+		asked = n ? 0 : step;
+		at += (size_t)n;
+	}
+	ck_assert(!f.broke_rule);
+	found = strip(&f);
+	ck_assert_uint_le(found, requests);
+	ck_assert_uint_eq(f.wire_len, len);
+	ck_assert(!memcmp(f.wire, stream, len));
+	ck_assert(!oa_tls_pinned());
+	free(f.wire);
+	oa_tls_before_free(&f);
+}
+
+START_TEST(every_byte_and_whole_headers_in_every_mode)
+{
+	start();
+	for (unsigned seed = 1; seed < 60; seed++)
+		differential(seed, seed & 1, seed & 2);
+}
+END_TEST
+
+/* One request a call, whole: each gets its header. */
+START_TEST(whole_requests_get_their_headers)
+{
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(100000) };
+	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
+
+	start();
+	for (unsigned i = 0; i < 100; i++) {
+		while (session_write(&f, (const uint8_t *)get, strlen(get)) == 0)
+			;
+		session_read(&f, "HTTP/1.1 204 No Content\r\n\r\n");
+		ck_assert_ptr_nonnull(rig_next());
+	}
+	ck_assert_uint_eq(strip(&f), 100);
+	ck_assert_uint_eq(f.wire_len, 100 * strlen(get));
+}
+END_TEST
+
+/* Before the handshake is over a library holds on to nothing: what comes again may be something else. */
+START_TEST(what_waited_for_the_handshake_may_change)
+{
+	struct fake f = { .role = OA_ROLE_CLIENT, .record = RECORD, .wire = malloc(1000), .moving = true };
+	struct oa_tls_source src = source(&f);
+	const char *a = "GET /a HTTP/1.1\r\n\r\n", *b = "GET /b HTTP/1.1\r\n\r\n";
+	struct oa_tls_write w;
+	size_t host;
+	long n;
+
+	start();
+	ck_assert(oa_tls_before_write(&src, oa_tls_find(&src), a, strlen(a), OA_TLS_MOVING, &w));
+	ck_assert(!oa_tls_after_write(&src, &w, 0, OA_TLS_AGAIN, 0, &host));
+	ck_assert_uint_eq(host, 0);
+	ck_assert(!oa_tls_pinned());
+	f.finished = true;
+	while ((n = session_write(&f, (const uint8_t *)b, strlen(b))) == 0)
+		;
+	ck_assert_int_eq(n, (long)strlen(b));
+	ck_assert_uint_eq(strip(&f), 1);
+	ck_assert(f.wire_len == strlen(b) && !memcmp(f.wire, b, f.wire_len));
+	session_read(&f, "HTTP/1.1 204 No Content\r\n\r\n");
+	ck_assert(rig_str_is(rig_next(), OA_STR_TARGET, "/b"));
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+/* After we stood down: what a library holds must be given to it again, and nothing else is touched. */
+START_TEST(what_is_pinned_goes_out_after_standing_down)
+{
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(1000) };
+	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
+	long n;
+
+	start();
+	for (f.seed_rng = 1; session_write(&f, (const uint8_t *)get, strlen(get)); f.wire_len = 0)
+		session_read(&f, "HTTP/1.1 204 No Content\r\n\r\n");
+	ck_assert(oa_tls_pinned());
+	atomic_store(&oa_state, OA_STATE_OFF);
+	while ((n = session_write(&f, (const uint8_t *)get, strlen(get))) == 0)
+		;
+	ck_assert_int_eq(n, (long)strlen(get));
+	ck_assert(!f.broke_rule && !oa_tls_pinned());
+	ck_assert_uint_eq(strip(&f), 1);
+	while (session_write(&f, (const uint8_t *)get, strlen(get)) == 0)
+		;
+	ck_assert_uint_eq(strip(&f), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("conn");
+	TCase *tc = tcase_create("tls");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, a_session_gets_what_its_socket_knows);
+	tcase_add_test(tc, a_session_without_a_socket_is_seen_all_the_same);
+	tcase_add_test(tc, an_address_used_again_is_another_session);
+	tcase_add_test(tc, the_end_of_the_socket_ends_what_is_open);
+	tcase_add_test(tc, a_session_that_shows_no_data_is_counted_at_its_end);
+	tcase_add_test(tc, a_failed_handshake_is_a_span_of_the_client_and_a_number_of_the_server);
+	tcase_add_test(tc, every_byte_and_whole_headers_in_every_mode);
+	tcase_add_test(tc, whole_requests_get_their_headers);
+	tcase_add_test(tc, what_waited_for_the_handshake_may_change);
+	tcase_add_test(tc, what_is_pinned_goes_out_after_standing_down);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
