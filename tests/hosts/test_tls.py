@@ -273,6 +273,7 @@ Listen 127.0.0.1:{port}
 </VirtualHost>"""
         with apache(way, mpm, up=leaf.port, more=more) as (program, tree, plain_port):
             listen(program, port)
+            tree.ports.add(port)
             seen = visit(port, FILES_ONLY + [("GET", "/up/a", [], b""), ("POST", "/up/c", [], b"p" * 100000)], tls=client_context())
             upstream = leaf_saw(leaf, 2, way.ours)
             load = Load(port, 300, 8, path=lambda _: "/small.txt", tls=client_context()).run()
@@ -296,6 +297,7 @@ def test_haproxy_ends_tls(ways, leaf):
         more = f"frontend secret\n  mode http\n  bind 127.0.0.1:{port} ssl crt {pem}\n  default_backend out\n"
         with haproxy(way, leaf.port, more=more) as (program, tree, plain_port):
             listen(program, port)
+            tree.ports.add(port)
             seen = visit(port, [("GET", "/up/a", [], b""), ("POST", "/up/c", [], b"p" * 100000)], tls=client_context())
             leaf_saw(leaf, 2, way.ours)
             load = Load(port, 200, 4, tls=client_context()).run()

@@ -48,15 +48,15 @@ START_TEST(ring_when_full_drops_the_newest_and_counts_it)
 {
 	ring_new(8);
 	for (uint64_t i = 0; i < 8; i++)
-		ck_assert(push(i, 200));
-	ck_assert(!push(8, 200));
-	ck_assert(!push(9, 200));
+		ck_assert(push(i, sizeof(struct oa_span)));
+	ck_assert(!push(8, sizeof(struct oa_span)));
+	ck_assert(!push(9, sizeof(struct oa_span)));
 	ck_assert_uint_eq(ring->dropped, 2);
 	for (uint64_t i = 0; i < 8; i++) {
 		ck_assert_uint_eq(oa_ring_peek(ring, &scratch)->start_ns, i);
 		oa_ring_pop(ring);
 	}
-	ck_assert(push(10, 200));
+	ck_assert(push(10, sizeof(struct oa_span)));
 	ck_assert_uint_eq(oa_ring_peek(ring, &scratch)->start_ns, 10);
 }
 END_TEST
@@ -81,10 +81,10 @@ END_TEST
 START_TEST(ring_with_an_unfinished_record_is_stalled_not_wrong)
 {
 	ring_new(16);
-	push(1, 200);
+	push(1, sizeof(struct oa_span));
 	oa_ring_pop(ring);
 	ring->head++; /* a producer reserved a slot and was killed */
-	push(2, 200);
+	push(2, sizeof(struct oa_span));
 	ck_assert_ptr_null(oa_ring_peek(ring, &scratch));
 	ck_assert(oa_ring_stalled(ring));
 }
