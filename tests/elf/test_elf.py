@@ -104,9 +104,21 @@ def test_every_hooked_name_has_one_version_in_libc():
     assert {n: sorted(libc[n]) for n in hooked_names() if len(libc.get(n, ())) > 1} == SEVERAL_VERSIONS
 
 
-def test_every_hooked_name_is_one_of_libcs():
+def tls_names():
+    text = "".join((TOP / "hooks" / name).read_text() for name in ("openssl.def", "gnutls.def"))
+    return set(re.findall(r"(?m)^OA_TLS_HOOK\((\w+),", text))
+
+
+def test_every_hooked_name_is_one_of_libcs_or_of_a_tls_library():
     libc = versions_in_libc()
-    assert {n for n in hooked_names() if n not in libc} <= YOUNG
+    assert {n for n in hooked_names() if n not in libc} <= YOUNG | tls_names()
+    assert tls_names() <= hooked_names()
+
+
+def test_names_that_create_a_tls_session_are_not_ours():
+    """A program that looks whether OpenSSL is there by asking for these must get the truth."""
+    assert not hooked_names() & {"SSL_new", "SSL_CTX_new", "SSL_library_init", "OPENSSL_init_ssl", "TLS_client_method",
+                                 "gnutls_init", "gnutls_global_init"}
 
 
 def test_every_replaced_name_has_its_replacement(library):
