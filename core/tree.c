@@ -118,15 +118,24 @@ static unsigned tree_units_free(void)
 	return count;
 }
 
-bool oa_tree_is_scarce(void)
+static bool tree_is_scarce(void)
 {
 	unsigned slots = 0;
 
-	if (!oa_tree)
-		return false;
 	for (unsigned i = 0; i < OA_PROCS_MAX; i++)
 		slots += atomic_load_explicit(&oa_tree->procs[i].state, memory_order_relaxed) == OA_PROC_FREE;
 	return slots < OA_PROCS_MAX / 2 || tree_units_free() < oa_tree->units / 2;
+}
+
+bool oa_tree_runs_out(void)
+{
+	static uint32_t seen;
+	uint32_t claims = oa_tree ? atomic_load_explicit(&oa_tree->claims, memory_order_relaxed) : seen;
+
+	if (claims == seen || !tree_is_scarce())
+		return false;
+	seen = claims;
+	return true;
 }
 
 /* One unit for all: a ring and a queue. */
@@ -252,6 +261,7 @@ int oa_tree_claim(void)
 		return -ENOMEM;
 	if (!atomic_compare_exchange_strong(&tree_claim_state, &want, 1))
 		return want == 2 ? 0 : -EAGAIN;
+	atomic_fetch_add_explicit(&oa_tree->claims, 1, memory_order_relaxed);
 	p = tree_slot_take(&index);
 	if (!p) {
 		p = &tree_private_proc; /* in a forked child it holds the parent's numbers */

@@ -65,6 +65,7 @@ struct oa_tree {
 	_Atomic uint32_t yield_port;      /* a process of the tree wants this port for itself */
 	_Atomic uint64_t warned[OA_WARNED_MAX]; /* hashes of the warnings given; 0 free */
 	uint32_t units;                   /* how many ring units were mapped */
+	_Atomic uint32_t claims;          /* slots taken so far */
 	_Atomic uint32_t unit_owner[OA_UNITS]; /* index+1 of the owning proc slot, 0 free */
 	struct oa_proc procs[OA_PROCS_MAX];
 	struct oa_series_table series;
@@ -109,9 +110,10 @@ struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i);
 /* Queue of finished spans of a slot, NULL when it has none. */
 struct oa_ring *oa_proc_queue(struct oa_proc *p);
 
-/* Slots or ring units are about to run out: dead processes should be emptied without delay.
+/* Slots or ring units are running out, and more were taken than when this was asked last: dead processes should be emptied
+ * without delay.
  * runs on   side thread */
-bool oa_tree_is_scarce(void);
+bool oa_tree_runs_out(void);
 
 /* Gives a dead slot back: units freed, counters kept. The caller has emptied its rings.
  * runs on   side thread of the leader */

@@ -216,7 +216,7 @@ START_TEST(tree_with_few_free_units_gives_each_process_one)
 	for (unsigned i = 0; i < OA_UNITS; i++)
 		if (i != 17 && !atomic_load(&oa_tree->unit_owner[i]))
 			atomic_store(&oa_tree->unit_owner[i], 99);
-	ck_assert(oa_tree_is_scarce());
+	ck_assert(oa_tree_runs_out());
 	ck_assert_int_eq(in_child(child_claims), 0);
 	ck_assert_int_eq(oa_tree->procs[1].ring_unit[0], 17);
 	ck_assert_int_eq(oa_tree->procs[1].queue_unit, 17);
@@ -228,13 +228,16 @@ START_TEST(tree_with_few_free_units_gives_each_process_one)
 }
 END_TEST
 
-START_TEST(tree_is_scarce_when_half_its_slots_are_taken)
+START_TEST(tree_runs_out_when_half_its_slots_are_taken_and_more_come)
 {
 	start();
-	ck_assert(!oa_tree_is_scarce());
+	ck_assert(!oa_tree_runs_out());
 	for (unsigned i = 1; i <= OA_PROCS_MAX / 2; i++)
 		atomic_store(&oa_tree->procs[i].state, OA_PROC_LIVE);
-	ck_assert(oa_tree_is_scarce());
+	ck_assert(oa_tree_runs_out());
+	ck_assert(!oa_tree_runs_out()); /* those that are there stay */
+	ck_assert_int_eq(in_child(child_claims), 0);
+	ck_assert(oa_tree_runs_out());
 }
 END_TEST
 
@@ -432,7 +435,7 @@ int main(void)
 	tcase_add_test(tc, tree_slot_given_back_keeps_its_counters_and_loses_its_gauges);
 	tcase_add_test(tc, tree_units_go_round_however_often_children_come_and_go);
 	tcase_add_test(tc, tree_with_few_free_units_gives_each_process_one);
-	tcase_add_test(tc, tree_is_scarce_when_half_its_slots_are_taken);
+	tcase_add_test(tc, tree_runs_out_when_half_its_slots_are_taken_and_more_come);
 	tcase_add_test(tc, tree_without_free_units_uses_rings_of_the_process_alone);
 	tcase_add_test(tc, tree_with_every_slot_taken_still_records);
 	tcase_add_test(tc, tree_without_memory_for_its_rings_drops_records_and_counts_them);
