@@ -6,6 +6,7 @@
 #include "conn/feed.h"
 #include "conn/inject.h"
 #include "conn/propagate.h"
+#include "conn/respond.h"
 #include "conn/span_build.h"
 #include "core/clock.h"
 #include "core/config.h"
@@ -305,9 +306,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 
 /* -- finding requests in the host's bytes -- */
 
-/* The host's bytes up to a limit in one piece: the first iovec when a whole header is in it, else a copy.
- * ret_block    block + 1 of class 2 to give back, 0 none */
-static __attribute__((noinline)) struct oa_bytes inject_view(const struct oa_send *s, uint32_t *ret_block)
+__attribute__((noinline)) struct oa_bytes oa_inject_view(const struct oa_send *s, enum oa_dir dir, uint32_t *ret_block)
 {
 	struct oa_bytes first = { 0 };
 	struct oa_http_head head;
@@ -316,7 +315,7 @@ static __attribute__((noinline)) struct oa_bytes inject_view(const struct oa_sen
 
 	*ret_block = 0;
 	first = oa_bytes(s->host_iov[0].iov_base, s->host_iov[0].iov_len);
-	if (s->host_iovcnt == 1 || (first.len && oa_http1_parse_head(first, OA_DIR_REQUEST, &head) != 0))
+	if (s->host_iovcnt == 1 || (first.len && oa_http1_parse_head(first, dir, &head) != 0))
 		return first;
 	block = oa_block_take(2);
 	if (block < 0)
@@ -355,7 +354,7 @@ static int64_t inject_body_len(const struct oa_http_head *h)
 static void inject_scan(struct oa_conn *c, struct oa_send *s)
 {
 	uint32_t block;
-	struct oa_bytes view = inject_view(s, &block);
+	struct oa_bytes view = oa_inject_view(s, OA_DIR_REQUEST, &block);
 	struct oa_http_head head;
 	size_t off = 0;
 
@@ -496,6 +495,8 @@ void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 		if (c->state == OA_CONN_CONNECTING || c->state == OA_CONN_NEW || c->state == OA_CONN_HTTP)
 			inject_scan(c, s);
 	}
+	if (c->role == OA_ROLE_SERVER && oa_respond_on() && !c->stash)
+		oa_respond_prepare(c, s);
 	if (!s->points && !c->stash)
 		return;
 	if (!inject_compose(c, s))

@@ -11,6 +11,10 @@
  * be added. */
 void oa_inject_prepare(struct oa_conn *c, struct oa_send *s);
 
+/* The host's bytes up to a limit in one piece: the first iovec when a whole header is in it, else a copy.
+ * ret_block    block + 1 of class 2 to give back, 0 none */
+struct oa_bytes oa_inject_view(const struct oa_send *s, enum oa_dir dir, uint32_t *ret_block);
+
 /* What was composed cannot be sent: the requests go out as they are. */
 void oa_inject_decline(struct oa_conn *c, struct oa_send *s);
 

@@ -6,6 +6,7 @@
 #include "conn/feed.h"
 #include "conn/inject.h"
 #include "conn/internal.h"
+#include "conn/respond.h"
 #include "core/clock.h"
 #include "core/sys.h"
 #include "core/thread.h"
@@ -178,7 +179,7 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 		oa_conn_send_lost();
 	if (__builtin_expect(slot->kind == OA_FD_CONN && !slot->flags, 1)) {
 		c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
-		if (c->role == OA_ROLE_SERVER && !c->stash) { /* nothing to add: no need to lock it yet */
+		if (c->role == OA_ROLE_SERVER && !c->stash && !oa_respond_on()) { /* nothing to add: no need to lock it yet */
 			if (c->state != OA_CONN_OPAQUE)
 				send_watch(c, fd, iov, iovcnt, flags, s);
 			return;

@@ -1,0 +1,111 @@
+/* traceresponse and Server-Timing on HTTP/1 responses. */
+#include "conn/respond.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "conn/inject.h"
+#include "core/id.h"
+#include "proto/http1.h"
+
+#ifndef MSG_ZEROCOPY
+#define MSG_ZEROCOPY 0x4000000
+#endif
+
+void oa_respond_value(const struct oa_exchange *ex, char ret[OA_RESPOND_VALUE])
+{
+	const struct oa_span *span = oa_exchange_span(ex);
+	uint8_t flags = (span->flags & OA_SPAN_SAMPLED ? 1 : 0) | (span->flags & OA_SPAN_RANDOM ? 2 : 0);
+
+	memcpy(ret, "00-", 3);
+	oa_hex(ret + 3, span->trace_id, 16);
+	ret[35] = '-';
+	oa_hex(ret + 36, span->span_id, 8);
+	ret[52] = '-';
+	oa_hex(ret + 53, &flags, 1);
+}
+
+/* The program, or who is behind it, has said so already. */
+static unsigned respond_present(const struct oa_http_head *head)
+{
+	struct oa_bytes name, value;
+	unsigned found = 0;
+	size_t pos = 0;
+
+	while (oa_http1_line_next(head, &pos, &name, &value)) {
+		if (oa_bytes_ieq(name, OA_LIT("traceresponse")))
+			found |= OA_RESPONSE_TRACERESPONSE;
+		else if (oa_bytes_ieq(name, OA_LIT("server-timing")) && memmem(value.ptr, value.len, "traceparent", 11))
+			found |= OA_RESPONSE_SERVER_TIMING;
+	}
+	return found;
+}
+
+static void respond_write(const struct oa_exchange *ex, unsigned which, struct oa_buf *out)
+{
+	char value[OA_RESPOND_VALUE];
+
+	oa_respond_value(ex, value);
+	if (which & OA_RESPONSE_TRACERESPONSE) {
+		oa_buf_put(out, OA_LIT("traceresponse: "));
+		oa_buf_put(out, oa_bytes(value, sizeof(value)));
+		oa_buf_put(out, OA_LIT("\r\n"));
+	}
+	if (which & OA_RESPONSE_SERVER_TIMING) {
+		oa_buf_put(out, OA_LIT("Server-Timing: traceparent;desc=\""));
+		oa_buf_put(out, oa_bytes(value, sizeof(value)));
+		oa_buf_put(out, OA_LIT("\"\r\n"));
+	}
+}
+
+static void respond_add(struct oa_send *s, const struct oa_exchange *ex, const struct oa_http_head *head, size_t off)
+{
+	unsigned which = oa_config.response_headers & ~respond_present(head);
+	int64_t block = which & (OA_RESPONSE_TRACERESPONSE | OA_RESPONSE_SERVER_TIMING) ? oa_block_take(0) : -1;
+	struct oa_buf out;
+
+	if (block < 0)
+		return;
+	s->text = (uint32_t)block + 1;
+	s->text_cls = 0;
+	out = oa_buf(oa_block_at(0, (uint32_t)block), oa_block_bytes[0]);
+	respond_write(ex, which, &out);
+	s->point[0] = (struct oa_point){ .off = (uint32_t)(off + head->blank_off), .len = (uint32_t)out.len, .text = out.ptr };
+	s->points = 1;
+}
+
+/* The response that is next, behind interim ones in the same call. */
+static void respond_scan(struct oa_send *s, const struct oa_exchange *ex, struct oa_bytes view)
+{
+	struct oa_http_head head;
+	size_t off = 0;
+	long len;
+
+	while ((len = oa_http1_parse_head(oa_bytes(view.ptr + off, view.len - off), OA_DIR_RESPONSE, &head)) > 0) {
+		if (head.status >= 200) {
+			respond_add(s, ex, &head, off + (size_t)(head.block.ptr - (view.ptr + off)));
+			return;
+		}
+		if (head.status == 101)
+			return;
+		off += (size_t)len;
+		if (off >= view.len)
+			return;
+	}
+}
+
+void oa_respond_prepare(struct oa_conn *c, struct oa_send *s)
+{
+	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
+	struct oa_bytes view;
+	uint32_t block;
+
+	if (!ex || c->state != OA_CONN_HTTP || oa_protos[c->proto - 1] != &oa_proto_http1 || c->carry[OA_DIR_RESPONSE] || ex->flags & OA_EX_RESPONDED ||
+	    oa_exchange_span(ex)->what != OA_WHAT_HTTP || s->flags & MSG_ZEROCOPY || s->host_iovcnt + 2 > IOV_MAX ||
+	    !oa_http1_at_boundary(c->pstate[OA_DIR_RESPONSE]))
+		return;
+	view = oa_inject_view(s, OA_DIR_RESPONSE, &block);
+	respond_scan(s, ex, view);
+	if (block)
+		oa_block_give(2, block - 1);
+}

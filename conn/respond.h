@@ -1,0 +1,24 @@
+#pragma once
+/* Adds our context to responses, for callers that cannot send one themselves: a browser's script reads it back and joins the
+ * trace. Opt-in (OTELAUTO_RESPONSE_HEADERS). The same rules as for requests: one call, whole header block, never twice.
+ *
+ * all: runs on host thread with the connection's lock held; signal-safe: yes; heap: no */
+#include "conn/conn.h"
+#include "conn/exchange.h"
+#include "core/buf.h"
+#include "core/config.h"
+
+#define OA_RESPONSE_TRACERESPONSE 0x1u
+#define OA_RESPONSE_SERVER_TIMING 0x2u
+
+static inline bool oa_respond_on(void)
+{
+	return (oa_config.response_headers & (OA_RESPONSE_TRACERESPONSE | OA_RESPONSE_SERVER_TIMING)) != 0;
+}
+
+/* "00-<trace id>-<span id>-<flags>", what both headers say of a server exchange. */
+#define OA_RESPOND_VALUE 55
+void oa_respond_value(const struct oa_exchange *ex, char ret[OA_RESPOND_VALUE]);
+
+/* Looks at what a server is about to send: where the header block of the next response ends, a point is set in s. */
+void oa_respond_prepare(struct oa_conn *c, struct oa_send *s);
