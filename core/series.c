@@ -5,6 +5,7 @@
  * are no duplicates. */
 #include "core/series.h"
 
+#include "core/series_push.h"
 #include "core/sys.h"
 
 enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
@@ -207,6 +208,8 @@ void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instr
 		s = &t->entry[SERIES_HASHED + ins];
 		atomic_fetch_add_explicit(&t->overflowed, 1, memory_order_relaxed);
 	}
+	if (oa_exp)
+		oa_exp_add((unsigned)(s - t->entry), ins, value);
 	atomic_fetch_add_explicit(&s->sum, value, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->bucket[bucket], 1, memory_order_relaxed);
 	if (!trace_id || !span_id)

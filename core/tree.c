@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/id.h"
+#include "core/series_push.h"
 #include "core/sys.h"
 #include "core/tree.h"
 
@@ -35,6 +36,7 @@ int oa_tree_map(void)
 		t->created_unix_ns = oa_unix_now_ns();
 		t->units = tries[i];
 		oa_tree = t;
+		oa_series_push_map();
 		return 0;
 	}
 	return -ENOMEM;

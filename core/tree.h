@@ -68,6 +68,10 @@ struct oa_tree {
 	_Atomic uint32_t claims;          /* slots taken so far */
 	_Atomic uint32_t unit_owner[OA_UNITS]; /* index+1 of the owning proc slot, 0 free */
 	struct oa_proc procs[OA_PROCS_MAX];
+	/* Whose metrics are pushed: stays when the leader changes. Written by the leader. */
+	_Atomic uint32_t metrics_id_set;
+	uint8_t metrics_id[16];
+	_Atomic uint64_t pushed_unix_ns; /* until when the receiver has differences; 0 never */
 	struct oa_series_table series;
 	struct oa_sampling sampling;
 	/* the units follow, page-aligned: oa_tree_unit() */

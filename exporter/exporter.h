@@ -69,6 +69,11 @@ void oa_scrape_bye(void);
  *           of the tree holds it */
 void oa_scrape_yield(uint16_t port);
 
+/* -- metrics_push.c -- */
+/* At the end: metrics are pushed once more, if that is wanted of this process. */
+void oa_metrics_push_flush(void);
+bool oa_metrics_push_busy(void);
+
 /* -- resource, made by pipeline/resource.c -- */
 struct oa_attr { const char *key; const char *str; int64_t num; bool is_num; };
 /* Attributes of this process' resource, without the per-process ones of struct oa_proc_id (process.pid,

@@ -11,39 +11,37 @@
 
 static z_stream gzip_stream;
 static bool gzip_ready;
-static uint8_t *gzip_buf;
-static size_t gzip_bytes;
 
-static int gzip_reserve(size_t bytes)
+static int gzip_reserve(struct oa_gzip_buf *b, size_t bytes)
 {
-	uint8_t *buf;
+	uint8_t *mem;
 
-	if (bytes <= gzip_bytes)
+	if (bytes <= b->bytes)
 		return 0;
-	buf = realloc(gzip_buf, bytes);
-	if (!buf)
+	mem = realloc(b->mem, bytes);
+	if (!mem)
 		return -ENOMEM;
-	gzip_buf = buf;
-	gzip_bytes = bytes;
+	b->mem = mem;
+	b->bytes = bytes;
 	return 0;
 }
 
-int oa_gzip(struct oa_bytes in, struct oa_bytes *ret_out)
+int oa_gzip(struct oa_gzip_buf *buf, struct oa_bytes in, struct oa_bytes *ret_out)
 {
 	if (gzip_ready)
 		(void)deflateReset(&gzip_stream);
 	else if (deflateInit2(&gzip_stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, GZIP_MEM, Z_DEFAULT_STRATEGY) != Z_OK)
 		return -ENOMEM;
 	gzip_ready = true;
-	if (gzip_reserve(deflateBound(&gzip_stream, in.len)))
+	if (gzip_reserve(buf, deflateBound(&gzip_stream, in.len)))
 		return -ENOMEM;
 	gzip_stream.next_in = (Bytef *)in.ptr;
 	gzip_stream.avail_in = (uInt)in.len;
-	gzip_stream.next_out = gzip_buf;
-	gzip_stream.avail_out = (uInt)gzip_bytes;
+	gzip_stream.next_out = buf->mem;
+	gzip_stream.avail_out = (uInt)buf->bytes;
 	if (deflate(&gzip_stream, Z_FINISH) != Z_STREAM_END)
 		return -ENOMEM;
-	*ret_out = oa_bytes(gzip_buf, gzip_stream.total_out);
+	*ret_out = oa_bytes(buf->mem, gzip_stream.total_out);
 	return 0;
 }
 
@@ -51,6 +49,4 @@ void oa_gzip_forget(void)
 {
 	gzip_stream = (z_stream){ 0 };
 	gzip_ready = false;
-	gzip_buf = NULL;
-	gzip_bytes = 0;
 }

@@ -20,7 +20,7 @@ struct oa_post_config {
 	bool grpc;                     /* over HTTP/2, framed, judged by grpc-status */
 	bool once;                     /* never repeats by itself */
 	bool get;                      /* asks instead: GET, without a body */
-	bool aside;                    /* no telemetry: not counted, and no news about the batch under way */
+	bool aside;                    /* no spans: not counted, and no news about the batch under way */
 	const char *const *headers;    /* lines for curl, NULL at the end: Content-Type and those of the user */
 	const char *user_agent;        /* a literal */
 	const char *ca_file;           /* PEM; "" or NULL: the system's bundle */

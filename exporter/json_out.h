@@ -37,7 +37,7 @@ void oa_json_int(struct oa_json *j, int64_t value);
 void oa_json_uint_text(struct oa_json *j, uint64_t value);
 void oa_json_int_text(struct oa_json *j, int64_t value);
 void oa_json_bool(struct oa_json *j, bool value);
-/* value / 10^scale; scale <= 18 */
+/* value / 10^scale; scale <= 18; prints as few digits as it takes */
 void oa_json_fixed(struct oa_json *j, uint64_t value, unsigned scale);
 /* As it is, in the place of a value. */
 void oa_json_raw(struct oa_json *j, struct oa_bytes text);

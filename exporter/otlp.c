@@ -19,6 +19,7 @@ static struct oa_otlp_channel otlp_to;
 static struct oa_ship *otlp_ship;
 static struct oa_otlp_buf otlp_buf;
 static struct oa_json otlp_json;
+static struct oa_gzip_buf otlp_gzip;
 
 static uint64_t otlp_rejected(struct oa_bytes body, char text[OA_SHIP_TEXT_MAX])
 {
@@ -60,7 +61,7 @@ static void otlp_send(const struct oa_batch *batch, uint64_t deadline_ns, oa_bat
 
 	oa_json_trim(&otlp_json, OTLP_JSON_KEEP);
 	count = otlp_encode(batch, &shipment.body);
-	if (count > 0 && otlp_to.gzip && oa_gzip(shipment.body, &shipment.body))
+	if (count > 0 && otlp_to.gzip && oa_gzip(&otlp_gzip, shipment.body, &shipment.body))
 		count = -ENOMEM;
 	shipment.count = count > 0 ? (size_t)count : 0;
 	shipment.left_out = batch->count - shipment.count;
@@ -74,6 +75,7 @@ static void otlp_forget(void)
 	otlp_ship = NULL;
 	otlp_buf = (struct oa_otlp_buf){ 0 };
 	otlp_json = (struct oa_json){ 0 };
+	otlp_gzip = (struct oa_gzip_buf){ 0 };
 	oa_otlp_resource_forget();
 	oa_gzip_forget();
 }

@@ -51,7 +51,8 @@ void oa_proc_attrs(struct oa_proc_attrs *ret, const struct oa_proc_id *who)
 	ret->count = 0;
 	proc_put_uuid(ret->instance_id, who->instance_id);
 	proc_add(ret, (struct oa_attr){ .key = "service.instance.id", .str = ret->instance_id });
-	proc_add(ret, (struct oa_attr){ .key = "process.pid", .num = who->pid, .is_num = true });
+	if (who->pid)
+		proc_add(ret, (struct oa_attr){ .key = "process.pid", .num = who->pid, .is_num = true });
 	if (who->ppid)
 		proc_add(ret, (struct oa_attr){ .key = "process.parent_pid", .num = who->ppid, .is_num = true });
 	if (proc_put_time(ret->creation_time, who->start_unix_ns))

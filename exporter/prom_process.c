@@ -3,6 +3,8 @@
  * live. */
 #include "exporter/prom_text.h"
 
+#include "exporter/metric_walk.h"
+
 struct prom_usage {
 	const char *family; /* "" = the one before */
 	const char *unit;
@@ -35,23 +37,6 @@ static const struct prom_usage prom_usages[] = {
 	  OA_USAGE_FAULT_MINOR, 0 },
 };
 
-static uint64_t prom_usage_sum(enum oa_usage u, const struct oa_prom_alive *alive)
-{
-	bool slots = u < OA_USAGE_CUMULATIVE && oa_tree, in_tree;
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; slots && i < OA_PROCS_MAX; i++)
-		sum += atomic_load_explicit(&oa_tree->procs[i].usage[u], memory_order_relaxed);
-	for (unsigned i = 0; i < alive->count; i++) {
-		in_tree = slots && alive->proc[i] >= oa_tree->procs &&
-			  alive->proc[i] < oa_tree->procs + OA_PROCS_MAX;
-		if (!in_tree)
-			sum += atomic_load_explicit(&alive->proc[i]->usage[u],
-						    memory_order_relaxed);
-	}
-	return sum;
-}
-
 /* A gauge of 0 means that /proc could not be read: no process has no memory. It is left out then.
  */
 static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *alive)
@@ -60,7 +45,7 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 
 	for (unsigned i = 0; i < sizeof(prom_usages) / sizeof(*prom_usages); i++) {
 		const struct prom_usage *u = &prom_usages[i];
-		uint64_t sum = prom_usage_sum(u->usage, alive);
+		uint64_t sum = oa_metric_usage(u->usage, alive);
 
 		if (u->type == OA_PROM_GAUGE && !sum)
 			continue;
@@ -81,40 +66,14 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 	}
 }
 
-static uint64_t prom_active_sum(const struct oa_prom_alive *alive, enum oa_kind kind,
-				unsigned method, unsigned https)
-{
-	int64_t sum = 0;
-
-	for (unsigned i = 0; i < alive->count; i++) {
-		const struct oa_proc *p = alive->proc[i];
-
-		sum += atomic_load_explicit(kind == OA_KIND_SERVER
-						    ? &p->active_server[method][https]
-						    : &p->active_client[method][https],
-					    memory_order_relaxed);
-	}
-	return sum > 0 ? (uint64_t)sum : 0;
-}
-
-/* What a method's open exchanges are counted under: those that are not known are one. */
-static unsigned prom_active_method(unsigned method)
-{
-	struct oa_bytes name = oa_bytes_str(oa_method_name((enum oa_method)method));
-
-	return oa_method_is_other(oa_method_exported(name)) ? OA_METHOD_OTHER : method;
-}
-
 /* One line for each method and scheme that was ever seen. */
 static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive, enum oa_kind kind,
 			const char *name, const char *help)
 {
-	uint64_t sums[OA_METHOD_COUNT][2] = { 0 };
+	uint64_t sums[OA_METHOD_COUNT][2];
 	bool head = false;
 
-	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++)
-		sums[prom_active_method(at / 2)][at % 2] += prom_active_sum(alive, kind, at / 2,
-									    at % 2);
+	oa_metric_active(sums, alive, kind);
 	for (unsigned at = 0; at < OA_METHOD_COUNT * 2; at++) {
 		uint64_t sum = sums[at / 2][at % 2];
 

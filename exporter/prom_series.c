@@ -203,6 +203,15 @@ static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s,
 	o->len = (size_t)(to - o->mem);
 }
 
+void oa_prom_series_look(void)
+{
+	const struct oa_series *s;
+	unsigned pos = 0;
+
+	while (oa_tree && (s = oa_series_next(&oa_tree->series, &pos)))
+		(void)prom_get_labels(s);
+}
+
 /* Families must not be interleaved: one pass over the list of series for each instrument. */
 void oa_prom_series(struct oa_prom_out *o)
 {

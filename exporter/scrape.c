@@ -16,6 +16,7 @@
 #include "core/sys.h"
 #include "core/tree.h"
 #include "exporter/exporter.h"
+#include "exporter/metrics_push.h"
 #include "exporter/prom_text.h"
 
 #define OA_LOG_DOMAIN "scrape"
@@ -208,14 +209,20 @@ void oa_scrape_tick(void)
 {
 	char target[INET6_ADDRSTRLEN + 16];
 
-	if (!oa_loop_base() || !(oa_config.metrics_exporter & 1))
+	if (!oa_loop_base() || !oa_config.metrics_exporter || oa_config.metrics_exporter >> 31)
 		return;
+	if (!(oa_config.metrics_exporter & 1)) { /* only pushed */
+		if (oa_lead_take())
+			oa_metrics_push_tick(oa_now_ns());
+		return;
+	}
 	scrape_set_up();
 	if (!oa_lead_take()) {
 		if (atomic_load(&scrape_fd))
 			scrape_close();
 		return;
 	}
+	oa_metrics_push_tick(oa_now_ns());
 	oa_scrape_look_at_yield();
 	if (!atomic_load(&scrape_fd))
 		scrape_open();
@@ -240,6 +247,7 @@ void oa_scrape_forget(void)
 	oa_scrape_http_forget();
 	oa_scrape_sd_forget();
 	oa_prom_forget();
+	oa_metrics_push_forget();
 }
 
 void oa_scrape_bye(void)

@@ -120,7 +120,7 @@ static bool pipeline_busy(void)
 	for (const struct oa_processor *const *p = oa_processors; *p; p++)
 		if ((*p)->busy && (*p)->busy())
 			return true;
-	return false;
+	return oa_metrics_push_busy();
 }
 
 void oa_pipeline_flush(uint64_t deadline_ns)
@@ -134,6 +134,7 @@ void oa_pipeline_flush(uint64_t deadline_ns)
 		if ((*p)->flush)
 			(*p)->flush();
 	(void)oa_adopt_tick();
+	oa_metrics_push_flush();
 	while (pipeline_has_loop && now_ns < deadline_ns) {
 		pipeline_tick();
 		if (!pipeline_busy())

@@ -3,6 +3,7 @@
  *
  *   prom_sample text | openmetrics       prints one scrape
  *   prom_sample serve                    prints the port, answers until stdin ends
+ *   prom_sample push TIMES               posts as the environment says, with measurements in between
  *   prom_sample bench [series]           nanoseconds per rendering, and of the same by snprintf */
 #include <poll.h>
 #include <stdio.h>
@@ -10,15 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/arena.h"
 #include "core/clock.h"
+
 #include "core/config.h"
+#include "core/lead.h"
 #include "core/sys.h"
 #include "core/tree.h"
 #include "exporter/exporter.h"
+#include "exporter/metrics_push.h"
 #include "exporter/prom_text.h"
 #include "pipeline/usage.h"
 
 #define MS 1000000ull
+
+static uint64_t exemplar_ns = 1700000000123456789ull;
 
 static const struct oa_attr attrs[] = {
 	{ "service.name", "sample \"quoted\" \\ and\nmore", 0, false },
@@ -52,7 +59,7 @@ static void record(enum oa_instrument ins, const char *route, uint64_t value, bo
 	struct oa_label_set set = labels_of("GET", route, "200");
 
 	oa_series_record(&oa_tree->series, OA_SERIES_MAX, ins, &set, value, exemplar ? trace : NULL,
-			 span, 1700000000123456789ull);
+			 span, exemplar_ns);
 }
 
 static void fill(void)
@@ -91,6 +98,27 @@ static int print(bool openmetrics)
 	struct oa_prom_out out = { .openmetrics = openmetrics };
 
 	return oa_prom_render(&out) < 0 || put(out.mem, out.len);
+}
+
+/* Pushes `times` times, with more measurements in between, and says what became of it. */
+static int push(unsigned times)
+{
+	char line[96];
+
+	oa_loop_open();
+	oa_lead_take();
+	for (unsigned i = 0; i < times; i++) {
+		uint64_t until = oa_now_ns() + 8000 * MS;
+
+		oa_metrics_push_flush();
+		while (oa_metrics_push_busy() && oa_now_ns() < until)
+			oa_loop_turn(5);
+		record(OA_INS_http_server_duration, "/", (i + 1) * MS, true);
+		oa_stat_add(OA_STAT_drop_ring_full, 2);
+	}
+	return put(line, (size_t)snprintf(line, sizeof(line), "{\"ok\":%lu,\"failed\":%lu,\"rejected\":%lu,\"arena\":%zu}\n",
+					  oa_stat_sum(OA_STAT_metrics_ok), oa_stat_sum(OA_STAT_metrics_failed),
+					  oa_stat_sum(OA_STAT_metrics_rejected), oa_arena_used_bytes()));
 }
 
 static int serve(void)
@@ -185,11 +213,17 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
+	if (strcmp(what, "push") == 0) {
+		oa_config_read(environ);
+		exemplar_ns = oa_unix_now_ns() + 60000 * MS;
+	}
 	if (oa_tree_map() || oa_tree_claim())
 		return 1;
 	if (strcmp(what, "bench") == 0)
 		return bench(argc > 2 ? (unsigned)atoi(argv[2]) : 588);
 	fill();
+	if (strcmp(what, "push") == 0)
+		return push(argc > 2 ? (unsigned)atoi(argv[2]) : 1);
 	if (strcmp(what, "serve") == 0)
 		return serve();
 	return print(strcmp(what, "openmetrics") == 0);

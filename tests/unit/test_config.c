@@ -380,14 +380,14 @@ START_TEST(the_processes_of_a_tree_give_a_warning_once)
 {
 	int fd = stderr_pipe();
 
-	oa_config_read((char *const[]){ "OTEL_METRICS_EXPORTER=otlp", "OTEL_BSP_SCHEDULE_DELAY=soon", NULL });
+	oa_config_read((char *const[]){ "OTEL_METRICS_EXPORTER=zipkin", "OTEL_BSP_SCHEDULE_DELAY=soon", NULL });
 	ck_assert_int_eq(oa_tree_map(), 0);
 	for (int i = 0; i < 3; i++)
 		in_worker();
 	said_so_far(fd);
 	ck_assert_str_eq(said, "otelauto: warning: OTEL_BSP_SCHEDULE_DELAY: \"soon\" is not a whole number from 0 to "
 			       "2147483647 (ms); using 5000\n"
-			       "otelauto: warning: OTEL_METRICS_EXPORTER: \"otlp\" is not supported by this version; "
+			       "otelauto: warning: OTEL_METRICS_EXPORTER: \"zipkin\" is not supported by this version; "
 			       "using prometheus\n"
 			       "otelauto: warning: setting A is wrong\n"
 			       "otelauto: warning: setting B is wrong\n"
