@@ -168,18 +168,33 @@ static enum language find_language(const struct report *report, const struct elf
 	return elf_contains(elf, "/rustc/") ? LANGUAGE_RUST : LANGUAGE_NATIVE;
 }
 
-static bool has_tls_inside(const struct report *report, const struct elf *elf)
+/* A program that is linked to libssl holds the text of its version too, taken from a header. */
+static const char *tls_inside_file(const struct elf *elf, bool linked)
 {
-	static const char *const marks[] = { "BoringSSL", "OpenSSL 1.", "OpenSSL 3.", "rustls",
-					     "wolfSSL",   "Mbed TLS 3", "mbed TLS" };
+	static const struct {
+		const char *mark, *name;
+	} marks[] = { { "BoringSSL", "BoringSSL" }, { "rustls", "rustls" },     { "wolfSSL", "wolfSSL" },
+		      { "Mbed TLS 3", "mbedTLS" },  { "mbed TLS", "mbedTLS" },  { "OpenSSL 1.", "OpenSSL" },
+		      { "OpenSSL 3.", "OpenSSL" } };
 
 	if (elf_defines(elf, "SSL_read"))
-		return true;
-	for (size_t i = 0;
-	     !report->libraries[LIBRARY_TLS].count && i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (elf_contains(elf, marks[i]))
-			return true;
-	return false;
+		return "OpenSSL";
+	for (size_t i = 0; !linked && i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (elf_contains(elf, marks[i].mark))
+			return marks[i].name;
+	return NULL;
+}
+
+/* In the program, or in a gRPC library that has its own. */
+static const char *find_tls_inside(const struct report *report, const struct objects *objects)
+{
+	bool linked = report->libraries[LIBRARY_TLS].count || report->libraries[LIBRARY_TLS_UNSEEN].count;
+	const char *found = tls_inside_file(&objects->list[0].elf, linked);
+
+	for (size_t i = 1; !found && i < objects->count; i++)
+		if (!strncmp(objects->list[i].name, "libgrpc", 7) && elf_contains(&objects->list[i].elf, "BoringSSL"))
+			found = "BoringSSL";
+	return found;
 }
 
 static void inspect_settings(struct report *report)
@@ -223,7 +238,7 @@ void report_inspect(struct report *report, const char *command)
 		inspect_glibc(report, elf);
 		inspect_objects(report, &objects);
 		report->language = find_language(report, elf);
-		report->tls_inside = has_tls_inside(report, elf);
+		report->tls_inside = find_tls_inside(report, &objects);
 		if (report->language == LANGUAGE_GO)
 			inspect_go_version(report, elf);
 	}

@@ -107,59 +107,93 @@ static void judge_traffic(struct report *report)
 			  "but TLS and databases in them are not named here");
 }
 
+/* "OpenSSL (libssl.so.3), GnuTLS (libgnutls.so.30)" behind `what`. */
+static void name_libraries(char *ret, size_t cap, const char *what, const struct texts *found)
+{
+	size_t len = (size_t)snprintf(ret, cap, "%s", what);
+
+	for (size_t i = 0; i < found->count && len < cap; i++)
+		len += (size_t)snprintf(ret + len, cap - len, "%s%s", i ? ", " : "", found->items[i]);
+}
+
 static void judge_libraries(struct report *report, enum library_kind kind, const char *what,
 			    const char *why)
 {
-	const struct texts *found = &report->libraries[kind];
 	char text[512];
-	size_t len = 0;
 
-	for (size_t i = 0; i < found->count && len < sizeof(text); i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? ", " : what,
-					found->items[i]);
-	if (found->count)
+	name_libraries(text, sizeof(text), what, &report->libraries[kind]);
+	if (report->libraries[kind].count)
 		unseen(report, text, why);
 }
 
-#define WHY_TLS \
-	"this version reads plain text only; such connections are counted as opaque (reason " \
-	"\"tls\")"
+static void judge_tls(struct report *report)
+{
+	const struct texts *hooked = &report->libraries[LIBRARY_TLS];
+	char text[512];
+
+	name_libraries(text, sizeof(text), "the same inside TLS, before it is encrypted: by ", hooked);
+	if (hooked->count)
+		texts_add(&report->seen, "%s", text);
+	judge_libraries(report, LIBRARY_TLS_UNSEEN, "requests inside TLS by ",
+			"of TLS libraries only OpenSSL and GnuTLS are hooked; such connections are counted as opaque "
+			"(reason \"tls\")");
+	if (!report->tls_inside || report->language == LANGUAGE_NODE || report->language == LANGUAGE_JAVA)
+		return;
+	snprintf(text, sizeof(text), "requests inside TLS by %s, which is in the program itself%s", report->tls_inside,
+		 report->libraries[LIBRARY_HTTP2].count ? " or in its gRPC library" : "");
+	unseen(report, text,
+	       "it calls that copy directly, without a name that could be hooked; such connections are counted as opaque "
+	       "(reason \"tls\")");
+}
 
 static void judge_layers(struct report *report)
 {
-	judge_libraries(report, LIBRARY_TLS, "requests inside TLS: ", WHY_TLS);
+	judge_tls(report);
 	judge_libraries(report, LIBRARY_HTTP2, "", "this version reads HTTP/1 only");
 	judge_libraries(report, LIBRARY_DATABASE, "queries: ",
 			"this version has spans for HTTP only; the requests around them are seen");
-	if (report->tls_inside && !loads_modules(report))
-		unseen(report,
-		       "requests inside TLS by the copy of a TLS library in the program itself",
-		       "no library call of its can be observed");
 	if (report->libraries[LIBRARY_URING].count || report->calls[CALLS_URING].count)
 		unseen(report, "connections driven by io_uring",
 		       "the kernel does the work without a call of the C library");
+}
+
+/* The module is loaded when it is needed; it brings its library with it. */
+static void judge_tls_module(struct report *report, const char *module)
+{
+	if (!report->libraries[LIBRARY_TLS].count)
+		texts_add(&report->seen, "the same inside TLS, before it is encrypted: by %s, which uses a shared OpenSSL",
+			  module);
 }
 
 static void judge_language(struct report *report)
 {
 	switch (report->language) {
 	case LANGUAGE_NODE:
-		unseen(report, "HTTPS and HTTP/2", "both are inside the node program itself");
+		if (report->tls_inside)
+			unseen(report, "HTTPS and HTTP/2",
+			       "both are inside the node program itself: it exports its own OpenSSL and calls that; such "
+			       "connections are counted as opaque (reason \"tls\")");
+		else
+			unseen(report, "HTTP/2", "it is inside the node program itself");
 		texts_add(&report->notes,
 			  "with several requests in flight an outgoing call may have no certain "
 			  "parent; it is then linked to the candidates");
 		break;
 	case LANGUAGE_JAVA:
-		unseen(report, "HTTPS", "TLS is done in Java, no library call can be observed");
+		unseen(report, "HTTPS",
+		       "TLS is done in Java, no library call can be observed; such connections are counted as opaque "
+		       "(reason \"tls\")");
 		texts_add(&report->notes,
 			  "thread pools and virtual threads hand requests over unseen: an "
 			  "outgoing call on another thread may have no parent");
 		break;
 	case LANGUAGE_PYTHON:
-		unseen(report, "HTTPS (module ssl)", WHY_TLS);
+		judge_tls_module(report, "the module ssl");
 		texts_add(&report->notes,
 			  "asyncio: with several requests in flight an outgoing call may have "
 			  "no certain parent; it is then linked to the candidates");
+		texts_add(&report->notes, "packages with a TLS library inside (grpcio: BoringSSL; some Rust ones: rustls) are not "
+					  "seen inside TLS; a bundled libssl-….so is");
 		break;
 	case LANGUAGE_PHP:
 		unseen(report, "outgoing calls of extensions (curl, pgsql …)",
@@ -168,8 +202,10 @@ static void judge_language(struct report *report)
 		       "from them");
 		break;
 	case LANGUAGE_RUBY:
+		judge_tls_module(report, "the extension openssl");
+		break;
 	case LANGUAGE_PERL:
-		unseen(report, "HTTPS", WHY_TLS);
+		judge_tls_module(report, "Net::SSLeay");
 		break;
 	default:
 		break;

@@ -5,6 +5,7 @@
 
 static const char *const kind_names[LIBRARY_KINDS] = {
 	[LIBRARY_TLS] = "tls",
+	[LIBRARY_TLS_UNSEEN] = "other_tls",
 	[LIBRARY_HTTP2] = "http2",
 	[LIBRARY_DATABASE] = "databases",
 	[LIBRARY_URING] = "io_uring",
@@ -163,7 +164,7 @@ void report_print_json(const struct report *report)
 	json_version("glibc_here", report->glibc_here);
 	json_field("language", report->opened == ELF_OK ? report_language_name(report) : "");
 	json_field("language_version", report->language_version);
-	json_bool("tls_inside", report->tls_inside);
+	json_bool("tls_inside", report->tls_inside != NULL);
 	for (size_t i = 0; i < LIBRARY_KINDS; i++)
 		if (kind_names[i])
 			json_list("  ", kind_names[i], &report->libraries[i]);

@@ -18,7 +18,8 @@ void texts_add(struct texts *texts, const char *fmt, ...) __attribute__((format(
 void texts_free(struct texts *texts);
 
 enum library_kind {
-	LIBRARY_TLS,
+	LIBRARY_TLS, /* those that are hooked */
+	LIBRARY_TLS_UNSEEN,
 	LIBRARY_HTTP2,
 	LIBRARY_DATABASE,
 	LIBRARY_URING,
@@ -69,7 +70,7 @@ struct report {
 	unsigned glibc_needed, glibc_here, glibc_of_ours; /* x * 1000 + y; 0: unknown */
 	enum language language;
 	char language_version[64];
-	bool tls_inside;         /* a TLS library in the program itself */
+	const char *tls_inside;  /* a TLS library in the program itself, or in its gRPC; NULL: none found */
 	const char *excluded_by; /* built-in list or a setting; NULL: observed */
 	bool switched_off;
 	struct texts libraries[LIBRARY_KINDS]; /* "OpenSSL (libssl.so.3)" */
