@@ -75,7 +75,7 @@ struct oa_send {
 	int err;                 /* errno for the host when oa_conn_after_send() returned -1 */
 	int fd;
 	int flags;
-	uint32_t conn_gen;
+	uint32_t conn, conn_gen;
 	uint32_t outer_conn, outer_gen; /* the call that a signal handler interrupted to make this one */
 	uintptr_t outer_sp;             /* 0 none */
 	uint32_t first, first_gen; /* first prepared exchange */

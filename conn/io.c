@@ -11,6 +11,7 @@
 #include "core/sys.h"
 #include "core/thread.h"
 
+#define OWING_YIELDS 10000 /* some milliseconds at least */
 #define RECV_NOT_DATA (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
 
 static bool io_try_again(int err)
@@ -154,6 +155,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	s->host_iovcnt = iovcnt;
 	s->points = s->requests = 0;
 	s->scratch = s->text = 0;
+	s->conn = c->index;
 	s->conn_gen = c->gen;
 	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
 	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
@@ -164,6 +166,37 @@ static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int i
 {
 	oa_io_watch(c, fd, iov, iovcnt, flags, s);
 	send_enter(c, s);
+}
+
+/* Locks a connection that owes its peer a part of a header, or will: that must be kept and go first, or the host's stream is
+ * broken. So it is waited for; whoever is in it is another thread, and soon out again. */
+static bool send_lock_owing(struct oa_conn *c)
+{
+	for (unsigned i = 0; !oa_conn_try_lock(c); i++) {
+		if (i == OWING_YIELDS)
+			return false;
+		(void)oa_sys0(SYS_sched_yield);
+	}
+	if (atomic_load_explicit(&c->contended, memory_order_relaxed) && c->state != OA_CONN_OPAQUE)
+		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
+	return true;
+}
+
+/* The same for a descriptor that could not be entered; NULL when it owes nothing. */
+static struct oa_conn *send_enter_owing(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
+
+	if (!slot || slot->kind != OA_FD_CONN || slot->flags & OA_FD_CLOSING)
+		return NULL;
+	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	if (!c->stash || !send_lock_owing(c))
+		return NULL;
+	if (c->stash && oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed)) == c)
+		return c;
+	oa_conn_unlock(c);
+	return NULL;
 }
 
 void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
@@ -186,6 +219,8 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 		}
 	}
 	c = oa_conn_enter(fd, &slot);
+	if (!c)
+		c = send_enter_owing(fd);
 	if (!c)
 		return;
 	send_watch(c, fd, iov, iovcnt, flags, s);
@@ -231,10 +266,23 @@ void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *
 	c->answered = 0;
 }
 
+/* Enters to account for a call that carried a header of ours, whatever became of its connection. NULL: it is over. */
+static struct oa_conn *sent_enter_rewritten(const struct oa_send *s)
+{
+	struct oa_conn *c = oa_conn_at(s->conn);
+
+	if (!send_lock_owing(c))
+		return NULL;
+	if (c->gen == s->conn_gen)
+		return c;
+	oa_conn_unlock(c);
+	return NULL;
+}
+
 ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 {
 	struct oa_fd *slot;
-	struct oa_conn *c = oa_conn_enter(s->fd, &slot);
+	struct oa_conn *c = s->rewrite ? sent_enter_rewritten(s) : oa_conn_enter(s->fd, &slot);
 	ssize_t host = n;
 
 	s->err = err;
@@ -267,6 +315,8 @@ int oa_conn_before_send_blind(int fd)
 	struct oa_conn *c = oa_conn_enter(fd, &slot);
 	int err = 0;
 
+	if (!c)
+		c = send_enter_owing(fd);
 	if (!c)
 		return 0;
 	if (c->stash)

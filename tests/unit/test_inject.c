@@ -2,7 +2,10 @@
 #include "tests/unit/conn_rig.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
 
+#include "conn/feed.h"
 #include "core/inject_result.h"
 
 #define MSG_ZEROCOPY_ 0x4000000
@@ -270,6 +273,68 @@ START_TEST(inject_carries_tracestate_and_baggage_on)
 }
 END_TEST
 
+START_TEST(inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile)
+{
+	struct iovec iov = { (void *)(uintptr_t)request, strlen(request) };
+	const char *rest = "GET /next HTTP/1.1\r\nHost: up\r\n\r\n";
+	size_t cut = strlen("POST /a?b=c HTTP/1.1\r\nHost: up\r\nContent-Length: 3\r\n") + 20;
+	struct oa_send s;
+	ssize_t n;
+
+	start();
+	oa_conn_before_send(520, &iov, 1, 0, &s);
+	ck_assert(s.rewrite);
+	rig_receive(520, "this is no HTTP\r\n"); /* another thread reads */
+	for (size_t i = 0, took = 0; i < (size_t)s.iovcnt && took < cut; i++) {
+		size_t step = s.iov[i].iov_len < cut - took ? s.iov[i].iov_len : cut - took;
+
+		strncat(wire, s.iov[i].iov_base, step);
+		took += step;
+	}
+	n = oa_conn_after_send(&s, (ssize_t)cut, 0);
+	ck_assert_int_eq(n, (ssize_t)cut - 20);
+	ck_assert_int_eq(rig_send(520, request + n, SIZE_MAX, wire), (ssize_t)strlen(request) - n);
+	ck_assert_int_eq(strip(wire), 1);
+	ck_assert_str_eq(wire, request);
+	ck_assert_int_eq(rig_send(520, rest, SIZE_MAX, wire), (ssize_t)strlen(rest));
+	ck_assert_ptr_null(strstr(wire, "traceparent"));
+}
+END_TEST
+
+static pthread_barrier_t inside;
+
+/* In the connection, and on a processor only now and then. */
+static void *dwells(void *arg)
+{
+	struct oa_conn *c = arg;
+
+	ck_assert(oa_conn_lock(c));
+	pthread_barrier_wait(&inside);
+	usleep(3000);
+	oa_conn_unlock(c);
+	return NULL;
+}
+
+START_TEST(inject_waits_for_a_thread_that_is_in_a_connection_which_owes_a_remainder)
+{
+	struct oa_conn *c;
+	pthread_t t;
+	ssize_t n;
+
+	start();
+	c = oa_conn_at(oa_fd_peek(520)->conn);
+	n = rig_send(520, request, strlen(request) - 5 + 20, wire);
+	ck_assert_int_eq(n, (ssize_t)strlen(request) - 5);
+	pthread_barrier_init(&inside, NULL, 2);
+	ck_assert_int_eq(pthread_create(&t, NULL, dwells, c), 0);
+	pthread_barrier_wait(&inside);
+	ck_assert_int_eq(rig_send(520, request + n, SIZE_MAX, wire), 5);
+	pthread_join(t, NULL);
+	ck_assert_int_eq(strip(wire), 1);
+	ck_assert_str_eq(wire, request);
+}
+END_TEST
+
 START_TEST(inject_sends_a_remainder_first_however_many_iovecs_come_behind_it)
 {
 	static struct iovec iov[IOV_MAX];
@@ -314,6 +379,8 @@ int main(void)
 	tcase_add_test(tc, inject_declines_connect_and_zerocopy);
 	tcase_add_test(tc, inject_continues_a_rewrite_that_was_cut);
 	tcase_add_test(tc, inject_carries_tracestate_and_baggage_on);
+	tcase_add_test(tc, inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile);
+	tcase_add_test(tc, inject_waits_for_a_thread_that_is_in_a_connection_which_owes_a_remainder);
 	tcase_add_test(tc, inject_sends_a_remainder_first_however_many_iovecs_come_behind_it);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
