@@ -211,7 +211,7 @@ static struct oa_conn *conn_make(int fd, enum oa_role role, enum oa_conn_state s
 	}
 	memset(&c->fd, 0, sizeof(*c) - offsetof(struct oa_conn, fd));
 	c->fd = (uint32_t)fd;
-	c->index = (uint32_t)index;
+	atomic_store_explicit(&c->index, (uint32_t)index, memory_order_relaxed);
 	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
 	atomic_store_explicit(&c->contended, 0, memory_order_relaxed);
 	atomic_store_explicit(&c->role, (uint8_t)role, memory_order_relaxed);

@@ -53,7 +53,7 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err);
 
 /* -- bytes out -- */
 
-#define OA_SEND_IOV 12 /* iovecs on the stack; longer arrays use a pool */
+#define OA_SEND_IOV 10 /* iovecs on the stack; longer arrays use a pool */
 
 /* One place in the host's bytes where ours go: behind `off` host bytes. A replacement stands for as many host
  * bytes (same length), an insertion for none. */

@@ -338,6 +338,8 @@ static bool inject_at_boundary(const struct oa_conn *c)
 {
 	if (c->carry[OA_DIR_REQUEST] || c->tls == OA_TLS_HELLO || inject_other_under_way(c))
 		return false;
+	if (c->tls == OA_TLS_HELLO || c->tls == OA_TLS_BELOW)
+		return false; /* what looks like a request in there is part of a record */
 	if (c->state == OA_CONN_HTTP)
 		return oa_http1_at_boundary(c->pstate[OA_DIR_REQUEST]);
 	return c->state <= OA_CONN_NEW;
