@@ -52,7 +52,7 @@ static void cap_first(struct oa_exchange *ex, const struct oa_http_head *h, enum
 		oa_exchange_set_str(ex, str, oa_bytes_cut(v, 255));
 }
 
-void oa_capture_forwarded(struct oa_exchange *ex, const struct oa_http_head *h)
+OA_COLD void oa_capture_forwarded_found(struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	if (h->field[OA_FIELD_forwarded].len)
 		cap_rfc7239(ex, oa_http_field(h, OA_FIELD_forwarded));
@@ -62,15 +62,6 @@ void oa_capture_forwarded(struct oa_exchange *ex, const struct oa_http_head *h)
 		cap_first(ex, h, OA_FIELD_forwarded_proto, OA_STR_FWD_PROTO);
 	if (h->field[OA_FIELD_forwarded_host].len)
 		cap_first(ex, h, OA_FIELD_forwarded_host, OA_STR_FWD_HOST);
-}
-
-static const char *cap_list(enum oa_dir dir, enum oa_kind kind)
-{
-	if (kind == OA_KIND_SERVER)
-		return dir == OA_DIR_REQUEST ? oa_config.capture_server_request_headers :
-					       oa_config.capture_server_response_headers;
-	return dir == OA_DIR_REQUEST ? oa_config.capture_client_request_headers :
-				       oa_config.capture_client_response_headers;
 }
 
 static bool cap_listed(const char *list, struct oa_bytes name)
@@ -111,8 +102,7 @@ static void cap_append(struct oa_buf *buf, enum oa_dir dir, struct oa_bytes name
 	oa_buf_put(buf, value);
 }
 
-static __attribute__((noinline)) void cap_headers(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir,
-						  const char *list)
+OA_COLD void oa_capture_listed(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir, const char *list)
 {
 	int64_t block = oa_block_take(2);
 	struct oa_bytes name, value;
@@ -128,12 +118,4 @@ static __attribute__((noinline)) void cap_headers(struct oa_exchange *ex, const 
 			cap_append(&buf, dir, name, value);
 	oa_exchange_set_str(ex, OA_STR_HEADERS, oa_buf_bytes(&buf));
 	oa_block_give(2, (uint32_t)block);
-}
-
-void oa_capture_headers(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_dir dir, enum oa_kind kind)
-{
-	const char *list = cap_list(dir, kind);
-
-	if (list && *list)
-		cap_headers(ex, h, dir, list);
 }

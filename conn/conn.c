@@ -23,7 +23,7 @@
 
 #define CONNECT_TIMEOUT_NS 1000000000u /* a connect given up after this long counts as timed out */
 
-struct oa_pool oa_conn_pool = OA_POOL(sizeof(struct oa_conn), 9, OA_CONNS_MAX);
+struct oa_pool oa_conn_pool = OA_POOL(sizeof(struct oa_conn), OA_CONN_CHUNK_SHIFT, OA_CONNS_MAX);
 static _Atomic uint32_t conn_closing; /* descriptors whose close is not final yet */
 
 static void conn_no_side_thread(void)
@@ -36,7 +36,6 @@ int oa_conn_init(void)
 {
 	int err;
 
-	_Static_assert(sizeof(struct oa_conn) <= 248, "memory per idle connection");
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i]->state_bytes > OA_PROTO_STATE_BYTES)
 			return -E2BIG;
@@ -47,15 +46,10 @@ int oa_conn_init(void)
 
 /* -- slots -- */
 
-static _Atomic uint64_t *slot_word(struct oa_fd *slot)
-{
-	return (_Atomic uint64_t *)(void *)slot;
-}
-
 /* All of a slot at once: its parts belong together. */
 static union oa_fd_word slot_load(struct oa_fd *slot)
 {
-	return (union oa_fd_word){ .word = slot ? atomic_load_explicit(slot_word(slot), memory_order_acquire) : 0 };
+	return (union oa_fd_word){ .word = slot ? atomic_load_explicit(oa_fd_word(slot), memory_order_acquire) : 0 };
 }
 
 static enum oa_fd_kind slot_kind(struct oa_fd *slot)
@@ -163,7 +157,7 @@ static void slot_set(struct oa_fd *slot, enum oa_fd_kind kind, uint16_t aux, uin
 {
 	union oa_fd_word to = { .kind = (uint8_t)kind, .aux = aux, .conn = conn };
 
-	slot_ended((union oa_fd_word){ .word = atomic_exchange_explicit(slot_word(slot), to.word,
+	slot_ended((union oa_fd_word){ .word = atomic_exchange_explicit(oa_fd_word(slot), to.word,
 									memory_order_acq_rel) });
 }
 
@@ -175,7 +169,7 @@ static void slot_clear(struct oa_fd *slot)
 /* From one known state to another; false: it has changed. */
 static bool slot_swap(struct oa_fd *slot, union oa_fd_word from, union oa_fd_word to)
 {
-	return atomic_compare_exchange_strong_explicit(slot_word(slot), &from.word, to.word, memory_order_acq_rel,
+	return atomic_compare_exchange_strong_explicit(oa_fd_word(slot), &from.word, to.word, memory_order_acq_rel,
 						       memory_order_relaxed);
 }
 

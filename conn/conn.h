@@ -97,6 +97,15 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
  * s->err. */
 ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err);
 
+/* The same for what most sending calls are: part of an answer, to which nothing is added. It is only looked at when it
+ * has been made, in the host's own buffers, and only as far as the kernel took them.
+ *
+ * before    returns 0: not such a call, or not certain; else what the other one wants to know, and oa_tls.send_sp is
+ *           to be set to 0 once the real call is back
+ * runs on   before: also outside the guard */
+uint64_t oa_conn_before_plain_send(int fd);
+void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err);
+
 /* sendfile/splice/… to a tracked socket. before: writes out a header remainder kept from a short write first.
  * returns 0, or -errno the kernel gave for that remainder: the hook fails its call with it. */
 int oa_conn_before_send_blind(int fd);

@@ -39,18 +39,21 @@ struct ctx_thread {
 	_Atomic uint32_t waits;       /* turns so far */
 	_Atomic uint32_t own_open, own_quiet; /* server exchanges of this thread, and those of them that are quiet */
 	_Atomic uint32_t recent_pos;
-	_Atomic uint64_t recent[CTX_RECENT]; /* exchanges read last */
-	/* What others change of its counts (a response written elsewhere). */
-	_Atomic uint32_t other_open, other_quiet;
 	/* Its own. */
 	uint32_t spare;               /* free exchange, index + 1 */
 	uint32_t flights;             /* what its sends hold, see conn/inject.c */
-	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
 	struct oa_ref current;
+	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
+	/* Looked at by others. */
+	_Atomic uint64_t recent[CTX_RECENT] __attribute__((aligned(64))); /* exchanges read last */
+	/* What others change of its counts (a response written elsewhere). */
+	_Atomic uint32_t other_open __attribute__((aligned(64))), other_quiet;
 };
+_Static_assert(sizeof(struct ctx_thread) == 3 * 64, "what others write has a cache line of its own");
 
-static struct oa_pool ctx_pool = OA_POOL(sizeof(struct ctx_thread), 6, OA_THREADS_MAX);
+#define CTX_CHUNK_SHIFT 6
+static struct oa_pool ctx_pool = OA_POOL(sizeof(struct ctx_thread), CTX_CHUNK_SHIFT, OA_THREADS_MAX);
 static pthread_key_t ctx_key;
 static bool ctx_key_ok;
 
@@ -62,7 +65,12 @@ static _Atomic bool ctx_served;
 
 /* -- threads -- */
 
-static void thread_add(_Atomic uint32_t *own, uint32_t step)
+static inline struct ctx_thread *thread_at(uint32_t index)
+{
+	return oa_pool_at_of(&ctx_pool, index, sizeof(struct ctx_thread), CTX_CHUNK_SHIFT);
+}
+
+static inline void thread_add(_Atomic uint32_t *own, uint32_t step)
 {
 	atomic_store_explicit(own, atomic_load_explicit(own, memory_order_relaxed) + step, memory_order_relaxed);
 }
@@ -98,7 +106,7 @@ static struct oa_ref ctx_owner(const struct oa_exchange *ex)
 static void ctx_thread_exit(void *arg)
 {
 	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
-	struct ctx_thread *t = oa_pool_at(&ctx_pool, index);
+	struct ctx_thread *t = thread_at(index);
 
 	if (oa_tls.send_sp) /* cancelled while it sent */
 		oa_conn_send_lost();
@@ -112,7 +120,7 @@ static void ctx_thread_exit(void *arg)
 	oa_pool_give(&ctx_pool, index);
 }
 
-static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
+static OA_COLD struct ctx_thread *ctx_thread_new(void)
 {
 	int64_t index = oa_pool_take(&ctx_pool);
 	struct ctx_thread *t;
@@ -121,13 +129,14 @@ static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
 		oa_stat_inc(OA_STAT_thread_states_full);
 		return NULL;
 	}
-	t = oa_pool_at(&ctx_pool, (uint32_t)index);
+	t = thread_at((uint32_t)index);
 	thread_counts_clear(t);
 	atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->waits, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < CTX_RECENT; i++)
 		atomic_store_explicit(&t->recent[i], 0, memory_order_relaxed);
-	memset(&t->spare, 0, sizeof(*t) - offsetof(struct ctx_thread, spare));
+	t->spare = t->flights = t->at_once = t->deferred = 0;
+	t->current = (struct oa_ref){ 0, 0 };
 	atomic_store_explicit(&t->gen, t->gen | 1, memory_order_relaxed);
 	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
 	oa_tls.thread_idx = (uint32_t)index + 1;
@@ -136,16 +145,14 @@ static __attribute__((noinline)) struct ctx_thread *ctx_thread_new(void)
 	return t;
 }
 
-static struct ctx_thread *ctx_thread_peek(void)
+static inline struct ctx_thread *ctx_thread_peek(void)
 {
-	return oa_tls.thread_idx ? oa_pool_at(&ctx_pool, oa_tls.thread_idx - 1) : NULL;
+	return OA_LIKELY(oa_tls.thread_idx) ? thread_at(oa_tls.thread_idx - 1) : NULL;
 }
 
-static struct ctx_thread *ctx_thread_self(void)
+static inline struct ctx_thread *ctx_thread_self(void)
 {
-	struct ctx_thread *t = ctx_thread_peek();
-
-	return t ? t : ctx_thread_new();
+	return OA_LIKELY(oa_tls.thread_idx) ? thread_at(oa_tls.thread_idx - 1) : ctx_thread_new();
 }
 
 void oa_ctx_watch_thread(void)
@@ -166,7 +173,7 @@ static struct ctx_thread *ctx_thread_get(struct oa_ref ref)
 
 	if (!ref.gen)
 		return NULL;
-	t = oa_pool_at(&ctx_pool, ref.index);
+	t = thread_at(ref.index);
 	return t->gen == ref.gen ? t : NULL;
 }
 
@@ -225,7 +232,7 @@ static void ctx_process(uint32_t *ret_open, uint32_t *ret_quiet)
 	uint32_t open = 0, quiet = 0;
 
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+		struct ctx_thread *t = thread_at(i);
 
 		open += thread_open(t);
 		quiet += thread_quiet(t);
@@ -242,7 +249,7 @@ uint32_t oa_ctx_open_count(void)
 	return open;
 }
 
-int64_t oa_ctx_take_spare(void)
+OA_HOT int64_t oa_ctx_take_spare(void)
 {
 	struct ctx_thread *t = ctx_thread_peek();
 	int64_t index = t ? (int64_t)t->spare - 1 : -1;
@@ -252,7 +259,7 @@ int64_t oa_ctx_take_spare(void)
 	return index;
 }
 
-bool oa_ctx_keep_spare(uint32_t index)
+OA_HOT bool oa_ctx_keep_spare(uint32_t index)
 {
 	struct ctx_thread *t = ctx_thread_peek();
 
@@ -262,7 +269,7 @@ bool oa_ctx_keep_spare(uint32_t index)
 	return true;
 }
 
-static bool ref_eq(struct oa_ref a, struct oa_ref b)
+static inline bool ref_eq(struct oa_ref a, struct oa_ref b)
 {
 	return a.index == b.index && a.gen == b.gen;
 }
@@ -310,47 +317,72 @@ void oa_ctx_touch(struct oa_ref ref)
 	ctx_set_loose(ex, true);
 }
 
-void oa_ctx_open(uint32_t index, bool nonblock)
+OA_HOT void oa_ctx_open(uint32_t index, bool nonblock)
 {
 	struct ctx_thread *t = ctx_thread_self();
 	struct oa_exchange *ex = oa_exchange_at(index);
 	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
+	uint32_t pos;
 
-	if (!t)
+	if (OA_UNLIKELY(!t))
 		return;
+	pos = atomic_load_explicit(&t->recent_pos, memory_order_relaxed);
 	atomic_store_explicit(&ex->owner, oa_ref_pack((struct oa_ref){ oa_tls.thread_idx - 1, t->gen }), memory_order_relaxed);
 	atomic_store_explicit(&ex->loose, 1, memory_order_relaxed);
 	if (nonblock)
 		oa_exchange_flag(ex, OA_EX_NONBLOCK, 0);
 	thread_add(&t->own_open, 1);
-	atomic_store_explicit(&t->recent[t->recent_pos % CTX_RECENT], oa_ref_pack(ref), memory_order_release);
-	thread_add(&t->recent_pos, 1);
-	oa_ctx_touch(ref);
-	thread_flag(t, CTX_SERVED, CTX_RESUMED);
-	if (!atomic_load_explicit(&ctx_served, memory_order_relaxed))
+	atomic_store_explicit(&t->recent[pos % CTX_RECENT], oa_ref_pack(ref), memory_order_release);
+	atomic_store_explicit(&t->recent_pos, pos + 1, memory_order_relaxed);
+	if (OA_UNLIKELY(t->current.gen)) {
+		ctx_mix(t);
+		ctx_leave_current(t);
+	}
+	t->current = ref;
+	atomic_store_explicit(&ex->touch_wait, atomic_load_explicit(&t->waits, memory_order_relaxed), memory_order_relaxed);
+	thread_flag(t, CTX_SERVED | (nonblock ? CTX_NONBLOCK : 0),
+		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK);
+	if (OA_UNLIKELY(!atomic_load_explicit(&ctx_served, memory_order_relaxed)))
 		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
 }
 
-static void ctx_close_server(uint32_t index, struct oa_exchange *ex)
+/* Of another thread, or from before a fork. */
+static OA_COLD void ctx_close_elsewhere(struct oa_exchange *ex)
 {
-	struct ctx_thread *owner = ctx_thread_get(ctx_owner(ex)), *t = ctx_thread_peek();
+	struct ctx_thread *owner = ctx_thread_get(ctx_owner(ex));
 
-	if (ex->home == oa_exchange_home) {
-		ctx_set_loose(ex, true);
-		if (owner)
-			thread_count(owner, &owner->own_open, &owner->other_open, -1u);
+	if (ex->home != oa_exchange_home)
+		return;
+	ctx_set_loose(ex, true);
+	if (owner)
+		thread_count(owner, &owner->own_open, &owner->other_open, -1u);
+}
+
+static inline void ctx_close_server(uint32_t index, struct oa_exchange *ex, struct oa_ref owner)
+{
+	struct ctx_thread *t = ctx_thread_peek();
+
+	if (OA_LIKELY(t && owner.index == oa_tls.thread_idx - 1 && owner.gen == t->gen && ex->home == oa_exchange_home)) {
+		thread_add(&t->own_open, -1u);
+		if (!atomic_load_explicit(&ex->loose, memory_order_relaxed)) {
+			atomic_store_explicit(&ex->loose, 1, memory_order_relaxed);
+			thread_add(&t->own_quiet, -1u);
+		}
+	} else {
+		ctx_close_elsewhere(ex);
 	}
 	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
 	if (t && t->current.index == index)
 		t->current.gen = 0;
 }
 
-void oa_ctx_close(uint32_t index)
+OA_HOT void oa_ctx_close(uint32_t index)
 {
 	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ref owner = ctx_owner(ex);
 
-	if (ctx_owner(ex).gen)
-		ctx_close_server(index, ex);
+	if (OA_LIKELY(owner.gen))
+		ctx_close_server(index, ex, owner);
 	if (ex->parent.gen) {
 		oa_ctx_end_work(ex->parent);
 		ex->parent.gen = 0;
@@ -460,7 +492,7 @@ struct fp_slot {
 };
 static struct fp_slot fp_table[FP_SLOTS];
 
-static struct fp_slot *fp_slot(uint64_t key, unsigned way)
+static inline struct fp_slot *fp_slot(uint64_t key, unsigned way)
 {
 	return &fp_table[(key + way) & (FP_SLOTS - 1)];
 }
@@ -480,7 +512,7 @@ static struct fp_slot *fp_lookup(uint64_t key)
 }
 
 /* A slot nobody needs any more, else the first: its key is forgotten, which only loses evidence. */
-static struct fp_slot *fp_victim(uint64_t key)
+static inline struct fp_slot *fp_victim(uint64_t key)
 {
 	for (unsigned way = 0; way < FP_WAYS; way++)
 		if (!fp_live(atomic_load_explicit(&fp_slot(key, way)->ref, memory_order_relaxed)))
@@ -488,7 +520,7 @@ static struct fp_slot *fp_victim(uint64_t key)
 	return fp_slot(key, 0);
 }
 
-static void fp_insert(uint64_t key, struct oa_ref ref)
+static OA_HOT void fp_insert(uint64_t key, struct oa_ref ref)
 {
 	struct fp_slot *slot = fp_lookup(key);
 	uint64_t old = slot ? atomic_load_explicit(&slot->ref, memory_order_relaxed) : 0;
@@ -516,9 +548,30 @@ static struct oa_ref fp_find(uint64_t key)
 	return oa_exchange_get(oa_ref_unpack(v)) ? oa_ref_unpack(v) : none;
 }
 
+static inline uint64_t fp_step(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 32;
+}
+
+/* Cookies are long and come with every request: eight bytes at a time. */
+static uint64_t fp_text(uint64_t h, const uint8_t *p, size_t len)
+{
+	uint64_t word = 0;
+
+	h = fp_step(h, len);
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&word, p, 8);
+		h = fp_step(h, word);
+	}
+	word = 0;
+	memcpy(&word, p, len);
+	return fp_step(fp_step(h, word), len) | 1;
+}
+
 static uint64_t fp_of(unsigned what, struct oa_bytes text)
 {
-	return oa_hash(0x9ae16a3b2f90404full + what, text.ptr, text.len) | 1;
+	return fp_text(0x9ae16a3b2f90404full + what, text.ptr, text.len);
 }
 
 /* The ids are random, or should be: two rounds of mixing. */
@@ -550,7 +603,7 @@ static uint64_t fp_target(const struct oa_http_head *head)
 {
 	struct oa_bytes path = ctx_path_of(oa_http_slice(head, head->target));
 
-	return oa_hash(head->method + 1u, path.ptr, path.len) | 1;
+	return fp_text(head->method + 1u, path.ptr, path.len);
 }
 
 /* Fields that name one request, or one user, and that programs hand on. */
@@ -577,19 +630,29 @@ static bool ctx_may_be_proxy(void)
 		atomic_fetch_add_explicit(&ctx_indexed, 1, memory_order_relaxed) < CTX_INDEX_FIRST);
 }
 
-void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
-		  const uint8_t parent_id[8])
+static OA_COLD void ctx_index_texts(struct oa_ref ref, const struct oa_http_head *head, bool target)
+{
+	for (unsigned i = 0; i < FP_FIELDS; i++)
+		if (head->field[fp_fields[i]].len)
+			fp_insert(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])), ref);
+	if (target)
+		fp_insert(fp_target(head), ref);
+}
+
+OA_HOT void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
+			 const uint8_t parent_id[8])
 {
 	struct oa_exchange *ex = oa_exchange_at(index);
 	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
+	bool target = ctx_may_be_proxy();
+	uint32_t texts = 0;
 
 	if (remote)
 		fp_insert(fp_remote(trace_id, parent_id), ref);
 	for (unsigned i = 0; i < FP_FIELDS; i++)
-		if (head->field[fp_fields[i]].len)
-			fp_insert(fp_of(fp_fields[i], oa_http_field(head, fp_fields[i])), ref);
-	if (ctx_may_be_proxy())
-		fp_insert(fp_target(head), ref);
+		texts |= head->field[fp_fields[i]].len;
+	if (OA_UNLIKELY(texts || target))
+		ctx_index_texts(ref, head, target);
 }
 
 struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8])
@@ -716,7 +779,7 @@ static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
 static struct oa_ref ctx_only_parked(bool worker)
 {
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+		struct ctx_thread *t = thread_at(i);
 		struct oa_ref ref;
 		struct oa_exchange *ex;
 
@@ -750,7 +813,7 @@ static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
 		return;
 	}
 	for (uint32_t i = 0; i < ctx_threads() && i < CTX_LINK_THREADS; i++)
-		ctx_links_of(oa_pool_at(&ctx_pool, i), ret);
+		ctx_links_of(thread_at(i), ret);
 }
 
 /* Rules 2 to 4: certain without looking at the message. */
@@ -843,7 +906,7 @@ void oa_ctx_after_fork_child(void)
 	struct ctx_thread *self = ctx_thread_peek();
 
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = oa_pool_at(&ctx_pool, i);
+		struct ctx_thread *t = thread_at(i);
 
 		if (t != self)
 			atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);

@@ -1,4 +1,6 @@
 /* Life of an exchange and its record block. */
+#include <emmintrin.h>
+
 #include "conn/conn.h"
 #include "conn/context.h"
 #include "conn/exchange.h"
@@ -6,7 +8,7 @@
 #include "core/clock.h"
 #include "core/tree.h"
 
-struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), 8, OA_EXCHANGES_MAX);
+struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), OA_EXCHANGE_CHUNK_SHIFT, OA_EXCHANGES_MAX);
 
 const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384, 36864 };
 
@@ -38,34 +40,49 @@ uint8_t *oa_block_at(unsigned cls, uint32_t index)
 
 _Atomic uint16_t oa_exchange_fork_gen, oa_exchange_home;
 
-static void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enum oa_kind kind, enum oa_what what,
-				 uint64_t now_ns)
+/* By stores of its own: what the compiler makes of memset() begins slowly. */
+static inline void exchange_clear(struct oa_span *s)
 {
-	memset(s, 0, sizeof(*s));
+	_Static_assert((sizeof(*s) | 15) < OA_EXCHANGE_TEXT, "whole stores");
+#pragma GCC unroll 16
+	for (size_t i = 0; i < sizeof(*s); i += 16)
+		_mm_storeu_si128((__m128i *)((uint8_t *)s + i), _mm_setzero_si128());
+}
+
+static inline void exchange_record_init(struct oa_span *s, const struct oa_conn *c, enum oa_kind kind,
+					enum oa_what what, uint64_t now_ns)
+{
+	exchange_clear(s);
 	s->bytes = sizeof(*s);
 	s->kind = (uint8_t)kind;
 	s->what = (uint8_t)what;
 	s->start_ns = now_ns;
 	s->peer = c->peer;
 	s->local_port = c->local_port;
-	if (c->flags & OA_CONN_UNIX)
-		s->flags |= OA_SPAN_UNIX;
-	if (c->flags & OA_CONN_USED)
-		s->flags |= OA_SPAN_REUSED;
-	if (c->tls == OA_TLS_SESSION)
+	_Static_assert(OA_SPAN_UNIX == OA_CONN_UNIX << 7 && OA_SPAN_REUSED == OA_CONN_USED << 7, "moved together");
+	s->flags = (uint32_t)(c->flags & (OA_CONN_UNIX | OA_CONN_USED)) << 7;
+	if (OA_UNLIKELY(c->tls == OA_TLS_SESSION))
 		oa_tls_describe(c, s);
 }
 
-/* One free exchange kept by each thread: opening and finishing on the same thread then needs no atomic. */
-static int64_t exchange_take(void)
+static OA_COLD int64_t exchange_take(void)
 {
-	int64_t index = oa_ctx_take_spare();
+	int64_t index = oa_pool_take(&oa_exchange_pool);
 
-	return index >= 0 ? index : oa_pool_take(&oa_exchange_pool);
+	if (index < 0)
+		oa_stat_inc(OA_STAT_drop_exchange_pool);
+	return index;
 }
 
-/* Word by word where others may be looking. */
-static void exchange_reset(struct oa_exchange *ex, uint32_t conn)
+/* A child that serves what its parent accepted. */
+static OA_COLD void exchange_first_of_process(void)
+{
+	(void)oa_tree_claim();
+	oa_conn_want_side_thread();
+}
+
+/* Word by word where others may be looking. What is not set here is read only when something else says that it was. */
+static inline void exchange_reset(struct oa_exchange *ex, uint32_t conn)
 {
 	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
 	atomic_store_explicit(&ex->shown, 0, memory_order_relaxed);
@@ -74,22 +91,25 @@ static void exchange_reset(struct oa_exchange *ex, uint32_t conn)
 	atomic_store_explicit(&ex->pending, 0, memory_order_relaxed);
 	atomic_store_explicit(&ex->touch_wait, 0, memory_order_relaxed);
 	atomic_store_explicit(&ex->loose, 0, memory_order_relaxed);
-	memset(&ex->cls, 0, offsetof(struct oa_exchange, first) - offsetof(struct oa_exchange, cls));
+	ex->cls = 0;
+	ex->next = 0;
+	ex->baggage = 0;
+	ex->parent = (struct oa_ref){ 0, 0 };
 }
 
-int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
+OA_HOT int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
 {
-	int64_t index = exchange_take();
+	/* One free exchange kept by each thread: opening and finishing on the same thread then needs no atomic. */
+	int64_t index = oa_ctx_take_spare();
 	struct oa_exchange *ex;
 
-	if (index < 0) {
-		oa_stat_inc(OA_STAT_drop_exchange_pool);
-		return -1;
+	if (OA_UNLIKELY(index < 0)) {
+		index = exchange_take();
+		if (index < 0)
+			return -1;
 	}
-	if (__builtin_expect(!oa_self, 0)) { /* a child that serves what its parent accepted */
-		(void)oa_tree_claim();
-		oa_conn_want_side_thread();
-	}
+	if (OA_UNLIKELY(!oa_self))
+		exchange_first_of_process();
 	ex = oa_exchange_at((uint32_t)index);
 	exchange_reset(ex, c->index);
 	ex->span = (struct oa_span *)(void *)ex->first;
@@ -97,7 +117,7 @@ int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what
 	ex->home = oa_exchange_home;
 	exchange_record_init(ex->span, c, kind, what, now_ns);
 	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
-	if (c->last)
+	if (OA_UNLIKELY(c->last))
 		oa_exchange_at(c->last - 1)->next = (uint32_t)index + 1;
 	else
 		c->first = (uint32_t)index + 1;
@@ -112,7 +132,7 @@ static uint32_t exchange_cap(const struct oa_exchange *ex)
 }
 
 /* Moves the record to a block of at least `bytes`. */
-static void exchange_grow(struct oa_exchange *ex, size_t bytes)
+static OA_COLD void exchange_grow(struct oa_exchange *ex, size_t bytes)
 {
 	for (unsigned cls = ex->cls + 1u; cls <= OA_BLOCK_RECORD; cls++) {
 		struct oa_span *to;
@@ -134,24 +154,42 @@ static void exchange_grow(struct oa_exchange *ex, size_t bytes)
 	}
 }
 
-void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
+static OA_COLD void exchange_set_str_grown(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
+{
+	exchange_grow(ex, ex->span->bytes + text.len);
+	oa_span_set_str(ex->span, exchange_cap(ex), which, text);
+}
+
+/* Short texts, without a call: nothing outside either is touched. */
+static inline void exchange_copy(uint8_t *to, const uint8_t *from, size_t len)
+{
+	if (OA_LIKELY(len >= 16)) {
+		for (size_t at = 0; at < len - 16; at += 16)
+			_mm_storeu_si128((__m128i *)(to + at), _mm_loadu_si128((const __m128i *)(from + at)));
+		_mm_storeu_si128((__m128i *)(to + len - 16), _mm_loadu_si128((const __m128i *)(from + len - 16)));
+		return;
+	}
+	for (size_t at = 0; at < len; at++)
+		to[at] = from[at];
+}
+
+OA_HOT void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
 {
 	struct oa_span *s = ex->span;
 
 	if (!text.len)
 		return;
-	if (__builtin_expect(s->bytes + text.len > exchange_cap(ex), 0)) {
-		exchange_grow(ex, s->bytes + text.len);
-		oa_span_set_str(ex->span, exchange_cap(ex), which, text);
+	if (OA_UNLIKELY(s->bytes + text.len > exchange_cap(ex))) {
+		exchange_set_str_grown(ex, which, text);
 		return;
 	}
-	memcpy((uint8_t *)s + s->bytes, text.ptr, text.len);
+	exchange_copy((uint8_t *)s + s->bytes, text.ptr, text.len);
 	s->str[which] = (struct oa_strref){ s->bytes, (uint16_t)text.len };
 	s->bytes = (uint16_t)(s->bytes + text.len);
 }
 
 /* Takes an exchange out of its connection's queue, wherever it stands. */
-static void exchange_unlink(struct oa_conn *c, uint32_t index)
+static OA_COLD void exchange_unlink_far(struct oa_conn *c, uint32_t index)
 {
 	uint32_t *link = &c->first, prev = 0;
 
@@ -167,7 +205,19 @@ static void exchange_unlink(struct oa_conn *c, uint32_t index)
 	c->open--;
 }
 
-void oa_exchange_show(struct oa_exchange *ex)
+static inline void exchange_unlink(struct oa_conn *c, uint32_t index, const struct oa_exchange *ex)
+{
+	if (OA_UNLIKELY(c->first != index + 1)) {
+		exchange_unlink_far(c, index);
+		return;
+	}
+	c->first = ex->next;
+	if (!ex->next)
+		c->last = 0;
+	c->open--;
+}
+
+OA_HOT void oa_exchange_show(struct oa_exchange *ex)
 {
 	const struct oa_span *s = oa_exchange_span(ex);
 	uint64_t ids[3];
@@ -187,7 +237,7 @@ void oa_exchange_show(struct oa_exchange *ex)
 }
 
 /* Cell of the active gauge an exchange counts in. */
-static _Atomic int64_t *exchange_gauge(const struct oa_exchange *ex, const struct oa_span *s)
+static inline _Atomic int64_t *exchange_gauge(const struct oa_exchange *ex, const struct oa_span *s)
 {
 	bool https = s->flags & OA_SPAN_HTTPS;
 
@@ -195,52 +245,58 @@ static _Atomic int64_t *exchange_gauge(const struct oa_exchange *ex, const struc
 					   &oa_self->active_client[ex->active_method][https];
 }
 
-void oa_exchange_count_active(struct oa_exchange *ex)
+OA_HOT void oa_exchange_count_active(struct oa_exchange *ex)
 {
 	struct oa_span *s = oa_exchange_span(ex);
 
-	if (!oa_self)
+	if (OA_UNLIKELY(!oa_self))
 		return;
 	ex->active_method = s->method;
 	oa_exchange_flag(ex, OA_EX_ACTIVE, 0);
 	atomic_fetch_add_explicit(exchange_gauge(ex, s), 1, memory_order_relaxed);
 }
 
-static void exchange_free(struct oa_conn *c, uint32_t index)
+static OA_COLD void exchange_free_blocks(struct oa_exchange *ex)
 {
-	struct oa_exchange *ex = oa_exchange_at(index);
-
-	if ((ex->flags & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
-		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
-	exchange_unlink(c, index);
-	oa_ctx_close(index);
-	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
 	if (ex->cls)
 		oa_block_give(ex->cls, ex->block);
 	if (ex->baggage)
 		oa_block_give(2, ex->baggage - 1);
-	if (!oa_ctx_keep_spare(index))
+}
+
+static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_exchange *ex)
+{
+	uint32_t flags = atomic_load_explicit(&ex->flags, memory_order_relaxed);
+
+	if ((flags & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
+		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
+	exchange_unlink(c, index, ex);
+	oa_ctx_close(index);
+	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
+	if (OA_UNLIKELY(ex->cls | ex->baggage))
+		exchange_free_blocks(ex);
+	if (OA_UNLIKELY(!oa_ctx_keep_spare(index)))
 		oa_pool_give(&oa_exchange_pool, index);
 }
 
-void oa_exchange_discard(struct oa_conn *c, uint32_t index)
+OA_COLD void oa_exchange_discard(struct oa_conn *c, uint32_t index)
 {
-	exchange_free(c, index);
+	exchange_free(c, index, oa_exchange_at(index));
 }
 
-void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum oa_error error)
+OA_HOT void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_ns, enum oa_error error)
 {
 	struct oa_exchange *ex = oa_exchange_at(index);
 	struct oa_span *s = oa_exchange_span(ex);
 
 	s->duration_ns = now_ns > s->start_ns ? now_ns - s->start_ns : 0;
 	s->error = (uint8_t)error;
-	if (error != OA_ERR_NONE && (s->flags & OA_SPAN_HAS_STATUS))
+	if (OA_UNLIKELY(error != OA_ERR_NONE) && (s->flags & OA_SPAN_HAS_STATUS))
 		s->flags |= OA_SPAN_INCOMPLETE;
 	s->pid = oa_self ? oa_self->id.pid : 0;
 	oa_tree_push(s);
 	if (c->served < UINT16_MAX)
 		c->served++;
 	c->flags |= OA_CONN_USED;
-	exchange_free(c, index);
+	exchange_free(c, index, ex);
 }

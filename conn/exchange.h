@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 #include "conn/pool.h"
+#include "core/attr.h"
 #include "core/span.h"
 #include "proto/proto.h"
 
-#define OA_PROTO_STATE_BYTES 48
+#define OA_PROTO_STATE_BYTES 32 /* of each direction; a protocol that needs more keeps a pool */
 
 struct oa_ref {
 	uint32_t index, gen; /* gen 0: no object */
@@ -83,12 +84,21 @@ struct oa_conn {
 	uint16_t peer_path_len;
 	uint8_t tls;             /* enum oa_conn_tls */
 	uint32_t peer_path;      /* block + 1: AF_UNIX path */
-	uint32_t dns_us, connect_us;
+	uint32_t dns_us;
 	uint32_t session;        /* TLS_SESSION: index + 1 of its struct oa_tls_session */
-	uint64_t connect_ns;     /* start of connect() */
 	struct oa_ref other;     /* TLS: the session of a socket, the socket of a session; gen 0: none */
+	union {
+		uint64_t connect_ns; /* CONNECTING: start of connect() */
+		uint32_t connect_us; /* later: how long it took, see oa_conn_connect_us() */
+	};
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
+_Static_assert(sizeof(struct oa_conn) == 3 * 64, "whole cache lines, and at most 256 bytes per idle connection");
+
+static inline uint32_t oa_conn_connect_us(const struct oa_conn *c)
+{
+	return c->state == OA_CONN_CONNECTING ? 0 : c->connect_us;
+}
 
 static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state)
 {
@@ -104,7 +114,7 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 #define OA_EX_CONNECT   0x20u
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
-#define OA_EXCHANGE_TEXT 448 /* record bytes an exchange holds itself: enough for a usual GET */
+#define OA_EXCHANGE_TEXT 472 /* record bytes an exchange holds itself: enough for a usual GET */
 
 #define OA_SHOWN_SAMPLED 0x1u
 #define OA_SHOWN_RANDOM  0x2u
@@ -138,6 +148,7 @@ struct oa_exchange {
 	struct oa_ref parent;       /* client: the server exchange it was made for */
 	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };
+_Static_assert(sizeof(struct oa_exchange) == 9 * 64, "whole cache lines");
 
 static inline void oa_exchange_flag(struct oa_exchange *ex, uint32_t set, uint32_t clear)
 {
@@ -146,16 +157,18 @@ static inline void oa_exchange_flag(struct oa_exchange *ex, uint32_t set, uint32
 	atomic_store_explicit(&ex->flags, (was & ~clear) | set, memory_order_relaxed);
 }
 
+#define OA_CONN_CHUNK_SHIFT     9
+#define OA_EXCHANGE_CHUNK_SHIFT 8
 extern struct oa_pool oa_conn_pool, oa_exchange_pool;
 
 static inline struct oa_conn *oa_conn_at(uint32_t index)
 {
-	return oa_pool_at(&oa_conn_pool, index);
+	return oa_pool_at_of(&oa_conn_pool, index, sizeof(struct oa_conn), OA_CONN_CHUNK_SHIFT);
 }
 
 static inline struct oa_exchange *oa_exchange_at(uint32_t index)
 {
-	return oa_pool_at(&oa_exchange_pool, index);
+	return oa_pool_at_of(&oa_exchange_pool, index, sizeof(struct oa_exchange), OA_EXCHANGE_CHUNK_SHIFT);
 }
 
 /* The exchange a reference names, or NULL when it ended. Another thread may end it right after. */

@@ -36,6 +36,11 @@ union oa_fd_word {
 	uint64_t word;
 };
 
+static inline _Atomic uint64_t *oa_fd_word(struct oa_fd *slot)
+{
+	return (_Atomic uint64_t *)(void *)slot;
+}
+
 extern struct oa_fd *_Atomic oa_fd_chunks[OA_FDS_MAX / OA_FD_CHUNK];
 
 /* Slot of a descriptor when its chunk exists, else NULL. runs on any thread; signal-safe: yes */

@@ -11,17 +11,10 @@
 
 #define LOCK_SPINS 2000
 
-static bool lock_once(struct oa_conn *c)
-{
-	uint16_t free_ = 0;
-
-	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire, memory_order_relaxed);
-}
-
 bool oa_conn_lock(struct oa_conn *c)
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
-		if (lock_once(c))
+		if (oa_conn_lock_once(c))
 			return true;
 		if (atomic_load_explicit(&c->contended, memory_order_relaxed))
 			return false;
@@ -35,16 +28,11 @@ bool oa_conn_lock(struct oa_conn *c)
 bool oa_conn_try_lock(struct oa_conn *c)
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
-		if (lock_once(c))
+		if (oa_conn_lock_once(c))
 			return true;
 		__builtin_ia32_pause();
 	}
 	return false;
-}
-
-void oa_conn_unlock(struct oa_conn *c)
-{
-	atomic_store_explicit(&c->lock, 0, memory_order_release);
 }
 
 struct oa_conn *oa_exchange_pin(struct oa_ref ref)
@@ -192,7 +180,7 @@ static void feed_tunnel(struct oa_conn *c, bool in, uint64_t n)
 static long feed_parse(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes, bool *ret_upgraded)
 {
 	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+	struct oa_sink sink = OA_SPAN_SINK(&f);
 	const struct oa_proto *p = oa_protos[c->proto - 1];
 	long taken = 0;
 
@@ -304,6 +292,55 @@ static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_
 	}
 }
 
+/* What the parser did with `bytes`: taken so many, or failed. */
+static void feed_parsed(struct oa_conn *c, bool in, enum oa_dir dir, struct oa_bytes bytes, long taken, bool upgraded)
+{
+	if (taken < 0) {
+		feed_failed(c, dir, taken);
+		return;
+	}
+	if (atomic_load_explicit(&c->contended, memory_order_relaxed)) {
+		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
+		return;
+	}
+	if (upgraded) {
+		feed_tunnel(c, in, bytes.len - (size_t)taken);
+		feed_upgraded(c);
+	} else if ((size_t)taken < bytes.len && c->state == OA_CONN_HTTP) {
+		feed_keep(c, dir, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken));
+	}
+}
+
+/* The parser stopped somewhere. */
+static OA_COLD void feed_rest(struct oa_conn *c, bool in, struct oa_bytes bytes, long taken, bool upgraded)
+{
+	enum oa_dir dir = oa_conn_dir(c, in);
+	long more;
+
+	if (taken > 0 && !upgraded) {
+		more = feed_parse(c, dir, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken), &upgraded);
+		taken = more < 0 ? more : taken + more;
+	}
+	feed_parsed(c, in, dir, bytes, taken, upgraded);
+}
+
+/* Here only what most calls are: nothing is carried, and the parser takes it all. */
+OA_HOT void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes)
+{
+	struct oa_feed f = { .c = c, .dir = oa_conn_dir(c, in) };
+	struct oa_sink sink = OA_SPAN_SINK(&f);
+	long taken;
+
+	if (OA_UNLIKELY(c->carry[f.dir])) {
+		oa_feed_bytes(c, in, bytes);
+		return;
+	}
+	taken = oa_protos[c->proto - 1]->feed(c->pstate[f.dir], f.dir, bytes, &sink);
+	if (OA_UNLIKELY((size_t)taken != bytes.len || f.upgraded ||
+			atomic_load_explicit(&c->contended, memory_order_relaxed)))
+		feed_rest(c, in, bytes, taken, f.upgraded);
+}
+
 void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	enum oa_dir dir;
@@ -349,20 +386,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		return;
 	}
 	taken = feed_parse(c, dir, bytes, &upgraded);
-	if (taken < 0) {
-		feed_failed(c, dir, taken);
-		return;
-	}
-	if (atomic_load_explicit(&c->contended, memory_order_relaxed)) {
-		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
-		return;
-	}
-	if (upgraded) {
-		feed_tunnel(c, in, bytes.len - (size_t)taken);
-		feed_upgraded(c);
-	} else if ((size_t)taken < bytes.len && c->state == OA_CONN_HTTP) {
-		feed_keep(c, dir, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken));
-	}
+	feed_parsed(c, in, dir, bytes, taken, upgraded);
 }
 
 void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n)
@@ -379,7 +403,7 @@ void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
 {
 	enum oa_dir dir = oa_conn_dir(c, in);
 	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+	struct oa_sink sink = OA_SPAN_SINK(&f);
 
 	if (c->state == OA_CONN_TUNNEL) {
 		feed_tunnel(c, in, n);
@@ -395,7 +419,7 @@ void oa_feed_end(struct oa_conn *c, bool in)
 {
 	enum oa_dir dir = oa_conn_dir(c, in);
 	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = { .event = oa_span_on_event, .request_note = oa_span_request_note, .ctx = &f };
+	struct oa_sink sink = OA_SPAN_SINK(&f);
 
 	if (c->state == OA_CONN_HTTP && c->proto && !c->carry[dir])
 		oa_protos[c->proto - 1]->close(c->pstate[dir], dir, &sink);

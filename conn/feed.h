@@ -7,11 +7,21 @@
 #include "conn/exchange.h"
 #include "core/stats.h"
 
+static inline bool oa_conn_lock_once(struct oa_conn *c)
+{
+	uint16_t free_ = 0;
+
+	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire, memory_order_relaxed);
+}
+
 /* Locks a connection against other threads: a short spin, then never again for this connection. */
 bool oa_conn_lock(struct oa_conn *c);
 /* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
 bool oa_conn_try_lock(struct oa_conn *c);
-void oa_conn_unlock(struct oa_conn *c);
+static inline void oa_conn_unlock(struct oa_conn *c)
+{
+	atomic_store_explicit(&c->lock, 0, memory_order_release);
+}
 
 /* Locks the connection of an exchange of any thread, so that it can be read: it does not end meanwhile. NULL when it is
  * over or busy; end with oa_conn_unlock(). */
@@ -20,7 +30,8 @@ struct oa_conn *oa_exchange_pin(struct oa_ref ref);
 /* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */
 void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason);
 
-/* in: bytes received (true) or sent. */
+/* in: bytes received (true) or sent. _http: of a connection whose state that is. */
+void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes);
 void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes);
 void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n);
 /* n bytes passed that nobody could look at. */

@@ -3,10 +3,31 @@
 #include "conn/conn.h"
 #include "conn/exchange.h"
 #include "conn/fd_table.h"
+#include "conn/feed.h"
 
 /* The connection behind a descriptor, locked; NULL when there is none, it is opaque, or another thread is in it.
  * *ret_slot is set in any case (may be NULL). End with oa_conn_unlock(). */
 struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot);
+
+/* The same for what is usual: a connection whose state is HTTP and that nobody is in. NULL: oa_conn_enter() may know. */
+OA_INLINE struct oa_conn *oa_conn_enter_http(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	union oa_fd_word was = { .word = slot ? atomic_load_explicit(oa_fd_word(slot), memory_order_acquire) : 0 };
+	struct oa_conn *c;
+
+	if (OA_UNLIKELY(was.kind != OA_FD_CONN || was.flags))
+		return NULL;
+	c = oa_conn_at(was.conn);
+	if (OA_UNLIKELY(!oa_conn_lock_once(c)))
+		return NULL;
+	if (OA_LIKELY(atomic_load_explicit(oa_fd_word(slot), memory_order_relaxed) == was.word &&
+		      atomic_load_explicit(&c->state, memory_order_relaxed) == OA_CONN_HTTP &&
+		      !atomic_load_explicit(&c->contended, memory_order_relaxed)))
+		return c;
+	oa_conn_unlock(c);
+	return NULL;
+}
 
 /* The sending call noted in oa_tls never came back: its thread was cancelled in it, or jumped out of it. Nobody knows how
  * much of it the kernel took, so its connection is left alone. Without any lock held. */

@@ -69,7 +69,8 @@ static bool recv_nothing(struct oa_conn *c, ssize_t n, int err)
 	return true;
 }
 
-void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
+/* Anything but bytes of an HTTP connection. */
+static OA_COLD void received_otherwise(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
 {
 	struct oa_conn *c;
 
@@ -82,6 +83,24 @@ void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, int err
 		oa_conn_connected(c);
 	if (!recv_nothing(c, n, err))
 		oa_feed_bytes(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));
+	oa_conn_unlock(c);
+}
+
+OA_HOT void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
+{
+	struct oa_conn *c;
+
+	if (OA_UNLIKELY(n <= 0 || flags & RECV_NOT_DATA)) {
+		if (n >= 0 || err != EAGAIN)
+			received_otherwise(fd, buf, len, n, err, flags);
+		return;
+	}
+	c = oa_conn_enter_http(fd);
+	if (OA_UNLIKELY(!c)) {
+		received_otherwise(fd, buf, len, n, err, flags);
+		return;
+	}
+	oa_feed_http(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));
 	oa_conn_unlock(c);
 }
 
@@ -197,6 +216,76 @@ static struct oa_conn *send_enter_owing(int fd)
 		return c;
 	oa_conn_unlock(c);
 	return NULL;
+}
+
+static uint64_t plain_token(const struct oa_conn *c)
+{
+	return (uint64_t)atomic_load_explicit(&c->gen, memory_order_relaxed) << 32 |
+	       atomic_load_explicit(&c->out_seq, memory_order_relaxed);
+}
+
+OA_HOT uint64_t oa_conn_before_plain_send(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
+	uint64_t token;
+
+	if (OA_UNLIKELY(!slot || slot->kind != OA_FD_CONN || slot->flags))
+		return 0;
+	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
+	if (OA_UNLIKELY(c->state != OA_CONN_HTTP || c->role != OA_ROLE_SERVER || c->stash || !oa_tls.thread_idx ||
+			oa_tls.send_sp))
+		return 0;
+	/* As in send_watch() and send_enter(). */
+	atomic_store_explicit(&c->out_seq, atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	token = plain_token(c);
+	oa_tls.send_conn = atomic_load_explicit(&slot->conn, memory_order_relaxed);
+	oa_tls.send_gen = (uint32_t)(token >> 32);
+	oa_tls.send_sp = (uintptr_t)__builtin_frame_address(0);
+	return token;
+}
+
+/* The end of a plain send that is not what it mostly is. */
+static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err)
+{
+	struct oa_send s;
+
+	s.watched = true;
+	s.rewrite = false;
+	s.fd = fd;
+	s.flags = 0;
+	s.host_iov = iov;
+	s.host_iovcnt = iovcnt;
+	s.points = s.requests = 0;
+	s.scratch = s.text = 0;
+	s.conn_gen = (uint32_t)(token >> 32);
+	s.out_seq = (uint32_t)token;
+	s.outer_sp = 0;
+	(void)oa_conn_after_send(&s, n, err); /* n: nothing was added */
+}
+
+OA_HOT void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err)
+{
+	struct oa_conn *c;
+
+	if (OA_UNLIKELY(n <= 0)) {
+		if (n == 0 || err != EAGAIN)
+			sent_otherwise(fd, token, iov, iovcnt, n, err);
+		return;
+	}
+	c = oa_conn_enter_http(fd);
+	if (OA_UNLIKELY(!c || plain_token(c) != token)) {
+		if (c)
+			oa_conn_unlock(c);
+		sent_otherwise(fd, token, iov, iovcnt, n, err);
+		return;
+	}
+	if (OA_LIKELY((size_t)n <= iov->iov_len))
+		oa_feed_http(c, false, oa_bytes(iov->iov_base, (size_t)n));
+	else
+		oa_feed_iov(c, false, iov, iovcnt, (size_t)n);
+	oa_conn_unlock(c);
 }
 
 void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)

@@ -25,9 +25,15 @@ void oa_pool_give(struct oa_pool *p, uint32_t index);
 /* Child after fork: everything is free again (the memory is the child's own copy). */
 void oa_pool_reset(struct oa_pool *p);
 
+/* The object, by what the caller knows of the pool: constants make this two instructions. */
+static inline void *oa_pool_at_of(struct oa_pool *p, uint32_t index, uint32_t size, uint32_t chunk_shift)
+{
+	uint8_t *chunk = atomic_load_explicit(&p->chunk[index >> chunk_shift], memory_order_acquire);
+
+	return chunk + (index & ((1u << chunk_shift) - 1)) * (uint64_t)size;
+}
+
 static inline void *oa_pool_at(struct oa_pool *p, uint32_t index)
 {
-	uint8_t *chunk = atomic_load_explicit(&p->chunk[index >> p->chunk_shift], memory_order_acquire);
-
-	return chunk + (index & ((1u << p->chunk_shift) - 1)) * (uint64_t)p->size;
+	return oa_pool_at_of(p, index, p->size, p->chunk_shift);
 }

@@ -42,31 +42,40 @@ static bool prop_unhex_padded(uint8_t *ret_id, unsigned len, struct oa_bytes tex
 
 /* -- W3C -- */
 
-static bool prop_parse_traceparent(struct oa_bytes v, struct oa_remote *ret)
+/* A version or flags that not everybody sends. returns false when the field is none */
+static OA_COLD bool prop_odd_traceparent(struct oa_bytes v, uint8_t *ret_flags)
 {
-	uint8_t version = 0, flags;
+	uint8_t version;
+
+	if (oa_unhex(&version, v.ptr, 1) || version == 0xff || oa_unhex(ret_flags, v.ptr + 53, 1))
+		return false;
+	return v.len == 55 || (version != 0 && v.ptr[55] == '-');
+}
+
+static inline bool prop_parse_traceparent(struct oa_bytes v, struct oa_remote *ret)
+{
+	uint64_t trace[2], parent;
+	uint8_t flags;
 
 	if (v.len < 55 || v.ptr[2] != '-' || v.ptr[35] != '-' || v.ptr[52] != '-')
 		return false;
-	if (memcmp(v.ptr, "00", 2) && (oa_unhex(&version, v.ptr, 1) || version == 0xff))
+	flags = v.ptr[54] - (uint8_t)'0';
+	if (OA_UNLIKELY(v.len != 55 || v.ptr[0] != '0' || v.ptr[1] != '0' || v.ptr[53] != '0' || flags > 3) &&
+	    !prop_odd_traceparent(v, &flags))
 		return false;
-	if (v.len > 55 && (version == 0 || v.ptr[55] != '-'))
+	if (!oa_unhex8(trace, v.ptr + 3) || !oa_unhex8(trace + 1, v.ptr + 19) || !oa_unhex8(&parent, v.ptr + 36))
 		return false;
-	if (v.ptr[53] == '0' && (v.ptr[54] & 0xfc) == '0') /* what everybody sends */
-		flags = v.ptr[54] & 3;
-	else if (oa_unhex(&flags, v.ptr + 53, 1))
+	if (!(trace[0] | trace[1]) || !parent)
 		return false;
-	if (oa_unhex(ret->trace_id, v.ptr + 3, 16) || oa_unhex(ret->parent_id, v.ptr + 36, 8))
-		return false;
-	if (id_is_zero(ret->trace_id, 16) || id_is_zero(ret->parent_id, 8))
-		return false;
+	memcpy(ret->trace_id, trace, 16);
+	memcpy(ret->parent_id, &parent, 8);
 	ret->flags = flags & 3;
 	ret->sampled = flags & 1;
 	ret->decided = ret->w3c = true;
 	return true;
 }
 
-static bool prop_extract_w3c(const struct oa_http_head *h, struct oa_remote *ret)
+static inline bool prop_read_w3c(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	struct oa_slice at = h->field[OA_FIELD_traceparent];
 
@@ -74,6 +83,11 @@ static bool prop_extract_w3c(const struct oa_http_head *h, struct oa_remote *ret
 		return false;
 	ret->span_at = (struct oa_slice){ at.off + 36, 16 };
 	return true;
+}
+
+static bool prop_extract_w3c(const struct oa_http_head *h, struct oa_remote *ret)
+{
+	return prop_read_w3c(h, ret);
 }
 
 /* -- B3 -- */
@@ -221,11 +235,10 @@ static const struct {
 	{ PROP_XRAY, prop_extract_xray },
 };
 
-void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
+static OA_COLD void prop_extract_any(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	struct oa_remote found;
 
-	memset(ret, 0, sizeof(*ret));
 	for (unsigned i = 0; i < sizeof(prop_formats) / sizeof(*prop_formats); i++) {
 		if (!prop_on(prop_formats[i].bit))
 			continue;
@@ -240,6 +253,15 @@ void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
 			ret->sampled = found.sampled;
 		}
 	}
+}
+
+OA_HOT void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
+{
+	*ret = (struct oa_remote){ 0 };
+	if (OA_LIKELY(prop_on(PROP_W3C) && prop_read_w3c(h, ret)))
+		ret->valid = true;
+	else if (prop_on(~(unsigned)(PROP_W3C | PROP_BAGGAGE)))
+		prop_extract_any(h, ret);
 }
 
 /* There, if only with an empty value. */

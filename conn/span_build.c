@@ -26,31 +26,40 @@ static struct oa_ref ref_of(uint32_t index)
 
 /* -- common to both sides -- */
 
-static void build_request_line(struct oa_exchange *ex, const struct oa_http_head *h)
+static OA_COLD void build_special_method(struct oa_exchange *ex, const struct oa_http_head *h)
 {
-	struct oa_span *s = oa_exchange_span(ex);
-	struct oa_bytes target = oa_http_slice(h, h->target);
-
-	s->method = h->method;
-	s->version = h->version;
 	if (h->method == OA_METHOD_OTHER)
 		oa_exchange_set_str(ex, OA_STR_METHOD, oa_bytes_cut(oa_http_slice(h, h->method_text), 32));
-	if (target.len > OA_TARGET_TEXT_MAX)
-		s->flags |= OA_SPAN_TRUNCATED;
-	oa_exchange_set_str(ex, OA_STR_TARGET, oa_bytes_cut(target, OA_TARGET_TEXT_MAX));
 	if (h->method == OA_METHOD_HEAD)
 		oa_exchange_flag(ex, OA_EX_HEAD, 0);
 	if (h->method == OA_METHOD_CONNECT)
 		oa_exchange_flag(ex, OA_EX_CONNECT, 0);
 }
 
-static void build_new_trace(struct oa_span *s)
+static inline void build_request_line(struct oa_exchange *ex, const struct oa_http_head *h)
+{
+	const unsigned special = 1u << OA_METHOD_OTHER | 1u << OA_METHOD_HEAD | 1u << OA_METHOD_CONNECT;
+	struct oa_span *s = oa_exchange_span(ex);
+	struct oa_bytes target = oa_http_slice(h, h->target);
+
+	s->method = h->method;
+	s->version = h->version;
+	if (OA_UNLIKELY(special >> h->method & 1))
+		build_special_method(ex, h);
+	if (OA_UNLIKELY(target.len > OA_TARGET_TEXT_MAX)) {
+		s->flags |= OA_SPAN_TRUNCATED;
+		target.len = OA_TARGET_TEXT_MAX;
+	}
+	oa_exchange_set_str(ex, OA_STR_TARGET, target);
+}
+
+static inline void build_new_trace(struct oa_span *s)
 {
 	oa_id_trace(s->trace_id);
 	s->flags |= OA_SPAN_RANDOM;
 }
 
-static void build_baggage(struct oa_exchange *ex, const struct oa_http_head *h)
+static OA_COLD void build_baggage(struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	int64_t block = oa_block_take(2);
 	struct oa_buf buf;
@@ -66,9 +75,14 @@ static void build_baggage(struct oa_exchange *ex, const struct oa_http_head *h)
 	ex->baggage_len = (uint32_t)buf.len;
 }
 
+static OA_COLD void build_upgrade(struct oa_exchange *ex, const struct oa_http_head *h)
+{
+	oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
+}
+
 /* -- server side -- */
 
-static void server_context(struct oa_exchange *ex, const struct oa_http_head *h, const struct oa_remote *remote)
+static inline void server_context(struct oa_exchange *ex, const struct oa_http_head *h, const struct oa_remote *remote)
 {
 	struct oa_span *s = oa_exchange_span(ex);
 
@@ -83,12 +97,12 @@ static void server_context(struct oa_exchange *ex, const struct oa_http_head *h,
 		s->evidence = OA_EV_ROOT;
 	}
 	oa_decide(ex, h, remote);
-	if (h->field[OA_FIELD_baggage].len)
+	if (OA_UNLIKELY(h->field[OA_FIELD_baggage].len))
 		build_baggage(ex, h);
 	oa_exchange_show(ex);
 }
 
-static void server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
+static inline void server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	if (!(oa_exchange_span(ex)->flags & OA_SPAN_TEXTS))
 		return;
@@ -99,31 +113,36 @@ static void server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
 	oa_capture_headers(ex, h, OA_DIR_REQUEST, OA_KIND_SERVER);
 }
 
-static void server_request(struct oa_feed *f, const struct oa_http_head *h)
+/* No exchange to be had. */
+static OA_COLD struct oa_exchange *server_declined(struct oa_conn *c)
+{
+	atomic_store_explicit(&c->contended, 2, memory_order_relaxed);
+	return NULL;
+}
+
+static inline struct oa_exchange *server_request(struct oa_feed *f, const struct oa_http_head *h)
 {
 	struct oa_conn *c = f->c;
 	struct oa_remote remote;
 	struct oa_exchange *ex;
 	int64_t index;
 
-	if (c->open >= OA_PIPELINE_MAX)
-		index = -1;
-	else
-		index = oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_HTTP, oa_feed_now(f));
-	if (index < 0) {
-		atomic_store_explicit(&c->contended, 2, memory_order_relaxed);
-		return;
-	}
+	if (OA_UNLIKELY(c->open >= OA_PIPELINE_MAX))
+		return server_declined(c);
+	index = oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_HTTP, oa_feed_now(f));
+	if (OA_UNLIKELY(index < 0))
+		return server_declined(c);
 	ex = oa_exchange_at((uint32_t)index);
 	build_request_line(ex, h);
 	oa_propagate_extract(h, &remote);
 	server_context(ex, h, &remote);
 	server_texts(ex, h);
-	if (h->flags & OA_HTTP_UPGRADE)
-		oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
+	if (OA_UNLIKELY(h->flags & OA_HTTP_UPGRADE))
+		build_upgrade(ex, h);
 	oa_exchange_count_active(ex);
 	oa_ctx_open((uint32_t)index, c->flags & OA_CONN_NONBLOCK);
 	oa_ctx_index((uint32_t)index, h, remote.valid, remote.trace_id, remote.parent_id);
+	return ex;
 }
 
 /* -- client side -- */
@@ -244,7 +263,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	oa_id_span(s->span_id);
 	if (!c->served && !(c->flags & OA_CONN_USED)) {
 		s->dns_us = c->dns_us;
-		s->connect_us = c->connect_us;
+		s->connect_us = oa_conn_connect_us(c);
 	}
 	oa_propagate_extract(h, remote);
 	if (remote->valid)
@@ -260,7 +279,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, uin
 	if (oa_exchange_span(ex)->flags & OA_SPAN_TEXTS)
 		oa_capture_headers(ex, h, OA_DIR_REQUEST, OA_KIND_CLIENT);
 	if (h->flags & OA_HTTP_UPGRADE)
-		oa_exchange_set_str(ex, OA_STR_UPGRADE, oa_bytes_cut(oa_http_field(h, OA_FIELD_upgrade), 32));
+		build_upgrade(ex, h);
 	oa_exchange_count_active(ex);
 	return index;
 }
@@ -319,7 +338,7 @@ void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_n
 /* -- responses, bodies, ends -- */
 
 /* The session behind an Upgrade or CONNECT: a span of its own, child of the HTTP exchange's. */
-static void build_tunnel(struct oa_feed *f, struct oa_exchange *http)
+static OA_COLD void build_tunnel(struct oa_feed *f, struct oa_exchange *http)
 {
 	struct oa_span *from = oa_exchange_span(http), *s;
 	int64_t index = oa_exchange_open(f->c, from->kind, OA_WHAT_TUNNEL, oa_feed_now(f));
@@ -342,23 +361,28 @@ static void build_tunnel(struct oa_feed *f, struct oa_exchange *http)
 			    (http->flags & OA_EX_CONNECT) ? OA_LIT("connect") : oa_span_str(from, OA_STR_UPGRADE));
 }
 
-static void on_response(struct oa_feed *f, const struct oa_http_head *h)
+static inline void response_head(struct oa_feed *f, struct oa_exchange *ex, const struct oa_http_head *h,
+				 enum oa_kind kind)
 {
-	struct oa_exchange *ex = f->c->first ? oa_exchange_at(f->c->first - 1) : NULL;
-	struct oa_span *s;
+	struct oa_span *s = oa_exchange_span(ex);
 
-	if (!ex || (h->status < 200 && h->status != 101))
-		return;
-	s = oa_exchange_span(ex);
 	s->status = h->status;
 	s->flags |= OA_SPAN_HAS_STATUS;
-	if (s->kind == OA_KIND_CLIENT)
+	if (kind == OA_KIND_CLIENT)
 		s->version = h->version;
 	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
 	if (s->flags & OA_SPAN_TEXTS)
-		oa_capture_headers(ex, h, OA_DIR_RESPONSE, s->kind);
-	if (h->status == 101 || ((ex->flags & OA_EX_CONNECT) && h->status < 300))
+		oa_capture_headers(ex, h, OA_DIR_RESPONSE, kind);
+	if (OA_UNLIKELY(h->status == 101 || ((ex->flags & OA_EX_CONNECT) && h->status < 300)))
 		build_tunnel(f, ex);
+}
+
+static void on_response(struct oa_feed *f, const struct oa_http_head *h)
+{
+	struct oa_exchange *ex = f->c->first ? oa_exchange_at(f->c->first - 1) : NULL;
+
+	if (ex && (h->status >= 200 || h->status == 101))
+		response_head(f, ex, h, oa_exchange_span(ex)->kind);
 }
 
 /* The exchange a request body belongs to: the newest whose request has not ended. */
@@ -459,12 +483,67 @@ void oa_span_on_event(void *ctx, const struct oa_event *ev)
 	}
 }
 
-struct oa_request_note oa_span_request_note(void *ctx)
+/* -- whole messages: the same in one step -- */
+
+static OA_COLD void message_by_events(struct oa_feed *f, const struct oa_http_head *h, uint64_t body, bool whole)
+{
+	oa_span_on_event(f, &(struct oa_event){ .type = f->dir == OA_DIR_REQUEST ? OA_EVENT_REQUEST : OA_EVENT_RESPONSE,
+						.u.head = h });
+	if (body)
+		oa_span_on_event(f, &(struct oa_event){ .type = OA_EVENT_BODY, .u.body_bytes = body });
+	if (whole)
+		oa_span_on_event(f, &(struct oa_event){ .type = OA_EVENT_END });
+}
+
+static inline void message_served(struct oa_feed *f, const struct oa_http_head *h, uint64_t body, bool whole)
+{
+	struct oa_exchange *ex = server_request(f, h);
+
+	if (OA_UNLIKELY(!ex))
+		return;
+	if (body)
+		on_request_bytes(f, body);
+	if (whole) {
+		oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
+		oa_exchange_span(ex)->flags |= OA_SPAN_HAS_REQ_BODY;
+	}
+}
+
+/* A final response, complete, to the oldest request. That it settles what the exchange has to do with its thread need
+ * not be noted: the exchange ends here. */
+static inline void message_answered(struct oa_feed *f, struct oa_exchange *ex, const struct oa_http_head *h,
+				    uint64_t body)
+{
+	struct oa_span *s;
+
+	response_head(f, ex, h, OA_KIND_SERVER);
+	s = oa_exchange_span(ex); /* captured headers may have moved it */
+	s->resp_body += body;
+	s->flags |= OA_SPAN_HAS_RESP_BODY;
+	oa_exchange_finish(f->c, f->c->first - 1, oa_feed_now(f), OA_ERR_NONE);
+}
+
+OA_HOT void oa_span_on_message(void *ctx, const struct oa_http_head *h, uint64_t body, bool whole)
+{
+	struct oa_feed *f = ctx;
+	uint32_t first = f->c->first;
+
+	if (OA_UNLIKELY(f->c->role != OA_ROLE_SERVER))
+		message_by_events(f, h, body, whole);
+	else if (f->dir == OA_DIR_REQUEST)
+		message_served(f, h, body, whole);
+	else if (OA_LIKELY(first && whole && h->status >= 200))
+		message_answered(f, oa_exchange_at(first - 1), h, body);
+	else
+		message_by_events(f, h, body, whole);
+}
+
+OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 {
 	struct oa_feed *f = ctx;
 	struct oa_exchange *ex = f->c->first ? oa_exchange_at(f->c->first - 1) : NULL;
 
-	if (!ex)
+	if (OA_UNLIKELY(!ex))
 		return (struct oa_request_note){ 0 };
 	return (struct oa_request_note){ .head = (ex->flags & OA_EX_HEAD), .connect = (ex->flags & OA_EX_CONNECT),
 					 .known = true };

@@ -16,7 +16,10 @@ uint64_t oa_feed_now(struct oa_feed *f);
 
 /* struct oa_sink's functions; ctx is a struct oa_feed. */
 void oa_span_on_event(void *ctx, const struct oa_event *ev);
+void oa_span_on_message(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
 struct oa_request_note oa_span_request_note(void *ctx);
+#define OA_SPAN_SINK(feed) \
+	{ .event = oa_span_on_event, .message = oa_span_on_message, .request_note = oa_span_request_note, .ctx = (feed) }
 
 /* A request this process is about to send: opens its exchange, decides its parent, sampling and injection.
  * ret_result   enum oa_inject_result so far: NONE means "headers may be added", REWRITTEN "replace the id at

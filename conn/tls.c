@@ -225,8 +225,7 @@ static void link_take(struct oa_conn *c, struct oa_conn *sock)
 	sock->flags &= (uint8_t)~OA_CONN_WORKING;
 	c->bound = sock->bound;
 	c->dns_us = sock->dns_us;
-	c->connect_us = sock->connect_us;
-	c->connect_ns = sock->connect_ns;
+	c->connect_us = oa_conn_connect_us(sock);
 	if (c->role == OA_ROLE_UNKNOWN)
 		atomic_store_explicit(&c->role, sock->role, memory_order_relaxed);
 	if (!c->peer_path)

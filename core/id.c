@@ -1,10 +1,10 @@
 /* xoroshiro128++ (Blackman and Vigna), one state per thread, seeded by the kernel. */
-#include <emmintrin.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/attr.h"
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/sys.h"
@@ -17,7 +17,7 @@ void oa_id_reseed(void)
 	atomic_fetch_add_explicit(&id_fork_gen, 1, memory_order_relaxed);
 }
 
-static __attribute__((noinline)) void id_seed(struct oa_tls *t, uint32_t gen)
+static OA_COLD void id_seed(struct oa_tls *t, uint32_t gen)
 {
 	uint64_t *s = t->rng;
 
@@ -30,12 +30,12 @@ static __attribute__((noinline)) void id_seed(struct oa_tls *t, uint32_t gen)
 	t->fork_gen = gen;
 }
 
-static uint64_t rotl(uint64_t x, int k)
+static inline uint64_t rotl(uint64_t x, int k)
 {
 	return (x << k) | (x >> (64 - k));
 }
 
-uint64_t oa_id_random(void)
+static inline uint64_t id_random(void)
 {
 	struct oa_tls *t = &oa_tls;
 	uint64_t *s = t->rng, result;
@@ -50,24 +50,29 @@ uint64_t oa_id_random(void)
 	return result;
 }
 
-static uint64_t id_nonzero(void)
+uint64_t oa_id_random(void)
+{
+	return id_random();
+}
+
+static inline uint64_t id_nonzero(void)
 {
 	uint64_t v;
 
 	do
-		v = oa_id_random();
-	while (__builtin_expect(!v, 0));
+		v = id_random();
+	while (OA_UNLIKELY(!v));
 	return v;
 }
 
 void oa_id_trace(uint8_t ret_id[16])
 {
-	uint64_t v[2] = { oa_id_random(), id_nonzero() };
+	uint64_t v[2] = { id_random(), id_nonzero() };
 
 	memcpy(ret_id, v, 16);
 }
 
-void oa_id_span(uint8_t ret_id[8])
+OA_HOT void oa_id_span(uint8_t ret_id[8])
 {
 	uint64_t v = id_nonzero();
 
@@ -84,34 +89,18 @@ void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
 	}
 }
 
-/* Sixteen digits at a time: the value a lower-case digit would have, and whether writing that value gives the same
- * digit again. returns false when it does not */
-static bool unhex16(uint8_t ret_bytes[8], const uint8_t text[16])
-{
-	__m128i x = _mm_loadu_si128((const __m128i *)text);
-	__m128i letter = _mm_and_si128(_mm_srli_epi16(x, 6), _mm_set1_epi8(1));
-	__m128i v = _mm_add_epi8(_mm_and_si128(x, _mm_set1_epi8(15)),
-				 _mm_add_epi8(_mm_slli_epi16(letter, 3), letter)); /* + 9 for letters */
-	__m128i big = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
-	__m128i same = _mm_cmpeq_epi8(x, _mm_add_epi8(_mm_add_epi8(v, _mm_set1_epi8('0')), big));
-	__m128i bytes = _mm_and_si128(_mm_or_si128(_mm_slli_epi16(v, 4), _mm_srli_epi16(v, 8)), _mm_set1_epi16(255));
-
-	_mm_storel_epi64((__m128i *)ret_bytes, _mm_packus_epi16(bytes, bytes));
-	return _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(15)), same)) == 0xffff;
-}
-
 int oa_unhex(uint8_t *ret_bytes, const uint8_t *text, unsigned len)
 {
 	uint8_t pad[16] = "0000000000000000", eight[8];
 
 	for (; len >= 8; len -= 8, ret_bytes += 8, text += 16)
-		if (!unhex16(ret_bytes, text))
+		if (!oa_unhex8(ret_bytes, text))
 			return -EINVAL;
 	if (!len)
 		return 0;
 	for (unsigned i = 0; i < 2 * len; i++)
 		pad[i] = text[i];
-	if (!unhex16(eight, pad))
+	if (!oa_unhex8(eight, pad))
 		return -EINVAL;
 	for (unsigned i = 0; i < len; i++)
 		ret_bytes[i] = eight[i];

@@ -4,6 +4,8 @@
  * published. */
 #include "core/ring.h"
 
+#include "core/attr.h"
+
 static uint32_t ring_slots_of(uint32_t bytes)
 {
 	return (bytes + OA_SLOT_BYTES - 1) / OA_SLOT_BYTES;
@@ -30,18 +32,28 @@ void oa_ring_init(struct oa_ring *r, uint32_t slots)
 	r->slots = slots;
 }
 
-/* Copies len bytes to byte offset `at` of the record at pos, around the end where needed. */
-static void ring_copy_in(struct oa_ring *r, uint64_t pos, uint32_t at, const uint8_t *from, uint32_t len)
+/* Copies a record but for its seq, around the end where needed. */
+static inline void ring_copy_in(struct oa_ring *r, uint64_t pos, const struct oa_span *rec)
 {
-	size_t cap = (size_t)r->slots * OA_SLOT_BYTES;
-	size_t off = ((pos & (r->slots - 1)) * OA_SLOT_BYTES + at) % cap;
-	size_t first = cap - off < len ? cap - off : len;
+	const uint8_t *from = (const uint8_t *)rec + sizeof(rec->seq);
+	size_t off = (pos & (r->slots - 1)) * OA_SLOT_BYTES + sizeof(rec->seq);
+	size_t len = rec->bytes - sizeof(rec->seq), room = (size_t)r->slots * OA_SLOT_BYTES - off;
 
-	memcpy(r->mem + off, from, first);
-	memcpy(r->mem, from + first, len - first);
+	if (OA_LIKELY(len <= room)) {
+		memcpy(r->mem + off, from, len);
+		return;
+	}
+	memcpy(r->mem + off, from, room);
+	memcpy(r->mem, from + room, len - room);
 }
 
-bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
+static OA_COLD bool ring_full(struct oa_ring *r)
+{
+	atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
+	return false;
+}
+
+OA_HOT bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
 {
 	uint32_t need = ring_slots_of(rec->bytes);
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
@@ -49,14 +61,11 @@ bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
 	do {
 		uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
 
-		if (head + need - tail > r->slots) {
-			atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
-			return false;
-		}
+		if (OA_UNLIKELY(head + need - tail > r->slots))
+			return ring_full(r);
 	} while (!atomic_compare_exchange_weak_explicit(&r->head, &head, head + need, memory_order_relaxed,
 							memory_order_relaxed));
-	ring_copy_in(r, head, sizeof(rec->seq), (const uint8_t *)rec + sizeof(rec->seq),
-		     rec->bytes - sizeof(rec->seq));
+	ring_copy_in(r, head, rec);
 	atomic_store_explicit(ring_slot_seq(r, head), ring_seq(head), memory_order_release);
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "core/attr.h"
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/series_push.h"
@@ -314,7 +315,7 @@ int oa_tree_retire_ring(unsigned shard)
 }
 
 /* Counted before it is in: should the process be killed, what it did not take out is lost. */
-static __attribute__((noinline)) bool tree_push_private(struct oa_ring *r, const struct oa_span *rec)
+static OA_COLD bool tree_push_private(struct oa_ring *r, const struct oa_span *rec)
 {
 	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_relaxed);
 	bool in;
@@ -326,22 +327,29 @@ static __attribute__((noinline)) bool tree_push_private(struct oa_ring *r, const
 	return in;
 }
 
-bool oa_tree_push(const struct oa_span *rec)
+static OA_COLD bool tree_push_nowhere(void)
+{
+	oa_stat_inc(OA_STAT_drop_ring_full);
+	return false;
+}
+
+static OA_COLD unsigned tree_shard_of(int cpu, unsigned shards)
+{
+	return cpu < 0 ? 0 : (unsigned)cpu % shards;
+}
+
+OA_HOT bool oa_tree_push(const struct oa_span *rec)
 {
 	unsigned shards = atomic_load_explicit(&tree_shards, memory_order_acquire), shard;
 	struct oa_ring *r;
-	int cpu;
 
-	if (__builtin_expect(!shards, 0)) {
-		oa_stat_inc(OA_STAT_drop_ring_full);
-		return false;
-	}
-	cpu = sched_getcpu();
-	shard = cpu < 0 ? 0 : (unsigned)cpu;
-	if (__builtin_expect(shard >= shards, 0))
-		shard %= shards;
+	if (OA_UNLIKELY(!shards))
+		return tree_push_nowhere();
+	shard = (unsigned)sched_getcpu();
+	if (OA_UNLIKELY(shard >= shards))
+		shard = tree_shard_of((int)shard, shards);
 	r = atomic_load_explicit(&tree_rings[shard], memory_order_acquire);
-	if (__builtin_expect(r->is_private, 0))
+	if (OA_UNLIKELY(r->is_private))
 		return tree_push_private(r, rec);
 	return oa_ring_push(r, rec);
 }

@@ -18,13 +18,14 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "conn/expect.h"
 #include "conn/fd_table.h"
+#include "core/attr.h"
 #include "core/state.h"
 #include "core/thread.h"
 #include "hooks/real.h"
 
 #define OA_EXPORT __attribute__((visibility("default"), noinline))
-#define OA_HOT    __attribute__((hot))    /* the read+write path, kept together */
 #define OA_SLOW   __attribute__((noinline)) static /* own stack frame: the untracked path has none */
 
 /* The real function, typed by the system's header. */
@@ -51,7 +52,7 @@ static inline __attribute__((always_inline)) struct oa_guard oa_hook_enter(bool 
 
 	if (!even_when_off && oa_state_get() != OA_STATE_ACTIVE)
 		return (struct oa_guard){ false, err };
-	if (__builtin_expect(!*oa_hook_fork_mark, 0))
+	if (OA_UNLIKELY(!*oa_hook_fork_mark))
 		oa_hook_fork_missed();
 	return oa_guard_enter(err);
 }

@@ -12,8 +12,10 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, st
 
 OA_SLOW OA_HOT ssize_t read_tracked(int fd, void *buf, size_t len)
 {
-	ssize_t n = OA_REAL(read)(fd, buf, len);
+	ssize_t n;
 
+	oa_conn_expect(fd);
+	n = OA_REAL(read)(fd, buf, len);
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, 0);
 	return n;
@@ -44,8 +46,10 @@ OA_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 
 OA_SLOW OA_HOT ssize_t readv_tracked(int fd, const struct iovec *iov, int count)
 {
-	ssize_t n = OA_REAL(readv)(fd, iov, count);
+	ssize_t n;
 
+	oa_conn_expect(fd);
+	n = OA_REAL(readv)(fd, iov, count);
 	OA_OBSERVE()
 		oa_conn_on_received_iov(fd, iov, count, n, errno, 0);
 	return n;
@@ -94,8 +98,10 @@ OA_EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t
 
 OA_SLOW OA_HOT ssize_t recv_tracked(int fd, void *buf, size_t len, int flags)
 {
-	ssize_t n = OA_REAL(recv)(fd, buf, len, flags);
+	ssize_t n;
 
+	oa_conn_expect(fd);
+	n = OA_REAL(recv)(fd, buf, len, flags);
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;
@@ -127,8 +133,10 @@ OA_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int fla
 OA_SLOW OA_HOT ssize_t recvfrom_tracked(int fd, void *buf, size_t len, int flags,
 					struct sockaddr *addr, socklen_t *addr_len)
 {
-	ssize_t n = OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
+	ssize_t n;
 
+	oa_conn_expect(fd);
+	n = OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
 	OA_OBSERVE()
 		oa_conn_on_received(fd, buf, len, n, errno, flags);
 	return n;

@@ -34,6 +34,24 @@ static inline ssize_t send_end(struct oa_send *s, ssize_t n)
 	return n;
 }
 
+/* -- plain sends: the hook asks conn/ once before, and tells it once afterwards -- */
+
+/* 0: not one of those. Inside a hook nothing is looked at, which the other way knows how to tell. */
+static inline uint64_t send_plain(int fd)
+{
+	if (OA_UNLIKELY(!oa_hook_active() || !*oa_hook_fork_mark || oa_tls.guard_sp))
+		return 0;
+	return oa_conn_before_plain_send(fd);
+}
+
+static inline ssize_t send_plain_end(int fd, uint64_t token, const struct iovec *iov, int count, ssize_t n)
+{
+	oa_tls.send_sp = 0;
+	OA_OBSERVE()
+		oa_conn_after_plain_send(fd, token, iov, count, n, g_.err);
+	return n;
+}
+
 /* sendmsg() with the host's message but conn/'s buffers. */
 OA_SLOW ssize_t send_rewritten(const struct oa_send *s, int fd, const struct msghdr *host, int flags)
 {
@@ -44,7 +62,7 @@ OA_SLOW ssize_t send_rewritten(const struct oa_send *s, int fd, const struct msg
 	return OA_REAL(sendmsg)(fd, &msg, flags);
 }
 
-OA_SLOW ssize_t write_tracked(int fd, const void *buf, size_t len)
+OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)buf, len };
 	struct oa_send s;
@@ -55,12 +73,22 @@ OA_SLOW ssize_t write_tracked(int fd, const void *buf, size_t len)
 	return send_end(&s, n);
 }
 
+OA_SLOW OA_HOT ssize_t write_tracked(int fd, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)buf, len };
+	uint64_t token = send_plain(fd);
+
+	if (OA_UNLIKELY(!token))
+		return write_watched(fd, buf, len);
+	return send_plain_end(fd, token, &iov, 1, OA_REAL(write)(fd, buf, len));
+}
+
 OA_EXPORT OA_HOT ssize_t write(int fd, const void *buf, size_t len)
 {
 	return oa_fd_tracked(fd) ? write_tracked(fd, buf, len) : OA_REAL(write)(fd, buf, len);
 }
 
-OA_SLOW ssize_t writev_tracked(int fd, const struct iovec *iov, int count)
+OA_SLOW ssize_t writev_watched(int fd, const struct iovec *iov, int count)
 {
 	struct oa_send s;
 	ssize_t n;
@@ -68,6 +96,15 @@ OA_SLOW ssize_t writev_tracked(int fd, const struct iovec *iov, int count)
 	send_begin(&s, fd, iov, count < 0 ? 0 : (size_t)count, 0);
 	n = s.rewrite ? OA_REAL(writev)(fd, s.iov, s.iovcnt) : OA_REAL(writev)(fd, iov, count);
 	return send_end(&s, n);
+}
+
+OA_SLOW OA_HOT ssize_t writev_tracked(int fd, const struct iovec *iov, int count)
+{
+	uint64_t token = send_plain(fd);
+
+	if (OA_UNLIKELY(!token))
+		return writev_watched(fd, iov, count);
+	return send_plain_end(fd, token, iov, count, OA_REAL(writev)(fd, iov, count));
 }
 
 OA_EXPORT OA_HOT ssize_t writev(int fd, const struct iovec *iov, int count)
@@ -100,7 +137,7 @@ OA_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_
 	return OA_REAL(pwritev64v2)(fd, iov, count, offset, flags);
 }
 
-OA_SLOW ssize_t send_tracked(int fd, const void *buf, size_t len, int flags)
+OA_SLOW ssize_t send_watched(int fd, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = { (void *)buf, len };
 	struct msghdr none = { 0 };
@@ -110,6 +147,16 @@ OA_SLOW ssize_t send_tracked(int fd, const void *buf, size_t len, int flags)
 	send_begin(&s, fd, &iov, 1, flags);
 	n = s.rewrite ? send_rewritten(&s, fd, &none, flags) : OA_REAL(send)(fd, buf, len, flags);
 	return send_end(&s, n);
+}
+
+OA_SLOW OA_HOT ssize_t send_tracked(int fd, const void *buf, size_t len, int flags)
+{
+	struct iovec iov = { (void *)buf, len };
+	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+
+	if (OA_UNLIKELY(!token))
+		return send_watched(fd, buf, len, flags);
+	return send_plain_end(fd, token, &iov, 1, OA_REAL(send)(fd, buf, len, flags));
 }
 
 OA_EXPORT OA_HOT ssize_t send(int fd, const void *buf, size_t len, int flags)
@@ -130,7 +177,7 @@ OA_SLOW ssize_t send_fast_open(int fd, const void *buf, size_t len, int flags, c
 	return n;
 }
 
-OA_SLOW ssize_t sendto_tracked(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+OA_SLOW ssize_t sendto_watched(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 			       socklen_t addr_len)
 {
 	struct iovec iov = { (void *)buf, len };
@@ -145,6 +192,17 @@ OA_SLOW ssize_t sendto_tracked(int fd, const void *buf, size_t len, int flags, c
 	return send_end(&s, n);
 }
 
+OA_SLOW OA_HOT ssize_t sendto_tracked(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+				      socklen_t addr_len)
+{
+	struct iovec iov = { (void *)buf, len };
+	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+
+	if (OA_UNLIKELY(!token))
+		return sendto_watched(fd, buf, len, flags, addr, addr_len);
+	return send_plain_end(fd, token, &iov, 1, OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len));
+}
+
 OA_EXPORT OA_HOT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
 				socklen_t addr_len)
 {
@@ -152,7 +210,7 @@ OA_EXPORT OA_HOT ssize_t sendto(int fd, const void *buf, size_t len, int flags, 
 				   OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
 }
 
-OA_SLOW ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int flags)
+OA_SLOW ssize_t sendmsg_watched(int fd, const struct msghdr *msg, int flags)
 {
 	struct oa_send s;
 	ssize_t n;
@@ -162,6 +220,18 @@ OA_SLOW ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int flags)
 		send_begin(&s, fd, msg->msg_iov, msg->msg_iovlen, flags);
 	n = s.rewrite ? send_rewritten(&s, fd, msg, flags) : OA_REAL(sendmsg)(fd, msg, flags);
 	return send_end(&s, n);
+}
+
+OA_SLOW OA_HOT ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int flags)
+{
+	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+	ssize_t n;
+
+	if (OA_UNLIKELY(!token))
+		return sendmsg_watched(fd, msg, flags);
+	n = OA_REAL(sendmsg)(fd, msg, flags);
+	/* What the kernel has taken bytes of can be read. */
+	return send_plain_end(fd, token, n > 0 ? msg->msg_iov : NULL, n > 0 ? (int)msg->msg_iovlen : 0, n);
 }
 
 OA_EXPORT OA_HOT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)

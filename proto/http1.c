@@ -80,29 +80,38 @@ static inline bool begin_body(struct http1_state *st, const struct oa_http_head 
 	return false;
 }
 
+/* For a sink that has no `message`. */
+static HTTP1_COLD void tell_by_events(const struct oa_sink *sink, enum oa_dir dir, const struct oa_http_head *h,
+				      uint64_t body, bool whole)
+{
+	_Static_assert(OA_EVENT_RESPONSE - OA_EVENT_REQUEST == OA_DIR_RESPONSE - OA_DIR_REQUEST, "the first event");
+	emit(sink, OA_EVENT_REQUEST + dir - OA_DIR_REQUEST, h);
+	if (body)
+		sink->event(sink->ctx, &(struct oa_event){ .type = OA_EVENT_BODY, .u.body_bytes = body });
+	if (whole)
+		emit(sink, OA_EVENT_END, NULL);
+}
+
 /* A head came while st was clear. A body that is behind it as a whole leaves st clear.
  * returns how many of the `behind` bytes belong to that body and were taken */
 static inline __attribute__((always_inline)) size_t on_head(struct http1_state *st, enum oa_dir dir,
 							     struct oa_http_head *h, size_t behind,
 							     const struct oa_sink *sink)
 {
-	struct oa_event events[3], *end = events + 1;
 	uint64_t body = 0;
+	bool whole;
 
-	_Static_assert(OA_EVENT_RESPONSE - OA_EVENT_REQUEST == OA_DIR_RESPONSE - OA_DIR_REQUEST, "the first event");
 	if (dir == OA_DIR_RESPONSE && HTTP1_UNLIKELY(!ask_request(st, h, sink)))
 		return 0;
-	events[0] = (struct oa_event){ .type = OA_EVENT_REQUEST + dir - OA_DIR_REQUEST, .u.head = h };
-	if (h->flags & OA_HTTP_NO_BODY) {
-		*end++ = (struct oa_event){ .type = OA_EVENT_END };
-	} else if (begin_body(st, h, behind)) {
+	whole = h->flags & OA_HTTP_NO_BODY;
+	if (!whole && begin_body(st, h, behind)) {
+		whole = true;
 		body = h->length;
-		if (body)
-			*end++ = (struct oa_event){ .type = OA_EVENT_BODY, .u.body_bytes = body };
-		*end++ = (struct oa_event){ .type = OA_EVENT_END };
 	}
-	for (const struct oa_event *ev = events; ev < end; ev++)
-		sink->event(sink->ctx, ev);
+	if (HTTP1_LIKELY(sink->message))
+		sink->message(sink->ctx, h, body, whole);
+	else
+		tell_by_events(sink, dir, h, body, whole);
 	return body;
 }
 

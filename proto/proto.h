@@ -37,10 +37,15 @@ struct oa_request_note {
 };
 typedef struct oa_request_note oa_request_note_fn(void *ctx);
 
+/* A message begins: its head, the bytes of payload that came with it, and whether it is complete with them. */
+typedef void oa_message_fn(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
+
 struct oa_sink {
 	oa_event_fn *event;
 	oa_request_note_fn *request_note; /* asked once per final response header */
 	void *ctx;
+	oa_message_fn *message; /* told instead of a head's event, and the BODY and END that follow it at once; NULL:
+				 * events */
 };
 
 #define OA_PROTO_HTTP 0x1u /* events carry struct oa_http_head */

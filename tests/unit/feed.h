@@ -94,6 +94,7 @@ struct feed {
 	const struct oa_request_note *notes; /* answers in order; the last one again when they run out */
 	unsigned note_count;
 	bool eof;                            /* the direction ends behind the bytes */
+	bool by_message;                     /* the sink has `message` */
 	bool at_start;                       /* offers begin behind an unmapped page instead of ending before one */
 	void (*print)(struct feed_text *t, const struct oa_event *ev); /* REQUEST and RESPONSE */
 	/* -- of one play -- */
@@ -130,6 +131,18 @@ static inline void feed_on_event(void *ctx, const struct oa_event *ev)
 	f->tunnel |= ev->type == OA_EVENT_UPGRADED;
 }
 
+/* Says in one what must come to the same as the events it stands for. */
+static inline void feed_on_message(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole)
+{
+	struct feed *f = ctx;
+
+	feed_on_event(f, &(struct oa_event){ .type = f->dir == OA_DIR_REQUEST ? OA_EVENT_REQUEST : OA_EVENT_RESPONSE,
+					     .u.head = head });
+	f->body += body_bytes;
+	if (whole)
+		feed_on_event(f, &(struct oa_event){ .type = OA_EVENT_END });
+}
+
 static inline struct oa_request_note feed_on_note(void *ctx)
 {
 	struct feed *f = ctx;
@@ -143,7 +156,7 @@ static inline struct oa_request_note feed_on_note(void *ctx)
 /* Offers bytes once. returns bytes taken or the parser's error */
 static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state, struct oa_bytes in)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL };
 	uint8_t *at = f->at_start ? g->map + 4096 : g->end - in.len;
 	long n;
 
@@ -157,7 +170,7 @@ static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state,
 
 static inline void feed_end(struct feed *f, void *state, size_t taken, size_t len)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL };
 	int rc;
 
 	feed_flush_body(f);
@@ -253,7 +266,12 @@ static inline const char *feed_play_all(struct feed *f, struct feed_guard *g, st
 	feed_play(f, g, in, feed_cut_bytes, NULL);
 	if (strcmp(f->text.ptr, ret_whole->ptr))
 		return "byte by byte";
+	f->by_message = true;
+	feed_play(f, g, in, feed_cut_whole, NULL);
+	if (strcmp(f->text.ptr, ret_whole->ptr))
+		return "whole, by messages";
 	for (size_t at = 1; at < in.len; at += step) {
+		f->by_message = !f->by_message;
 		feed_play(f, g, in, feed_cut_once, &at);
 		if (strcmp(f->text.ptr, ret_whole->ptr)) {
 			snprintf(way, sizeof(way), "cut at %zu", at);
@@ -264,6 +282,8 @@ static inline const char *feed_play_all(struct feed *f, struct feed_guard *g, st
 		feed_play(f, g, in, feed_cut_random, &seed);
 		if (strcmp(f->text.ptr, ret_whole->ptr))
 			return "cut at random";
+		f->by_message = !f->by_message;
 	}
+	f->by_message = false;
 	return NULL;
 }
