@@ -275,7 +275,7 @@ static inline bool ref_eq(struct oa_ref a, struct oa_ref b)
 }
 
 /* Is leaving the current exchange now a sign that this loop puts work off? Not while more of its bytes must come. */
-static void ctx_leave_current(struct ctx_thread *t)
+static OA_NOINLINE void ctx_leave_current(struct ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
@@ -287,7 +287,7 @@ static void ctx_leave_current(struct ctx_thread *t)
 }
 
 /* Another exchange's bytes are read before the current one has acted. */
-static void ctx_mix(struct ctx_thread *t)
+static OA_NOINLINE void ctx_mix(struct ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
@@ -408,7 +408,7 @@ void oa_ctx_begin_work(struct oa_ref parent)
 	oa_ctx_settle(ex);
 }
 
-void oa_ctx_end_work(struct oa_ref parent)
+OA_NOINLINE void oa_ctx_end_work(struct oa_ref parent)
 {
 	struct oa_exchange *ex = oa_exchange_get(parent);
 
@@ -520,7 +520,7 @@ static inline struct fp_slot *fp_victim(uint64_t key)
 	return fp_slot(key, 0);
 }
 
-static OA_HOT void fp_insert(uint64_t key, struct oa_ref ref)
+static OA_HOT OA_NOINLINE void fp_insert(uint64_t key, struct oa_ref ref)
 {
 	struct fp_slot *slot = fp_lookup(key);
 	uint64_t old = slot ? atomic_load_explicit(&slot->ref, memory_order_relaxed) : 0;

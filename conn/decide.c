@@ -17,7 +17,7 @@ static struct oa_bytes decide_header(const void *message, struct oa_bytes name)
 	return (struct oa_bytes){ 0 };
 }
 
-static void decide_request(const struct oa_span *s, const struct oa_http_head *h, struct oa_sample_request *ret)
+static OA_COLD void decide_request(const struct oa_span *s, const struct oa_http_head *h, struct oa_sample_request *ret)
 {
 	*ret = (struct oa_sample_request){
 		.kind = s->kind, .method = s->method, .https = s->flags & OA_SPAN_HTTPS,
@@ -39,7 +39,7 @@ static void decide_flags(struct oa_exchange *ex, const struct oa_decision *d)
 	s->rule = d->rule;
 }
 
-static __attribute__((noinline)) void decide_param(struct oa_exchange *ex, const struct oa_decision *d)
+static OA_COLD void decide_param(struct oa_exchange *ex, const struct oa_decision *d)
 {
 	uint8_t text[1 + OA_RULE_PARAM_MAX] = { d->type };
 
@@ -47,7 +47,7 @@ static __attribute__((noinline)) void decide_param(struct oa_exchange *ex, const
 	oa_exchange_set_str(ex, OA_STR_SAMPLER, oa_bytes(text, 1u + d->param_len));
 }
 
-static __attribute__((noinline)) void decide_own_list(struct oa_exchange *ex, uint64_t threshold)
+static OA_COLD void decide_own_list(struct oa_exchange *ex, uint64_t threshold)
 {
 	char text[6 + OA_TH_DIGITS] = "ot=th:";
 
@@ -61,7 +61,7 @@ static void decide_ask(struct oa_exchange *ex, const struct oa_http_head *h, uin
 	struct oa_sample_request request;
 	struct oa_sample_ask ask = { .random = random, .now_ns = s->start_ns };
 
-	if (h && oa_sampler_asks) {
+	if (OA_UNLIKELY(h && oa_sampler_asks)) {
 		decide_request(s, h, &request);
 		ask.request = &request;
 	}
@@ -71,7 +71,7 @@ static void decide_ask(struct oa_exchange *ex, const struct oa_http_head *h, uin
 	}
 	oa_sample(&ask, ret);
 	decide_flags(ex, ret);
-	if (__builtin_expect(ret->param_len && !oa_span_has_parent(s), 0))
+	if (OA_UNLIKELY(ret->param_len && !oa_span_has_parent(s)))
 		decide_param(ex, ret);
 }
 
@@ -80,7 +80,7 @@ static void decide_without_list(struct oa_exchange *ex, const struct oa_http_hea
 	struct oa_decision d;
 
 	decide_ask(ex, h, oa_th_random(oa_exchange_span(ex)->trace_id), remote, &d);
-	if (d.threshold != OA_TH_NONE)
+	if (OA_UNLIKELY(d.threshold != OA_TH_NONE))
 		decide_own_list(ex, d.threshold);
 }
 
@@ -115,7 +115,7 @@ static void decide_with_list(struct oa_exchange *ex, const struct oa_http_head *
 	oa_exchange_set_str(ex, OA_STR_TRACESTATE, list);
 }
 
-static __attribute__((noinline)) void decide_list(struct oa_exchange *ex, const struct oa_http_head *h,
+static OA_COLD void decide_list(struct oa_exchange *ex, const struct oa_http_head *h,
 						  const struct oa_remote *remote)
 {
 	/* In a block: a stack frame is too small for two kilobytes. */
@@ -132,7 +132,7 @@ static __attribute__((noinline)) void decide_list(struct oa_exchange *ex, const 
 
 void oa_decide(struct oa_exchange *ex, const struct oa_http_head *h, const struct oa_remote *remote)
 {
-	if (__builtin_expect(remote->w3c && h->field[OA_FIELD_tracestate].len, 0))
+	if (OA_UNLIKELY(remote->w3c && h->field[OA_FIELD_tracestate].len))
 		decide_list(ex, h, remote);
 	else
 		decide_without_list(ex, h, remote);
@@ -146,7 +146,7 @@ void oa_decide_root(struct oa_exchange *ex, const struct oa_http_head *h)
 /* -- calls -- */
 
 /* Its thread may be ending it. */
-static __attribute__((noinline)) void decide_copy_list(struct oa_exchange *ex, struct oa_ref parent)
+static OA_COLD void decide_copy_list(struct oa_exchange *ex, struct oa_ref parent)
 {
 	struct oa_conn *c = oa_exchange_pin(parent);
 	struct oa_bytes list;
@@ -163,6 +163,6 @@ void oa_decide_child(struct oa_exchange *ex, struct oa_ref parent, uint32_t show
 	oa_exchange_span(ex)->flags |= (shown & OA_SHOWN_SAMPLED ? OA_SPAN_SAMPLED : 0) |
 				       (shown & OA_SHOWN_TAIL ? OA_SPAN_TAIL : 0) |
 				       (shown & OA_SHOWN_RANDOM ? OA_SPAN_RANDOM : 0);
-	if (__builtin_expect(shown & OA_SHOWN_STATE && shown & (OA_SHOWN_SAMPLED | OA_SHOWN_TAIL), 0))
+	if (OA_UNLIKELY(shown & OA_SHOWN_STATE && shown & (OA_SHOWN_SAMPLED | OA_SHOWN_TAIL)))
 		decide_copy_list(ex, parent);
 }

@@ -173,7 +173,7 @@ static inline void exchange_copy(uint8_t *to, const uint8_t *from, size_t len)
 		to[at] = from[at];
 }
 
-OA_HOT void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
+OA_HOT OA_NOINLINE void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text)
 {
 	struct oa_span *s = ex->span;
 
@@ -264,6 +264,11 @@ static OA_COLD void exchange_free_blocks(struct oa_exchange *ex)
 		oa_block_give(2, ex->baggage - 1);
 }
 
+static OA_COLD void exchange_give(uint32_t index)
+{
+	oa_pool_give(&oa_exchange_pool, index);
+}
+
 static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_exchange *ex)
 {
 	uint32_t flags = atomic_load_explicit(&ex->flags, memory_order_relaxed);
@@ -276,7 +281,7 @@ static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_ex
 	if (OA_UNLIKELY(ex->cls | ex->baggage))
 		exchange_free_blocks(ex);
 	if (OA_UNLIKELY(!oa_ctx_keep_spare(index)))
-		oa_pool_give(&oa_exchange_pool, index);
+		exchange_give(index);
 }
 
 OA_COLD void oa_exchange_discard(struct oa_conn *c, uint32_t index)

@@ -325,7 +325,7 @@ static OA_COLD void feed_rest(struct oa_conn *c, bool in, struct oa_bytes bytes,
 }
 
 /* Here only what most calls are: nothing is carried, and the parser takes it all. */
-OA_HOT void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes)
+OA_HOT OA_NOINLINE void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	struct oa_feed f = { .c = c, .dir = oa_conn_dir(c, in) };
 	struct oa_sink sink = OA_SPAN_SINK(&f);

@@ -255,7 +255,7 @@ static OA_COLD void prop_extract_any(const struct oa_http_head *h, struct oa_rem
 	}
 }
 
-OA_HOT void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
+OA_HOT OA_NOINLINE void oa_propagate_extract(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	*ret = (struct oa_remote){ 0 };
 	if (OA_LIKELY(prop_on(PROP_W3C) && prop_read_w3c(h, ret)))

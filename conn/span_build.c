@@ -120,7 +120,7 @@ static OA_COLD struct oa_exchange *server_declined(struct oa_conn *c)
 	return NULL;
 }
 
-static inline struct oa_exchange *server_request(struct oa_feed *f, const struct oa_http_head *h)
+static struct oa_exchange *server_request(struct oa_feed *f, const struct oa_http_head *h)
 {
 	struct oa_conn *c = f->c;
 	struct oa_remote remote;
@@ -393,7 +393,7 @@ static struct oa_exchange *request_exchange(struct oa_conn *c)
 	return ex && !(ex->flags & OA_EX_REQ_DONE) && oa_exchange_span(ex)->what == OA_WHAT_HTTP ? ex : NULL;
 }
 
-static void on_request_bytes(struct oa_feed *f, uint64_t n)
+static OA_NOINLINE void on_request_bytes(struct oa_feed *f, uint64_t n)
 {
 	struct oa_exchange *ex = request_exchange(f->c);
 
@@ -458,7 +458,7 @@ void oa_span_on_event(void *ctx, const struct oa_event *ev)
 	switch (ev->type) {
 	case OA_EVENT_REQUEST:
 		if (f->c->role == OA_ROLE_SERVER)
-			server_request(f, ev->u.head);
+			(void)server_request(f, ev->u.head);
 		else
 			client_request(f, ev->u.head);
 		break;
@@ -523,7 +523,7 @@ static inline void message_answered(struct oa_feed *f, struct oa_exchange *ex, c
 	oa_exchange_finish(f->c, f->c->first - 1, oa_feed_now(f), OA_ERR_NONE);
 }
 
-OA_HOT void oa_span_on_message(void *ctx, const struct oa_http_head *h, uint64_t body, bool whole)
+OA_HOT OA_FLATTEN void oa_span_on_message(void *ctx, const struct oa_http_head *h, uint64_t body, bool whole)
 {
 	struct oa_feed *f = ctx;
 	uint32_t first = f->c->first;

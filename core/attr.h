@@ -5,5 +5,7 @@
 #define OA_HOT         __attribute__((hot))
 #define OA_COLD        __attribute__((cold, noinline))
 #define OA_INLINE      static inline __attribute__((always_inline))
+#define OA_NOINLINE    __attribute__((noinline))
+#define OA_FLATTEN     __attribute__((flatten)) /* with all it calls in one: the rest of its callees say that they are cold */
 #define OA_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define OA_UNLIKELY(x) __builtin_expect(!!(x), 0)

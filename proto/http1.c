@@ -179,19 +179,18 @@ static HTTP1_HOT long http1_feed(void *state, enum oa_dir dir, struct oa_bytes i
 {
 	struct http1_state *st = state;
 	struct oa_http_head h;
-	size_t at = 0;
+	size_t at;
 	long n;
 
-	if (HTTP1_LIKELY(!st->place && in.len && in.ptr[0] > '\r')) {
-		n = http1_block(in, dir, &h);
-		if (HTTP1_LIKELY(n > 0)) {
-			at = (size_t)n;
-			at += on_head(st, dir, &h, in.len - at, sink);
-			if (HTTP1_LIKELY(at == in.len))
-				return (long)at;
-		}
-	}
-	return feed_on(st, dir, in, at, sink);
+	if (HTTP1_UNLIKELY(st->place || !in.len || in.ptr[0] <= '\r'))
+		return feed_on(st, dir, in, 0, sink);
+	n = http1_block(in, dir, &h);
+	if (HTTP1_UNLIKELY(n <= 0))
+		return feed_on(st, dir, in, 0, sink);
+	at = (size_t)n + on_head(st, dir, &h, in.len - (size_t)n, sink);
+	if (HTTP1_UNLIKELY(at != in.len))
+		return feed_on(st, dir, in, at, sink);
+	return (long)at;
 }
 
 long oa_http1_accept_head(void *state, const struct oa_http_head *head, const struct oa_sink *sink)

@@ -160,8 +160,9 @@ def test_of_more_processes_than_can_be_followed_every_loss_is_counted(collector)
 
 def test_workers_killed_and_restarted_under_load(collector):
     """SIGKILL leaves no time for anything: what is counted and what was sent must still agree with what clients got,
-    but for the requests that were in the worker's hands, which are counted as lost. Nothing comes twice."""
-    workers, stop, killed = 4, threading.Event(), []
+    but for the requests that were in the worker's hands, which are counted as lost. Nothing comes twice. A worker that
+    was put off its processor right after its write, and killed there, has answered a request in its hands: rare."""
+    workers, stop, killed, in_hands = 4, threading.Event(), [], 2
 
     def kill_some(program):
         while not stop.wait(0.15) and len(killed) < 12:
@@ -185,12 +186,12 @@ def test_workers_killed_and_restarted_under_load(collector):
         answered = load.statuses()[200]
         assert killed and answered > 2000, (len(killed), answered)
         assert answered + load.broken >= 3000
-        # The clients of these were answered: each must be there. The others may be.
-        last = wait_until(lambda: (m := scrape(metrics_port(program))).sum(COUNT) >= answered and m,
+        # The clients of these were answered: each must be there, or be counted as lost. The others may be.
+        last = wait_until(lambda: (m := scrape(metrics_port(program))).sum(COUNT) >= answered - in_hands and m,
                           what=f"{answered} counted requests")
         assert last.sum(COUNT) <= answered + load.broken
         try:
-            collector.wait_for(lambda spans: ids_of(spans) >= set(load.answers))
+            collector.wait_for(lambda spans: len(set(load.answers) - ids_of(spans)) <= in_hands)
         except AssertionError:
             missing = set(load.answers) - ids_of(collector.spans)
             raise AssertionError(f"{len(missing)} answered requests have no span; {len(killed)} workers were killed; "
@@ -198,7 +199,7 @@ def test_workers_killed_and_restarted_under_load(collector):
     spans = find(collector.spans, kind="SERVER")
     assert len(spans) == len(ids_of(spans)), "a request has two spans"
     # The server's exchange and the client's.
-    assert lost(last).get((("reason", "process_died"),), 0) <= 2 * load.broken
+    assert lost(last).get((("reason", "process_died"),), 0) <= 2 * (load.broken + in_hands)
 
 
 def test_counters_never_go_backwards_while_workers_die(collector):
