@@ -189,7 +189,7 @@ static struct oa_fd *slot_fresh(int fd)
 
 /* A pool object becomes a connection. Threads that still think of its last life may look at it, and lock it for a
  * moment to find out; so it is set up under its lock, which the caller releases. */
-static struct oa_conn *conn_make(int fd, enum oa_role role, enum oa_conn_state state)
+static struct oa_conn *conn_make(enum oa_role role, enum oa_conn_state state)
 {
 	int64_t index = oa_pool_take(&oa_conn_pool);
 	struct oa_conn *c;
@@ -203,8 +203,7 @@ static struct oa_conn *conn_make(int fd, enum oa_role role, enum oa_conn_state s
 		oa_pool_give(&oa_conn_pool, (uint32_t)index);
 		return NULL;
 	}
-	memset(&c->fd, 0, sizeof(*c) - offsetof(struct oa_conn, fd));
-	c->fd = (uint32_t)fd;
+	memset(&c->flags, 0, sizeof(*c) - offsetof(struct oa_conn, flags));
 	atomic_store_explicit(&c->index, (uint32_t)index, memory_order_relaxed);
 	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
 	atomic_store_explicit(&c->contended, 0, memory_order_relaxed);
@@ -218,16 +217,16 @@ static struct oa_conn *conn_make(int fd, enum oa_role role, enum oa_conn_state s
 
 struct oa_conn *oa_conn_new_session(enum oa_role role)
 {
-	struct oa_conn *c = conn_make(-1, role, OA_CONN_NEW);
+	struct oa_conn *c = conn_make(role, OA_CONN_NEW);
 
 	if (c)
 		c->tls = OA_TLS_SESSION;
 	return c;
 }
 
-static struct oa_conn *conn_new(struct oa_fd *slot, int fd, enum oa_role role, enum oa_conn_state state)
+static struct oa_conn *conn_new(struct oa_fd *slot, enum oa_role role, enum oa_conn_state state)
 {
-	struct oa_conn *c = conn_make(fd, role, state);
+	struct oa_conn *c = conn_make(role, state);
 
 	if (!c)
 		return NULL;
@@ -366,7 +365,7 @@ void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, sock
 
 	if (!slot)
 		return;
-	c = conn_new(slot, fd, OA_ROLE_SERVER, OA_CONN_NEW);
+	c = conn_new(slot, OA_ROLE_SERVER, OA_CONN_NEW);
 	if (!c)
 		return;
 	c->peer = oa_peer_from(addr, len);
@@ -390,7 +389,7 @@ void oa_conn_on_fd_received(int fd)
 		return;
 	if (oa_sys3(SYS_getpeername, fd, &ss, &len))
 		return;
-	c = conn_new(slot, fd, OA_ROLE_UNKNOWN, OA_CONN_NEW);
+	c = conn_new(slot, OA_ROLE_UNKNOWN, OA_CONN_NEW);
 	if (!c)
 		return;
 	c->peer = oa_peer_from((struct sockaddr *)&ss, len);
@@ -530,7 +529,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 
 	if (slot_kind(slot) == OA_FD_CONN)
 		slot_clear(slot);
-	c = conn_new(slot, fd, OA_ROLE_CLIENT, OA_CONN_CONNECTING);
+	c = conn_new(slot, OA_ROLE_CLIENT, OA_CONN_CONNECTING);
 	if (!c)
 		return NULL;
 	c->peer = oa_peer_from(addr, len);
@@ -555,6 +554,7 @@ void oa_conn_connect_failed(struct oa_conn *c, int err)
 {
 	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err), (struct oa_bytes){ 0 });
 	oa_conn_set_state(c, OA_CONN_OPAQUE);
+	c->connect_ns = 0;
 	c->flags |= OA_CONN_COUNTED;
 }
 

@@ -65,10 +65,9 @@ struct oa_conn {
 	_Atomic uint8_t role, state;
 	_Atomic uint32_t stash;  /* block + 1: our bytes a short write left over */
 	_Atomic uint32_t out_seq;
-	_Atomic uint32_t index;  /* its own: the same in each of its lives */
 	_Atomic uint64_t closed_ns; /* time of close(), while the slot is closing */
+	_Atomic uint32_t index;  /* its own: the same in each of its lives */
 	/* The rest belongs to whoever has the lock. */
-	uint32_t fd;
 	uint8_t flags, proto;    /* proto: index in oa_protos + 1 */
 	uint16_t local_port;
 	uint16_t open;           /* exchanges in the queue */

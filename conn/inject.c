@@ -636,12 +636,12 @@ void oa_inject_release(struct oa_send *s)
 	s->text = s->scratch = 0;
 }
 
-int oa_inject_flush(struct oa_conn *c)
+int oa_inject_flush(struct oa_conn *c, int fd)
 {
 	while (c->stash) {
 		struct oa_bytes rest = inject_stash(c);
 		size_t host = 0;
-		long n = oa_sys6(SYS_sendto, (long)c->fd, (long)rest.ptr, (long)rest.len, MSG_NOSIGNAL, 0, 0);
+		long n = oa_sys6(SYS_sendto, fd, (long)rest.ptr, (long)rest.len, MSG_NOSIGNAL, 0, 0);
 
 		if (n < 0)
 			return (int)n;

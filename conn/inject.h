@@ -35,4 +35,4 @@ void oa_inject_release(struct oa_send *s);
 void oa_inject_thread_exit(uint32_t *head);
 
 /* Sends a kept remainder by itself. returns 0 or -errno of the kernel */
-int oa_inject_flush(struct oa_conn *c);
+int oa_inject_flush(struct oa_conn *c, int fd);

@@ -409,7 +409,7 @@ int oa_conn_before_send_blind(int fd)
 	if (!c)
 		return 0;
 	if (c->stash)
-		err = oa_inject_flush(c);
+		err = oa_inject_flush(c, fd);
 	oa_conn_unlock(c);
 	return err;
 }

@@ -12,12 +12,12 @@
 #define HELLO_WAYS 4
 #define HELLO_WAIT_MS 1000     /* from a ClientHello to the first call of a library that has its session */
 
-/* What is collected, in the parser state of one direction. */
+/* What is collected, where the parsers would keep their state. */
 struct hello {
 	uint8_t bytes[HELLO_BYTES];
 	uint8_t len;
 };
-_Static_assert(sizeof(struct hello) <= OA_PROTO_STATE_BYTES, "room for a hello");
+_Static_assert(sizeof(struct hello) <= sizeof(((struct oa_conn *)0)->pstate), "room for a hello");
 
 static struct {
 	_Atomic uint64_t key;  /* 0: free */
@@ -118,7 +118,7 @@ static void hello_register(struct oa_conn *c, uint64_t key, bool missed)
 /* Its end: whoever has not claimed it by now never will. */
 static void hello_forget(const struct oa_conn *c)
 {
-	const struct hello *h = (const void *)c->pstate[0];
+	const struct hello *h = (const void *)c->pstate;
 	int i = hello_find(oa_tls_key(h->bytes + HELLO_RANDOM));
 
 	if (i < 0 || atomic_load(&hellos[i].conn) != oa_ref_pack((struct oa_ref){ c->index, c->gen }))
@@ -140,7 +140,7 @@ static void hello_is_none(struct oa_conn *c)
 
 void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
-	struct hello *h = (void *)c->pstate[0];
+	struct hello *h = (void *)c->pstate;
 	size_t step;
 
 	if (c->tls == OA_TLS_NONE) {
