@@ -234,7 +234,7 @@ OA_HOT uint64_t oa_conn_before_plain_send(int fd)
 		return 0;
 	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
 	if (OA_UNLIKELY(c->state != OA_CONN_HTTP || c->role != OA_ROLE_SERVER || c->stash || !oa_tls.thread_idx ||
-			oa_tls.send_sp))
+			oa_tls.send_sp || oa_respond_on()))
 		return 0;
 	/* As in send_watch() and send_enter(). */
 	atomic_store_explicit(&c->out_seq, atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1,
