@@ -3,7 +3,7 @@ from lib.leaf import Leaf
 from lib.loadgen import Load
 from lib.preload import Program, app, wait_until
 
-SETTINGS = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_BSP_SCHEDULE_DELAY": "soon", "OTELAUTO_ROUTES": "no-pattern"}
+SETTINGS = {"OTEL_METRICS_EXPORTER": "smoke", "OTEL_BSP_SCHEDULE_DELAY": "soon", "OTELAUTO_ROUTES": "no-pattern"}
 
 
 def test_the_workers_of_one_server_warn_once(collector, tmp_path):
