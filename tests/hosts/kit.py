@@ -43,6 +43,16 @@ def state_of(pid):
         return ""
 
 
+def catches(pid, number):
+    """Whether the process has a handler for the signal and lets it in: not so while it starts, or executes itself anew."""
+    masks = {}
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name in ("SigCgt", "SigBlk"):
+            masks[name] = int(value, 16) >> (number - 1) & 1
+    return masks["SigCgt"] and not masks["SigBlk"]
+
+
 def reap(pid):
     """Waits for a process that its daemon parent left to us (see conftest.py). returns whether it is gone"""
     if state_of(pid) == "Z":

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from kit import both, exact, leaf_saw, need_root, wait_until
+from kit import both, catches, exact, leaf_saw, need_root, wait_until
 from lib.collector import find
 from lib.loadgen import Connection, Load
 from lib.leaf import Leaf
@@ -146,6 +146,7 @@ def test_haproxy_reload_under_load(ways, leaf):
                 for _ in range(3):
                     old = set(tree.workers())
                     storm.wait_more(100)
+                    wait_until(lambda: catches(program.pid, signal.SIGUSR2), what="the master to be ready")
                     program.send_signal(signal.SIGUSR2)
                     wait_until(lambda: set(tree.workers()) - old, what="a new worker")
                     wait_until(lambda: not old & set(tree.workers()), 30, what="the old worker to leave")
