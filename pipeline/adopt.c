@@ -80,8 +80,8 @@ static unsigned adopt_one(struct oa_proc *p)
 	return seen;
 }
 
-/* It had recorded something, or could have; one killed while it took the slot, or while it gave one back, had not, and what
- * the slot says besides its pid may be another's. */
+/* It had recorded something, or could have; one killed while it took the slot, or while it gave one
+ * back, had not, and what the slot says besides its pid may be another's. */
 static bool adopt_was_at_work(const struct oa_proc *p)
 {
 	uint32_t state = atomic_load(&p->state);
@@ -94,7 +94,8 @@ static bool adopt_is_left(const struct oa_proc *p)
 {
 	uint32_t pid = atomic_load(&p->pid);
 
-	return pid && p != oa_self && (!oa_self || pid != atomic_load(&oa_self->pid)) && oa_proc_dead(p);
+	return pid && p != oa_self && (!oa_self || pid != atomic_load(&oa_self->pid)) &&
+	       oa_proc_dead(p);
 }
 
 unsigned oa_adopt_tick(void)

@@ -308,7 +308,8 @@ void oa_batch_end(void)
 			batch_exporters[i]->cancel();
 	for (unsigned i = 0; i < BATCH_SOURCES; i++)
 		if (batch_sources[i].queue.waiting)
-			oa_stat_add(OA_STAT_drop_exit, oa_queue_abandon(&batch_sources[i].queue, heir));
+			oa_stat_add(OA_STAT_drop_exit,
+				    oa_queue_abandon(&batch_sources[i].queue, heir));
 }
 
 const struct oa_processor oa_processor_batch = {

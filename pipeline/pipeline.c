@@ -64,10 +64,7 @@ int oa_pipeline_open(void)
 }
 
 /* Who forks for each connection leaves many dead: then a second is long. */
-static unsigned pipeline_adopt(bool due)
-{
-	return due || oa_tree_runs_out() ? oa_adopt_tick() : 0;
-}
+static unsigned pipeline_adopt(bool due) { return due || oa_tree_runs_out() ? oa_adopt_tick() : 0; }
 
 static unsigned pipeline_every_second(uint64_t now_ns)
 {

@@ -118,7 +118,8 @@ static bool red_is_recorded(const struct oa_span *s)
 
 static bool red_has(const struct oa_span *s, enum oa_red what)
 {
-	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
+	return what == OA_RED_DURATION ||
+	       (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
 	       (what == OA_RED_RESP_BODY && s->flags & OA_SPAN_HAS_RESP_BODY);
 }
 
@@ -138,15 +139,19 @@ static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument
 /* 0 makes sure of the memory. */
 static void red_count(const struct oa_span *s, unsigned count)
 {
-	oa_stat_add(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled, count);
+	oa_stat_add(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled,
+		    count);
 	oa_stat_add((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence), count);
 	if (s->inject != OA_INJECT_NONE)
-		oa_stat_add((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE), count);
+		oa_stat_add((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE),
+			    count);
 }
 
 static uint64_t red_value(const struct oa_span *s, enum oa_red what)
 {
-	return what == OA_RED_DURATION ? s->duration_ns : what == OA_RED_REQ_BODY ? s->req_body : s->resp_body;
+	return what == OA_RED_DURATION   ? s->duration_ns
+	       : what == OA_RED_REQ_BODY ? s->req_body
+					 : s->resp_body;
 }
 
 static void red_prepare(const struct oa_span *s)
@@ -167,7 +172,8 @@ static void red_prepare(const struct oa_span *s)
 			continue;
 		if (!*series)
 			*series = red_look_up(s, red_instrument(s, what));
-		oa_series_touch(&oa_tree->series, *series, red_instrument(s, what), red_value(s, what));
+		oa_series_touch(&oa_tree->series, *series, red_instrument(s, what),
+				red_value(s, what));
 	}
 }
 
@@ -181,7 +187,8 @@ static void red_record(const struct oa_span *s)
 {
 	for (unsigned what = 0; what < OA_RED_COUNT; what++)
 		if (red_has(s, what))
-			oa_series_add(&oa_tree->series, red.memory->series[what], red_instrument(s, what), red_value(s, what),
+			oa_series_add(&oa_tree->series, red.memory->series[what],
+				      red_instrument(s, what), red_value(s, what),
 				      red_exemplar(s) ? s->trace_id : NULL, s->span_id,
 				      s->start_unix_ns + s->duration_ns);
 }
