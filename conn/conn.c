@@ -16,7 +16,7 @@
 #include "conn/span_build.h"
 #include "conn/tls.h"
 #include "proto/http1.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/own_fd.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -85,7 +85,7 @@ static enum oa_error conn_close_error(const struct oa_conn *c)
 static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 {
 	if (c->state == OA_CONN_CONNECTING) {
-		if (closed_ns - c->connect_ns >= CONNECT_TIMEOUT_NS)
+		if (oa_ns_since(c->connect_ns, closed_ns) >= CONNECT_TIMEOUT_NS)
 			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT, (struct oa_bytes){ 0 });
 		else
 			oa_stat_inc(OA_STAT_connect_abandoned);
@@ -117,7 +117,7 @@ static void conn_unref(uint32_t index, bool closing)
 	if (!oa_conn_lock(c))
 		return; /* somebody is stuck in it: it leaks rather than break */
 	closed_ns = closing ? atomic_load_explicit(&c->closed_ns, memory_order_relaxed) : 0;
-	closed_ns = closed_ns ? closed_ns : oa_now_ns();
+	closed_ns = closed_ns ? closed_ns : oa_host_now_ns();
 	if (c->tls == OA_TLS_BELOW)
 		oa_tls_socket_closed(c, closed_ns);
 	conn_finish_closed(c, closed_ns);
@@ -425,7 +425,7 @@ void oa_conn_before_close(int fd)
 		 * number, so a vfork child's close must not forget them: the number's next use does. */
 		if (was.kind != OA_FD_CONN)
 			return;
-		atomic_store_explicit(&oa_conn_at(was.conn)->closed_ns, oa_now_ns(), memory_order_relaxed);
+		atomic_store_explicit(&oa_conn_at(was.conn)->closed_ns, oa_host_now_ns(), memory_order_relaxed);
 		if (was.flags & OA_FD_CLOSING)
 			return;
 		now.flags |= OA_FD_CLOSING;
@@ -482,7 +482,7 @@ void oa_conn_connected(struct oa_conn *c)
 	if (c->state != OA_CONN_CONNECTING)
 		return;
 	oa_conn_set_state(c, OA_CONN_NEW);
-	took = (oa_now_ns() - c->connect_ns) / 1000;
+	took = oa_ns_since(c->connect_ns, oa_host_now_ns()) / 1000;
 	c->connect_us = took ? (took < UINT32_MAX ? (uint32_t)took : UINT32_MAX) : 1;
 }
 
@@ -552,7 +552,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 /* The socket may be used for another attempt: connect() starts over with a fresh connection. */
 void oa_conn_connect_failed(struct oa_conn *c, int err)
 {
-	oa_span_connect_failed(c, c->connect_ns, oa_now_ns(), oa_error_from_errno(err), (struct oa_bytes){ 0 });
+	oa_span_connect_failed(c, c->connect_ns, oa_host_now_ns(), oa_error_from_errno(err), (struct oa_bytes){ 0 });
 	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	c->connect_ns = 0;
 	c->flags |= OA_CONN_COUNTED;
@@ -593,7 +593,7 @@ void oa_conn_on_connect(int fd, const struct sockaddr *addr, socklen_t len, int 
 	if (result < 0 && !under_way && (addr->sa_family == AF_UNIX || err == EAGAIN || err == EBADF || err == EFAULT ||
 					 err == EINVAL || err == EISCONN || err == EAFNOSUPPORT || err == ENOTSOCK))
 		return;
-	c = connect_new(slot, fd, addr, len, start_ns ? start_ns : oa_now_ns());
+	c = connect_new(slot, fd, addr, len, start_ns ? start_ns : oa_host_now_ns());
 	if (!c)
 		return;
 	if (result == 0)

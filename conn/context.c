@@ -8,7 +8,7 @@
 #include "conn/feed.h"
 #include "conn/inject.h"
 #include "conn/internal.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/stats.h"
 #include "core/thread.h"
 
@@ -464,7 +464,7 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 	if (timeout_ms < 0)
 		t->timer_ns = UINT64_MAX;
 	else if (timeout_ms > 0)
-		t->timer_ns = thread_open(t) ? oa_now_ns() + (uint64_t)timeout_ms * 1000000u : UINT64_MAX;
+		t->timer_ns = thread_open(t) ? oa_host_now_ns() + (uint64_t)timeout_ms * 1000000u : UINT64_MAX;
 }
 
 void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
@@ -736,7 +736,7 @@ static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, 
 /* May another exchange of this loop act because a timer fired? Only timers set before this turn count. */
 static bool ctx_timer_due(const struct ctx_thread *t)
 {
-	return t->timer_ns != UINT64_MAX && oa_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
+	return t->timer_ns != UINT64_MAX && oa_host_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
 }
 
 /* A loop that has always acted on a request in the turn that read it (nginx, haproxy) does not put it off now: then an

@@ -6,7 +6,7 @@
 #include "conn/feed.h"
 #include "conn/span_build.h"
 #include "conn/tls.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/limits.h"
 
 #define LOCK_SPINS 2000
@@ -206,7 +206,7 @@ static void feed_upgraded(struct oa_conn *c)
 	carry_drop(c, OA_DIR_RESPONSE);
 	/* The HTTP exchange ended with its END event; one whose request parser never said so ends here. */
 	while (c->first && (ex = oa_exchange_at(c->first - 1), oa_exchange_span(ex)->what != OA_WHAT_TUNNEL))
-		oa_exchange_finish(c, c->first - 1, oa_now_ns(), OA_ERR_NONE);
+		oa_exchange_finish(c, c->first - 1, oa_host_now_ns(), OA_ERR_NONE);
 	oa_stat_inc(OA_STAT_opaque_tunnel);
 }
 
@@ -226,7 +226,7 @@ static void feed_failed(struct oa_conn *c, enum oa_dir dir, long err)
 		return;
 	}
 	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO)
-		oa_conn_end_exchanges(c, oa_now_ns(), OA_ERR_MALFORMED);
+		oa_conn_end_exchanges(c, oa_host_now_ns(), OA_ERR_MALFORMED);
 	oa_conn_make_opaque(c, err == -E2BIG ? OA_STAT_opaque_too_big : OA_STAT_opaque_parse);
 }
 

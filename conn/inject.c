@@ -8,7 +8,7 @@
 #include "conn/propagate.h"
 #include "conn/respond.h"
 #include "conn/span_build.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/config.h"
 #include "core/id.h"
 #include "core/inject_result.h"
@@ -280,7 +280,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 {
 	struct oa_remote remote;
 	uint8_t given = OA_INJECT_NONE;
-	int64_t index = oa_span_open_client(c, h, oa_now_ns(), &remote, &given);
+	int64_t index = oa_span_open_client(c, h, oa_host_now_ns(), &remote, &given);
 	enum oa_inject_result result;
 	struct oa_exchange *ex;
 

@@ -7,7 +7,7 @@
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/sys.h"
 #include "core/thread.h"
 
@@ -29,7 +29,7 @@ void oa_io_failed(struct oa_conn *c, int err)
 		oa_conn_connect_failed(c, err);
 		return;
 	}
-	oa_conn_end_exchanges(c, oa_now_ns(), oa_error_from_errno(err));
+	oa_conn_end_exchanges(c, oa_host_now_ns(), oa_error_from_errno(err));
 }
 
 /* The peer has said its last byte. */
@@ -39,7 +39,7 @@ void oa_io_eof(struct oa_conn *c)
 	if (c->role != OA_ROLE_CLIENT)
 		return; /* a client may close its half and still wait for the answer */
 	oa_feed_end(c, true);
-	oa_conn_end_exchanges(c, oa_now_ns(), OA_ERR_CONNECTION_CLOSED);
+	oa_conn_end_exchanges(c, oa_host_now_ns(), OA_ERR_CONNECTION_CLOSED);
 }
 
 /* Enters for a receiving call, or deals with what is no connection. */

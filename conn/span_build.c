@@ -6,7 +6,7 @@
 #include "conn/context.h"
 #include "conn/decide.h"
 #include "conn/propagate.h"
-#include "core/clock.h"
+#include "core/tsc.h"
 #include "core/config.h"
 #include "core/id.h"
 #include "core/inject_result.h"
@@ -15,7 +15,7 @@
 uint64_t oa_feed_now(struct oa_feed *f)
 {
 	if (!f->now_ns)
-		f->now_ns = oa_now_ns();
+		f->now_ns = oa_host_now_ns();
 	return f->now_ns;
 }
 

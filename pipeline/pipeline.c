@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "core/clock.h"
+#include "core/tsc.h"
 #include "core/stats.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -56,6 +57,7 @@ int oa_pipeline_open(void)
 	atomic_store(&oa_self->start_ticks, oa_proc_ticks(oa_self->id.pid));
 	oa_stat_settle();
 	oa_clock_anchor();
+	oa_tsc_tick();
 	oa_resource_open();
 	ret = oa_loop_open();
 	pipeline_has_loop = ret == 0;
@@ -74,6 +76,7 @@ static unsigned pipeline_every_second(uint64_t now_ns)
 		return pipeline_adopt(false);
 	pipeline_second_ns = now_ns + PIPELINE_SECOND_NS;
 	oa_clock_anchor();
+	oa_tsc_tick();
 	if (pipeline_has_loop)
 		oa_scrape_tick();
 	/* Many processes live for less than a second: they should not die with what others left. */
