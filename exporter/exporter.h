@@ -69,6 +69,12 @@ void oa_scrape_bye(void);
  *           of the tree holds it */
 void oa_scrape_yield(uint16_t port);
 
+/* -- ship.c: the spool -- */
+/* Whether batches that cannot be sent are kept on disk. */
+bool oa_ship_keeps(void);
+/* At the end: from now on batches are not sent but kept. */
+void oa_ship_end(void);
+
 /* -- metrics_push.c -- */
 /* At the end: metrics are pushed once more, if that is wanted of this process. */
 void oa_metrics_push_flush(void);

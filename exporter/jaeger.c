@@ -72,7 +72,7 @@ static int jaeger_open_http(void)
 		.what = "Jaeger", .to = &to, .headers = headers, .user_agent = OA_USER_AGENT,
 		.timeout_ms = (uint64_t)oa_config.jaeger_timeout,
 	};
-	const struct oa_ship_config config = { .post = &post };
+	const struct oa_ship_config config = { .post = &post, .spool_kind = "jaeger" };
 
 	if (!wrong)
 		return oa_ship_open(&config, &jaeger_ship);
@@ -112,6 +112,7 @@ static void jaeger_cancel(void)
 static void jaeger_forget(void)
 {
 	jaeger_ship = NULL;
+	oa_ship_forget();
 	jaeger_out = (struct oa_thrift){ 0 };
 	oa_jaeger_thrift_forget();
 	oa_jaeger_agent_forget();

@@ -33,8 +33,10 @@ static void otlp_error(struct oa_bytes body, char text[OA_SHIP_TEXT_MAX])
 
 static int otlp_open(void)
 {
-	const struct oa_ship_config config = { .post = &otlp_to.post, .rejected = otlp_rejected, .error = otlp_error };
+	struct oa_ship_config config = { .post = &otlp_to.post, .rejected = otlp_rejected, .error = otlp_error };
 	int err = oa_otlp_channel(OA_OTLP_TRACES, &otlp_to);
+
+	config.spool_kind = otlp_to.protocol == OA_OTLP_JSON ? "otlp-json" : "otlp-pb";
 
 	if (!err)
 		err = oa_ship_open(&config, &otlp_ship);
@@ -73,6 +75,7 @@ static void otlp_cancel(void) { oa_ship_cancel(otlp_ship); }
 static void otlp_forget(void)
 {
 	otlp_ship = NULL;
+	oa_ship_forget();
 	otlp_buf = (struct oa_otlp_buf){ 0 };
 	otlp_json = (struct oa_json){ 0 };
 	otlp_gzip = (struct oa_gzip_buf){ 0 };

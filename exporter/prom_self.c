@@ -2,6 +2,7 @@
 #include "exporter/prom_text.h"
 
 #include "exporter/blind_layers.h"
+#include "exporter/spool.h"
 
 static void prom_sample(struct oa_prom_out *o, const char *name, const char *suffix,
 			const char *label, const char *label_value, uint64_t value)
@@ -69,6 +70,17 @@ static void prom_rings(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 	prom_gauge(o, "otelauto_queue_slots", "slots of all queues", queue_slots);
 }
 
+/* Of the folder, which processes that are no part of the tree may use too. */
+static void prom_spool(struct oa_prom_out *o)
+{
+	uint64_t bytes, spans, files;
+
+	oa_spool_fill(&bytes, &spans, &files);
+	prom_gauge(o, "otelauto_spool_bytes", "bytes of spans that wait on disk", bytes);
+	prom_gauge(o, "otelauto_spool_waiting_spans", "spans that wait on disk", spans);
+	prom_gauge(o, "otelauto_spool_files", "batches that wait on disk", files);
+}
+
 static void prom_series_counts(struct oa_prom_out *o)
 {
 	if (!oa_tree)
@@ -107,5 +119,6 @@ void oa_prom_self(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 	oa_prom_sampling(o);
 	prom_series_counts(o);
 	prom_rings(o, alive);
+	prom_spool(o);
 	prom_blind(o);
 }

@@ -1,6 +1,9 @@
 #pragma once
 /* A batch's last stage, for exporters that post: sends an encoded batch, reads what was refused, says what became of it.
- * One batch at a time, as struct oa_exporter wants it. */
+ * One batch at a time, as struct oa_exporter wants it.
+ *
+ * With a spool (spool.h) what the receiver does not take at the first attempt goes to the disk, and so does all that comes
+ * while it is away. A second post sends the files, oldest first, one at a time, beside the batches. */
 #include "exporter/exporter.h"
 #include "exporter/http_post.h"
 
@@ -8,6 +11,7 @@
 
 struct oa_ship_config {
 	const struct oa_post_config *post;
+	const char *spool_kind; /* receiver and encoding, as in the names of the spool's files; NULL: never on disk */
 	/* What a 2xx answer refused for good; text: the receiver's words, cut, printable. NULL: nothing ever. */
 	uint64_t (*rejected)(struct oa_bytes body, char text[OA_SHIP_TEXT_MAX]);
 	/* The receiver's words in any other answer. NULL: none. */
@@ -30,3 +34,5 @@ void oa_ship_send(struct oa_ship *s, const struct oa_shipment *shipment, uint64_
 		  void *arg);
 /* Gives up what is under way: done is called with it as failed. */
 void oa_ship_cancel(struct oa_ship *s);
+/* Child after fork. */
+void oa_ship_forget(void);

@@ -20,7 +20,7 @@ static int zipkin_open(void)
 		.what = "Zipkin", .to = &to, .headers = headers, .user_agent = OA_USER_AGENT,
 		.timeout_ms = (uint64_t)oa_config.zipkin_timeout,
 	};
-	const struct oa_ship_config config = { .post = &post };
+	const struct oa_ship_config config = { .post = &post, .spool_kind = "zipkin" };
 
 	if (!wrong)
 		return oa_ship_open(&config, &zipkin_ship);
@@ -44,6 +44,7 @@ static void zipkin_cancel(void) { oa_ship_cancel(zipkin_ship); }
 static void zipkin_forget(void)
 {
 	zipkin_ship = NULL;
+	oa_ship_forget();
 	zipkin_text = NULL;
 	oa_zipkin_json_forget();
 }

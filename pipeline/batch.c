@@ -298,6 +298,17 @@ void oa_batch_adopted(struct oa_proc *p)
 		batch_release_source(src);
 }
 
+/* With a spool what was not sent goes there: then every batch is settled at once. */
+static void batch_keep_all(void)
+{
+	if (!oa_ship_keeps())
+		return;
+	oa_ship_end();
+	for (unsigned i = 0; i < BATCH_SOURCES; i++)
+		while (batch_sources[i].queue.waiting && !batch_flight.source)
+			batch_send(&batch_sources[i], oa_now_ns());
+}
+
 void oa_batch_end(void)
 {
 	bool heir = batch_has_heir();
@@ -306,6 +317,7 @@ void oa_batch_end(void)
 	for (unsigned i = 0; batch_flight.source && i < batch_exporter_count; i++)
 		if (batch_exporters[i]->cancel)
 			batch_exporters[i]->cancel();
+	batch_keep_all();
 	for (unsigned i = 0; i < BATCH_SOURCES; i++)
 		if (batch_sources[i].queue.waiting)
 			oa_stat_add(OA_STAT_drop_exit,

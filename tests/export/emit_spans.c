@@ -8,6 +8,8 @@
  *   midway    the same while the first request waits for its answer
  *   late      the loop stands still until the deadline of the first batch is over
  *   cancel    gives the first batch up while it waits
+ *   drain     at the end waits until nothing lies in the spool any more
+ *   end       ends as a process does: what cannot be sent at once goes to the spool
  *   fork      a child exports too, after forgetting
  *   cpu       adds the processor time of encoding and sending, per span: median and least of 200 batches
  */
@@ -28,6 +30,7 @@
 #include "core/stats.h"
 #include "core/sys.h"
 #include "exporter/exporter.h"
+#include "exporter/spool.h"
 #include "pipeline/resource.h"
 #include "tests/unit/otlp_oracle.h"
 
@@ -363,6 +366,28 @@ static void in_child(const char *name, unsigned count, uint64_t deadline_ms)
 	_exit(0);
 }
 
+static void drain(void)
+{
+	uint64_t until = oa_now_ns() + 20000000000ull, bytes, spans_left, files = 1;
+
+	while (files && oa_now_ns() < until) {
+		oa_loop_turn(20);
+		oa_spool_fill(&bytes, &spans_left, &files);
+	}
+}
+
+static void say_spool(char *more, size_t cap)
+{
+	uint64_t bytes, left, files;
+
+	oa_spool_fill(&bytes, &left, &files);
+	(void)snprintf(more, cap,
+		       ",\"spool\":{\"written\":%lu,\"sent\":%lu,\"refused\":%lu,\"unknown\":%lu,\"no_room\":%lu,"
+		       "\"bytes\":%lu,\"left\":%lu,\"files\":%lu}",
+		       oa_stat_sum(OA_STAT_spool_written), oa_stat_sum(OA_STAT_spool_sent), oa_stat_sum(OA_STAT_spool_refused),
+		       oa_stat_sum(OA_STAT_spool_unknown), oa_stat_sum(OA_STAT_spool_full), bytes, left, files);
+}
+
 static bool has_option(int argc, char **argv, const char *name)
 {
 	for (int i = 5; i < argc; i++)
@@ -375,6 +400,8 @@ static void run_batch(int argc, char **argv, unsigned batch, unsigned count, uin
 {
 	if (batch && has_option(argc, argv, "steal"))
 		steal();
+	if (batch && has_option(argc, argv, "end"))
+		oa_ship_end();
 	send_batch(count, deadline_ms);
 	if (!batch && has_option(argc, argv, "midway")) {
 		pass_ms(300);
@@ -395,7 +422,7 @@ int main(int argc, char **argv)
 {
 	unsigned batches = argc > 4 ? (unsigned)atoi(argv[2]) : 0, count = argc > 4 ? (unsigned)atoi(argv[3]) : 0;
 	uint64_t deadline_ms = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
-	char more[64] = "";
+	char more[320] = "";
 
 	if (argc < 5 || count > SPANS_MAX)
 		return 2;
@@ -418,6 +445,10 @@ int main(int argc, char **argv)
 		qsort(ns, CPU_BATCHES, sizeof(ns[0]), by_value);
 		(void)snprintf(more, sizeof(more), ",\"cpu_ns\":%lu,\"cpu_least_ns\":%lu", ns[CPU_BATCHES / 2], ns[0]);
 	}
+	if (has_option(argc, argv, "drain"))
+		drain();
+	if (!more[0])
+		say_spool(more, sizeof(more));
 	say(more);
 	return 0;
 }
