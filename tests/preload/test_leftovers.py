@@ -69,13 +69,13 @@ elif act == "grandchild":
     os.waitpid(child("/child", leave, lambda: os.waitpid(child("/grandchild", die), 0)), 0)
 elif act == "many":
     listening = listen()
-    for i in range(40):
+    for i in range(12):
         os.waitpid(child(f"/child/{i}", leave), 0)
 """
 
 PATHS = {
     "parent calls": ["/child", "/parent"], "nobody waits": ["/child", "/parent"], "killed": ["/child", "/parent"],
-    "parent listens": ["/child"], "grandchild": ["/child", "/grandchild"], "many": sorted(f"/child/{i}" for i in range(40)),
+    "parent listens": ["/child"], "grandchild": ["/child", "/grandchild"], "many": sorted(f"/child/{i}" for i in range(12)),
 }
 
 
