@@ -336,7 +336,7 @@ static bool inject_other_under_way(const struct oa_conn *c)
 
 static bool inject_at_boundary(const struct oa_conn *c)
 {
-	if (c->carry[OA_DIR_REQUEST] || c->tls == OA_TLS_HELLO || inject_other_under_way(c))
+	if (c->carry[OA_DIR_REQUEST] || inject_other_under_way(c))
 		return false;
 	if (c->tls == OA_TLS_HELLO || c->tls == OA_TLS_BELOW)
 		return false; /* what looks like a request in there is part of a record */
