@@ -13,6 +13,7 @@
 #define OA_RULE_CONDS_MAX  512 /* of all rules together */
 #define OA_RULE_PARAM_MAX  28  /* sampler.param as text */
 #define OA_ERROR_SECONDS   60  /* of which the error rate is taken */
+#define OA_KEEP_WINDOWS    20  /* of a second */
 #define OA_SHY_BUCKETS     64  /* of requests in no rule that have a lower bound */
 
 /* What a condition looks at: attributes that are known when a request begins. */
@@ -96,7 +97,7 @@ struct oa_stratum {
 	_Atomic uint64_t seen;      /* traces, kept or not */
 	_Atomic uint64_t kept;      /* that the head had dropped */
 	uint64_t seen_then;
-	double rate;
+	uint32_t window[OA_KEEP_WINDOWS]; /* seen, of the last second */
 };
 
 struct oa_sampling {
@@ -105,6 +106,8 @@ struct oa_sampling {
 	_Atomic uint64_t control_ns;    /* when the next step of the controller is due */
 	_Atomic uint64_t rules_ns;      /* when the rules are looked at next */
 	_Atomic uint64_t step_ns;       /* time of the last step */
+	_Atomic uint64_t keep_ns;       /* when the budgets of the tail rule are looked at next */
+	uint64_t keep_step;             /* number of the last look */
 	_Atomic uint64_t rules_id;      /* of the file whose rules are in force: changes with it; 0 none */
 	struct oa_stratum stratum[OA_KEEP_COUNT];
 	struct oa_bucket shy[OA_SHY_BUCKETS];

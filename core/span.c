@@ -24,6 +24,27 @@ int oa_span_set_str(struct oa_span *s, size_t cap, enum oa_str which, struct oa_
 	return -ENOSPC;
 }
 
+void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy)
+{
+	struct oa_span *out = &ret_copy->s;
+	size_t at = sizeof(*out);
+
+	*out = *s;
+	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
+		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
+
+		if (text.len > sizeof(*ret_copy) - at) {
+			text.len = sizeof(*ret_copy) - at;
+			out->flags |= OA_SPAN_TRUNCATED;
+		}
+		memcpy(ret_copy->raw + at, text.ptr, text.len);
+		out->str[i] = (struct oa_strref){ text.len ? (uint16_t)at : 0, (uint16_t)text.len };
+		at += text.len;
+	}
+	/* A full record is 16 KiB, which still fits the 16 bits of `bytes`. */
+	out->bytes = (uint16_t)at;
+}
+
 const char *oa_error_name(enum oa_error e)
 {
 	static const char *const names[OA_ERR_COUNT] = {

@@ -38,6 +38,8 @@ enum oa_method {
 #define OA_SPAN_HAS_RESP_BODY 0x2000u
 #define OA_SPAN_OWN_DECISION  0x01000000u /* our sampler decided, not the caller: `rule` is the class it did so for */
 #define OA_SPAN_TAIL          0x02000000u /* the local tail rule may keep it, or change what it stands for */
+#define OA_SPAN_HELD          0x04000000u /* side thread: its copy waits for its local root (pipeline/keep.c) */
+#define OA_SPAN_LOST          0x08000000u /* side thread: sampled, and there was no room for it in the queue */
 /* Its texts may be wanted. */
 #define OA_SPAN_TEXTS         (OA_SPAN_SAMPLED | OA_SPAN_TAIL)
 
@@ -161,6 +163,9 @@ static inline bool oa_span_has_parent(const struct oa_span *s)
  * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no
  */
 int oa_span_set_str(struct oa_span *s, size_t cap, enum oa_str which, struct oa_bytes text);
+
+/* A copy without the bytes that no text refers to. Texts that share bytes are written twice; what does not fit is cut. */
+void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy);
 
 /* "ECONNRESET" for OA_ERR_ECONNRESET; "" for OA_ERR_NONE. */
 const char *oa_error_name(enum oa_error e);

@@ -214,6 +214,8 @@ static void tree_proc_setup(struct oa_proc *p)
 	atomic_store(&p->flight_end, 0);
 	atomic_store(&p->wire, OA_WIRE_WAITS);
 	atomic_store(&p->unsaved, 0);
+	atomic_store(&p->held, 0);
+	atomic_store(&p->held_bytes, 0);
 	memset((void *)p->active_server, 0, sizeof(p->active_server));
 	memset((void *)p->active_client, 0, sizeof(p->active_client));
 }

@@ -48,6 +48,8 @@ struct oa_proc {
 	_Atomic uint64_t flight_end; /* spans of the queue before this position were handed to the exporters; 0 none */
 	_Atomic uint32_t wire;       /* enum oa_wire: what became of these */
 	_Atomic uint32_t unsaved;    /* spans waiting in a queue that dies with the process */
+	_Atomic uint32_t held;       /* sampled spans that wait for their request to end, in memory that dies with it, too */
+	_Atomic uint64_t held_bytes; /* of all that wait so */
 	_Atomic uint64_t pushed_private, taken_private; /* records that went through rings that die with the process */
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */

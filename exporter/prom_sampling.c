@@ -62,10 +62,44 @@ static void sampling_shares(struct oa_prom_out *o, const struct oa_sampling *s)
 				       atomic_load(&s->cls[i].threshold));
 }
 
-void oa_prom_sampling(struct oa_prom_out *o)
+static const char *const sampling_reasons[OA_KEEP_COUNT] = { "error", "slow", "rare" };
+
+static void sampling_kept(struct oa_prom_out *o, const struct oa_sampling *s)
+{
+	oa_prom_family(o, "otelauto_kept_traces", OA_PROM_COUNTER, NULL,
+		       "traces that the sampler dropped and the tail rule kept, by reason");
+	for (unsigned i = 0; i < OA_KEEP_COUNT; i++) {
+		sampling_name(o, "otelauto_kept_traces_total", "reason", sampling_reasons[i]);
+		oa_prom_lit(o, "} ");
+		oa_prom_put_uint(o, atomic_load(&s->stratum[i].kept));
+		oa_prom_lit(o, "\n");
+	}
+	oa_prom_family(o, "otelauto_keep_probability", OA_PROM_GAUGE, NULL,
+		       "share of traces with a reason to keep them that the tail rule takes just now");
+	for (unsigned i = 0; i < OA_KEEP_COUNT; i++)
+		sampling_gauge(o, "otelauto_keep_probability", "reason", sampling_reasons[i],
+			       atomic_load(&s->stratum[i].threshold));
+}
+
+static void sampling_held(struct oa_prom_out *o, const struct oa_prom_alive *alive)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < alive->count; i++)
+		bytes += atomic_load(&alive->proc[i]->held_bytes);
+	oa_prom_family(o, "otelauto_keep_held_bytes", OA_PROM_GAUGE, "bytes",
+		       "memory of spans that wait for the end of their request");
+	oa_prom_lit(o, "otelauto_keep_held_bytes ");
+	oa_prom_put_uint(o, bytes);
+	oa_prom_lit(o, "\n");
+}
+
+void oa_prom_sampling(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 {
 	if (!oa_tree)
 		return;
 	sampling_counts(o, &oa_tree->sampling);
 	sampling_shares(o, &oa_tree->sampling);
+	sampling_kept(o, &oa_tree->sampling);
+	sampling_held(o, alive);
 }

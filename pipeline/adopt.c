@@ -8,6 +8,7 @@
 #include "core/sys.h"
 #include "pipeline/batch.h"
 #include "pipeline/drain.h"
+#include "pipeline/processor.h"
 
 /* Takes charge of a slot. Two leaders at the same time (one stopped, the other taking over) are
  * told apart by the compare-and-swap. */
@@ -34,7 +35,7 @@ static uint64_t adopt_gauge(_Atomic int64_t *gauge)
  * gone. */
 static void adopt_numbers(struct oa_proc *p)
 {
-	uint64_t lost = atomic_exchange(&p->unsaved, 0) + atomic_exchange(&p->pushed_private, 0) -
+	uint64_t lost = atomic_exchange(&p->unsaved, 0) + atomic_exchange(&p->held, 0) + atomic_exchange(&p->pushed_private, 0) -
 			atomic_exchange(&p->taken_private, 0);
 
 	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
@@ -76,6 +77,9 @@ static unsigned adopt_one(struct oa_proc *p)
 	}
 	oa_dbg("process %u of slot %d died: %u records, %u spans waiting in queue %d", p->id.pid,
 	       (int)(p - oa_tree->procs), seen, oa_batch_waiting(p), p->queue_unit);
+	for (const struct oa_processor *const *proc = oa_processors; *proc; proc++)
+		if ((*proc)->adopted)
+			(*proc)->adopted(&p->id);
 	oa_batch_adopted(p);
 	return seen;
 }

@@ -90,6 +90,7 @@ static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 		return 0;
 	if (!batch_exporter_count) {
 		oa_stat_inc(OA_STAT_drop_export_failed);
+		span->s.flags |= OA_SPAN_LOST;
 		return 0;
 	}
 	src = batch_source_of(who);
@@ -97,12 +98,15 @@ static int batch_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 		return 0;
 	if (!src || src->queue.waiting >= batch_queue_max || !oa_queue_put(&src->queue, &span->s)) {
 		oa_stat_inc(OA_STAT_drop_queue_full);
+		span->s.flags |= OA_SPAN_LOST;
 		return 0;
 	}
 	if (src->queue.waiting == 1)
 		src->due_ns = src == batch_sources ? oa_now_ns() + batch_delay_ns : 0;
 	return 0;
 }
+
+void oa_batch_put(struct oa_span_buf *span, const struct oa_proc_id *who) { (void)batch_on_span(span, who); }
 
 static void batch_release_source(struct batch_source *src)
 {

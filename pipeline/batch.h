@@ -3,7 +3,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/span.h"
 #include "core/tree.h"
+
+/* Queues a sampled span that comes later than its record did. */
+void oa_batch_put(struct oa_span_buf *span, const struct oa_proc_id *who);
 
 /* When the next export is due, monotonic; UINT64_MAX: none waiting, or one under way. */
 uint64_t oa_batch_due_ns(void);

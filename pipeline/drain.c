@@ -7,6 +7,7 @@
 #include "core/inject_result.h"
 #include "core/stats.h"
 #include "pipeline/processor.h"
+#include "sampler/sampler.h"
 
 #define DRAIN_STALL_NS 2000000000ull
 
@@ -127,22 +128,22 @@ static void drain_count_dropped(struct oa_ring *r)
 		oa_stat_add(OA_STAT_drop_ring_full, atomic_exchange(&r->dropped, 0));
 }
 
+static bool drain_next(const struct drain *d, uint64_t end)
+{
+	uint64_t pos = oa_ring_begin(d->ring);
+	const struct oa_span *s = pos < end ? oa_ring_next(d->ring, &pos, &drain_scratch) : NULL;
+
+	if (s)
+		drain_one(d, s, pos);
+	return s;
+}
+
 static unsigned drain_until(const struct drain *d, uint64_t end)
 {
 	unsigned seen = 0;
 
-	for (;;) {
-		uint64_t pos = oa_ring_begin(d->ring);
-		const struct oa_span *s;
-
-		if (pos >= end)
-			break;
-		s = oa_ring_next(d->ring, &pos, &drain_scratch);
-		if (!s)
-			break;
-		drain_one(d, s, pos);
+	while (drain_next(d, end))
 		seen++;
-	}
 	drain_count_dropped(d->ring);
 	return seen;
 }
@@ -205,20 +206,61 @@ static unsigned drain_check_stall(unsigned shard, struct oa_ring *r, uint64_t no
 	return seen;
 }
 
-unsigned oa_drain_own(uint64_t now_ns)
+/* When the exchange of the oldest record ended; UINT64_MAX when there is none. */
+static uint64_t drain_oldest_ns(struct oa_ring *r, uint64_t end)
 {
+	uint64_t pos = oa_ring_begin(r);
+	const struct oa_span *s = pos < end ? oa_ring_next(r, &pos, &drain_scratch) : NULL;
+
+	return s ? s->start_ns + s->duration_ns : UINT64_MAX;
+}
+
+/* The rings of several CPUs in the order in which exchanges ended: a call comes before the request it was made for. What
+ * ended after `now_ns` waits for the next turn, because what ended before it elsewhere may not have been written yet. */
+static unsigned drain_in_order(const struct drain *d, unsigned count, uint64_t now_ns)
+{
+	uint64_t end[OA_SHARDS_MAX], oldest[OA_SHARDS_MAX];
 	unsigned seen = 0;
 
-	if (!oa_self)
-		return 0;
-	for (unsigned i = 0; i < oa_self->shards; i++) {
-		struct oa_ring *r = oa_proc_ring(oa_self, i);
-		const struct drain d = { r, &oa_self->id, &oa_self->taking[i] };
+	for (unsigned i = 0; i < count; i++) {
+		end[i] = atomic_load_explicit(&d[i].ring->head, memory_order_acquire);
+		oldest[i] = drain_oldest_ns(d[i].ring, end[i]);
+	}
+	for (;;) {
+		unsigned first = 0;
 
-		if (!r)
-			continue;
-		seen += drain_until(&d, atomic_load_explicit(&r->head, memory_order_relaxed));
-		seen += drain_check_stall(i, r, now_ns);
+		for (unsigned i = 1; i < count; i++)
+			if (oldest[i] < oldest[first])
+				first = i;
+		/* A record from further ahead than clocks go is broken: it must not stay for ever. */
+		if (!count || (oldest[first] > now_ns && oldest[first] - now_ns < DRAIN_STALL_NS) || !drain_next(&d[first], end[first]))
+			break;
+		oldest[first] = drain_oldest_ns(d[first].ring, end[first]);
+		seen++;
+	}
+	return seen;
+}
+
+unsigned oa_drain_own(uint64_t now_ns)
+{
+	struct drain d[OA_SHARDS_MAX];
+	unsigned seen = 0, count = 0;
+	bool in_order; /* for keep.c */
+
+	for (unsigned i = 0; oa_self && i < oa_self->shards; i++) {
+		struct oa_ring *r = oa_proc_ring(oa_self, i);
+
+		if (r)
+			d[count++] = (struct drain){ r, &oa_self->id, &oa_self->taking[i] };
+	}
+	in_order = (oa_sampler_tail || oa_sampler_tail_remote) && count > 1;
+	if (in_order)
+		seen = drain_in_order(d, count, now_ns);
+	for (unsigned i = 0; i < count; i++) {
+		if (!in_order)
+			seen += drain_until(&d[i], atomic_load_explicit(&d[i].ring->head, memory_order_relaxed));
+		drain_count_dropped(d[i].ring);
+		seen += drain_check_stall((unsigned)(d[i].taking - oa_self->taking), d[i].ring, now_ns);
 	}
 	return seen;
 }

@@ -18,6 +18,7 @@ struct oa_processor {
 	void (*on_tick)(uint64_t now_ns); /* every turn of the side thread */
 	bool (*busy)(void);               /* something is under way that a flush waits for */
 	void (*flush)(void);
+	void (*adopted)(const struct oa_proc_id *who); /* nothing more will come of this dead process */
 	void (*forget)(void); /* child after fork */
 };
 

@@ -47,29 +47,6 @@ void oa_queue_open(struct oa_queue *q, uint32_t max)
 
 /* -- in -- */
 
-/* Texts that share bytes are written twice. */
-static const struct oa_span *queue_pack(const struct oa_span *s)
-{
-	struct oa_span *out = &queue_packed.s;
-	size_t at = sizeof(*out);
-
-	*out = *s;
-	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
-		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
-
-		if (text.len > sizeof(queue_packed) - at) {
-			text.len = sizeof(queue_packed) - at;
-			out->flags |= OA_SPAN_TRUNCATED;
-		}
-		memcpy(queue_packed.raw + at, text.ptr, text.len);
-		out->str[i] = (struct oa_strref){ text.len ? (uint16_t)at : 0, (uint16_t)text.len };
-		at += text.len;
-	}
-	/* A full record is 16 KiB, which still fits the 16 bits of `bytes`. */
-	out->bytes = (uint16_t)at;
-	return out;
-}
-
 static bool queue_push(struct oa_queue *q, const struct oa_span *s)
 {
 	if (!q->spilled && oa_ring_push(q->ring, s))
@@ -82,7 +59,10 @@ static bool queue_push(struct oa_queue *q, const struct oa_span *s)
 
 bool oa_queue_put(struct oa_queue *q, const struct oa_span *s)
 {
-	if (!q->ring || !queue_push(q, queue_pack(s)))
+	if (!q->ring)
+		return false;
+	oa_span_pack(s, &queue_packed);
+	if (!queue_push(q, &queue_packed.s))
 		return false;
 	q->waiting++;
 	queue_note_unsaved(q);

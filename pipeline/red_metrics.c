@@ -136,11 +136,16 @@ static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument
 	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &red.labels);
 }
 
+static enum oa_stat red_decision(const struct oa_span *s)
+{
+	return s->keep ? OA_STAT_spans_kept : s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled;
+}
+
 /* 0 makes sure of the memory. */
 static void red_count(const struct oa_span *s, unsigned count)
 {
-	oa_stat_add(s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled,
-		    count);
+	if (!(s->flags & OA_SPAN_HELD)) /* else keep.c counts it when it knows */
+		oa_stat_add(red_decision(s), count);
 	oa_stat_add((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence), count);
 	if (s->inject != OA_INJECT_NONE)
 		oa_stat_add((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE),
@@ -180,7 +185,8 @@ static void red_prepare(const struct oa_span *s)
 static bool red_exemplar(const struct oa_span *s)
 {
 	return oa_config.exemplar_filter == EXEMPLARS_ALWAYS_ON ||
-	       (oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED);
+	       (oa_config.exemplar_filter == EXEMPLARS_TRACE_BASED && s->flags & OA_SPAN_SAMPLED &&
+		!(s->flags & OA_SPAN_LOST)); /* nobody could follow it */
 }
 
 static void red_record(const struct oa_span *s)

@@ -221,7 +221,7 @@ static void redact_set_query(struct oa_span_buf *span)
 
 static void redact_url_texts(struct oa_span_buf *span)
 {
-	bool sampled = span->s.flags & OA_SPAN_SAMPLED;
+	bool sampled = span->s.flags & OA_SPAN_TEXTS;
 
 	redact_target = oa_span_str(&span->s, OA_STR_TARGET);
 	if (!redact_target.len)
@@ -301,7 +301,7 @@ static void redact_headers(struct oa_span_buf *span)
 static int redact_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
 	redact_url_texts(span);
-	if (span->s.flags & OA_SPAN_SAMPLED && span->s.str[OA_STR_HEADERS].len)
+	if (span->s.flags & OA_SPAN_TEXTS && span->s.str[OA_STR_HEADERS].len)
 		redact_headers(span);
 	return 0;
 }

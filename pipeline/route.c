@@ -111,7 +111,7 @@ static int route_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 		route = route_of(&span->s);
 	if (route.len)
 		(void)oa_span_set_str(&span->s, sizeof(*span), OA_STR_ROUTE, route);
-	if (span->s.flags & OA_SPAN_SAMPLED)
+	if (span->s.flags & OA_SPAN_TEXTS)
 		route_set_name(&span->s, route);
 	return 0;
 }

@@ -14,13 +14,6 @@
 
 static double sampling_target; /* traces a second; 0: nothing is controlled */
 
-bool oa_sampling_turn(_Atomic uint64_t *due_ns, uint64_t now_ns, uint64_t period_ns)
-{
-	uint64_t due = atomic_load_explicit(due_ns, memory_order_relaxed);
-
-	return now_ns >= due && atomic_compare_exchange_strong(due_ns, &due, now_ns + period_ns);
-}
-
 static int sampling_open(void)
 {
 	struct oa_sampler_settings s;

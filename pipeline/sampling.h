@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Takes a turn at something that the processes of a tree do one at a time. returns true for the one that is to do it */
-bool oa_sampling_turn(_Atomic uint64_t *due_ns, uint64_t now_ns, uint64_t period_ns);
-
 /* -- rules_file.c -- */
 /* Reads OTELAUTO_SAMPLING_RULES when it is due and has changed. */
 void oa_rules_file_tick(uint64_t now_ns);

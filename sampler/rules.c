@@ -9,7 +9,14 @@
 #include "sampler/arg.h"
 #include "sampler/keep.h"
 
-/* -- one writer -- */
+/* -- one at a time -- */
+
+bool oa_sampling_turn(_Atomic uint64_t *due_ns, uint64_t now_ns, uint64_t period_ns)
+{
+	uint64_t due = atomic_load_explicit(due_ns, memory_order_relaxed);
+
+	return now_ns >= due && atomic_compare_exchange_strong(due_ns, &due, now_ns + period_ns);
+}
 
 static bool rules_pid_lives(uint32_t pid)
 {

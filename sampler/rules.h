@@ -4,6 +4,7 @@
  * names.
  *
  * all: runs on side thread; locks: none (one writer of the tree at a time, by trying); heap: no; blocks: no */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ struct oa_rules_draft {
 
 /* The state of the tree, or of this process when there is no tree. */
 struct oa_sampling *oa_sampling(void);
+
+/* Takes a turn at something that the processes of a tree do one at a time. returns true for the one that is to do it */
+bool oa_sampling_turn(_Atomic uint64_t *due_ns, uint64_t now_ns, uint64_t period_ns);
 
 /* Begins a table with nothing but the rule for the rest. returns false when another process is at it: try again later */
 bool oa_rules_begin(struct oa_rules_draft *d, const struct oa_rule_spec *rest);

@@ -57,6 +57,9 @@ int oa_sampler_init(void)
 
 	oa_sampler_settings(&arg);
 	oa_sampler_asks = s->decide == oa_keep_rules;
+	oa_sampler_tail = !(oa_config.keep & OA_LIST_NONE) && !(oa_config.traces_exporter & OA_LIST_NONE);
+	oa_sampler_tail_remote = oa_sampler_tail && oa_config.keep_remote;
+	oa_sampler_tail &= s->decide != oa_keep_always && s->decide != oa_keep_never; /* nothing to say there */
 	atomic_store(&rest->used, 1);
 	memcpy(rest->name, "default", sizeof("default"));
 	if (s->arg == OA_ARG_RATE)

@@ -26,7 +26,7 @@ static void start(const char *sampler, const char *arg)
 
 /* One request with this context, for which one call is made. */
 struct seen {
-	bool sampled;
+	bool sampled, texts;
 	char server[600], client[600]; /* tracestate of the records */
 	char call[600];                /* that of the call, "" none */
 };
@@ -62,6 +62,7 @@ static struct seen request(const char *flags, const char *tracestate)
 	s = rig_next();
 	ck_assert_ptr_nonnull(s);
 	seen.sampled = s->flags & OA_SPAN_SAMPLED;
+	seen.texts = s->flags & OA_SPAN_TEXTS;
 	text_of(seen.server, s);
 	at = strstr(wire, "\r\ntracestate: ");
 	if (at)
@@ -109,7 +110,7 @@ START_TEST(tracestate_says_what_was_decided_and_carries_the_rest)
 	ck_assert_int_eq(seen.sampled, cases[_i].sampled);
 	ck_assert_str_eq(seen.server, cases[_i].out);
 	ck_assert_str_eq(seen.call, cases[_i].out);
-	ck_assert_str_eq(seen.client, cases[_i].sampled ? cases[_i].out : "");
+	ck_assert_str_eq(seen.client, seen.texts ? cases[_i].out : "");
 }
 END_TEST
 
@@ -201,6 +202,50 @@ START_TEST(a_program_that_traces_by_itself_keeps_its_weight)
 }
 END_TEST
 
+static const struct {
+	const char *sampler, *arg, *keep, *remote, *flags;
+	bool tail;
+} tails[] = {
+	{ "traceidratio", "0", "", "", NULL, true },
+	{ "parentbased_traceidratio", "0.01", "error", "", NULL, true },
+	{ "traceidratio", "0", "none", "true", NULL, false },
+	{ "traceidratio", "1", "", "", NULL, false }, /* there is nothing it could add */
+	{ "rate_limiting", "0", "", "", NULL, true },
+	{ "always_off", "", "", "true", NULL, false },
+	{ "always_on", "", "", "true", NULL, false },
+	{ "parentbased_always_on", "", "", "", "00", false },
+	{ "parentbased_always_on", "", "", "true", "00", true },
+	{ "parentbased_always_on", "", "", "true", "01", false },
+	{ "parentbased_traceidratio", "0", "", "", "00", false },
+};
+
+/* Texts are only kept for records that may be exported. */
+START_TEST(tail_rule_may_keep_what_we_dropped_and_more_when_told)
+{
+	const struct oa_span *s;
+	char text[300];
+
+	start(tails[_i].sampler, tails[_i].arg);
+	oa_config.keep = strcmp(tails[_i].keep, "none") ? 7 : 1u << 31;
+	oa_config.keep_remote = !strcmp(tails[_i].remote, "true");
+	ck_assert_int_eq(oa_sampler_init(), 0);
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nUser-Agent: me\r\n%s%s%s\r\n",
+		 tails[_i].flags ? "traceparent: 00-" TRACE "-" SPAN "-" : "", tails[_i].flags ? tails[_i].flags : "",
+		 tails[_i].flags ? "\r\n" : "");
+	rig_accept(IN, false);
+	rig_connect(OUT);
+	rig_receive(IN, text);
+	rig_send(OUT, "GET /out HTTP/1.1\r\n\r\n", SIZE_MAX, wire);
+	rig_receive(OUT, OK);
+	s = rig_next();
+	ck_assert_int_eq(!!(s->flags & OA_SPAN_TAIL), tails[_i].tail);
+	rig_respond(IN);
+	s = rig_next();
+	ck_assert_int_eq(!!(s->flags & OA_SPAN_TAIL), tails[_i].tail);
+	ck_assert(rig_str_is(s, OA_STR_USER_AGENT, s->flags & OA_SPAN_TEXTS ? "me" : ""));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("conn");
@@ -209,6 +254,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, tracestate_says_what_was_decided_and_carries_the_rest, 0, sizeof(cases) / sizeof(*cases));
+	tcase_add_loop_test(tc, tail_rule_may_keep_what_we_dropped_and_more_when_told, 0, sizeof(tails) / sizeof(*tails));
 	tcase_add_test(tc, tracestate_of_a_trace_that_begins_here_has_the_threshold_when_it_is_kept);
 	tcase_add_test(tc, tracestate_of_a_call_that_begins_a_trace_goes_out_with_it);
 	tcase_add_test(tc, tracestate_goes_on_beside_baggage);

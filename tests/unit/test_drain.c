@@ -15,6 +15,7 @@
 #include "pipeline/batch.h"
 #include "pipeline/drain.h"
 #include "pipeline/processor.h"
+#include "sampler/sampler.h"
 
 static struct {
 	unsigned count;
@@ -31,12 +32,15 @@ static struct shared {
 	_Atomic int kill_note, kill_prepare, kill_count; /* so many processes end in the processor */
 } *shared;
 
+static uint64_t order; /* of the records, as digits */
+
 static bool is_to_die(_Atomic int *left) { return atomic_load(left) > 0 && atomic_fetch_sub(left, 1) > 0; }
 
 static int note_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
 	seen.count++;
 	seen.sum += span->s.req_body;
+	order = order * 10 + span->s.req_body;
 	seen.unix_ns = span->s.start_unix_ns;
 	seen.who = *who;
 	if (is_to_die(&shared->kill_note))
@@ -134,6 +138,39 @@ START_TEST(every_shard_is_emptied_and_records_get_wall_time)
 	ck_assert_uint_le(seen.unix_ns, oa_unix_now_ns() + 1000000000);
 	ck_assert_uint_eq(seen.who.pid, (uint32_t)getpid());
 	ck_assert_uint_eq(oa_drain_own(1), 0);
+}
+END_TEST
+
+static void push_ended(unsigned shard, uint64_t digit, uint64_t end_ns)
+{
+	make_span(OA_KIND_SERVER)->req_body = digit;
+	made.s.start_ns = end_ns - 5;
+	made.s.duration_ns = 5;
+	ck_assert(oa_ring_push(oa_proc_ring(oa_self, shard), &made.s));
+}
+
+/* A call's record on one CPU, its request's on another: the tail rule needs them in this order. */
+START_TEST(with_the_tail_rule_records_come_in_the_order_in_which_they_ended)
+{
+	uint64_t now = oa_now_ns();
+
+	fresh();
+	if (oa_self->shards < 2)
+		return;
+	oa_sampler_tail = true;
+	order = 0;
+	push_ended(0, 2, now + 20);
+	push_ended(0, 4, now + 40);
+	push_ended(0, 6, now + 60);
+	push_ended(1, 1, now + 10);
+	push_ended(1, 3, now + 30);
+	push_ended(1, 5, now + 50);
+	ck_assert_uint_eq(oa_drain_own(now + 45), 4); /* the newest wait for what may not have been written yet */
+	ck_assert_uint_eq(order, 1234);
+	ck_assert_uint_eq(oa_drain_own(now + 100), 2);
+	ck_assert_uint_eq(order, 123456);
+	push_ended(1, 9, now + 100000000000); /* broken: not for ever */
+	ck_assert_uint_eq(oa_drain_own(now + 100), 1);
 }
 END_TEST
 
@@ -608,6 +645,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, every_shard_is_emptied_and_records_get_wall_time);
+	tcase_add_test(tc, with_the_tail_rule_records_come_in_the_order_in_which_they_ended);
 	tcase_add_test(tc, more_records_than_the_ring_holds_go_around_its_end_intact);
 	tcase_add_test(tc, what_a_full_ring_refused_is_counted_once);
 	tcase_add_test(tc, a_processor_can_end_the_way_of_a_record);
