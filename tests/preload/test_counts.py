@@ -252,7 +252,7 @@ def test_unsampled_requests_are_counted_all_the_same(collector):
 
 
 def test_half_sampled_is_half_the_spans_and_all_the_counts(collector):
-    settings = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5", **BIG_QUEUE}
+    settings = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTELAUTO_KEEP": "none", **BIG_QUEUE}
     with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=collector.endpoint,
                                  settings=settings) as program:
         Load(program.port, 600, 8).run()

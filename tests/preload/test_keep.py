@@ -16,7 +16,7 @@ EVERYTHING = {"OTELAUTO_KEEP_RATE": "100000", "OTELAUTO_KEEP_SLOW": "50", "OTEL_
 
 
 def keep(argument="0.01", name="parentbased_traceidratio", **more):
-    return {**sampler(name, argument), **EVERYTHING, **more}
+    return {**sampler(name, argument), "OTELAUTO_KEEP": "", **EVERYTHING, **more}
 
 
 def fate_of(ident):
