@@ -394,7 +394,7 @@ def test_propagators_none_touches_nothing(hop):
     ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, [], False),
     ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, [("traceparent", VALID)], True),
     ({"OTEL_TRACES_SAMPLER": "always_on"}, [("traceparent", VALID[:-1] + "0")], True),
-    ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, [], False),
+    ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0", "OTELAUTO_KEEP": "none"}, [], False),
     ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1"}, [], True),
 ])
 def test_sampler_decides_and_the_wire_says_so(hop, collector, settings, headers, sampled):
