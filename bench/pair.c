@@ -6,11 +6,13 @@
  * pair [--what WHAT] [--conns N] [--threads N] [--requests N] [--rounds N] [--cpu N] [--routes N]
  *   server    read a request, write a response, on accepted connections
  *   client    write a request, read a response, on connected connections (injection included)
+ *   tls-server, tls-client  the same inside TLS, by SSL_read and SSL_write
  *   pipe      read and write on a pipe
  *   accept    accept4 and close
  *   --routes  asks for that many paths once before it starts, to fill the metrics
  * Prints one JSON object. */
 #include "measure.h"
+#include "pair_tls.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -82,6 +84,18 @@ static void open_client(struct worker *w, int *ret_client, int *ret_server)
 	open_tcp(w, &measure_plt, &measure_raw, ret_client, ret_server);
 }
 
+static void open_tls_server(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_server(w, ret_client, ret_server);
+	pair_tls_open(*ret_client, *ret_server, true);
+}
+
+static void open_tls_client(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_client(w, ret_client, ret_server);
+	pair_tls_open(*ret_client, *ret_server, false);
+}
+
 static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
 {
 	int fds[2];
@@ -126,6 +140,16 @@ static uint32_t exchange_client(struct worker *w, const struct measure_libc *k, 
 	return (uint32_t)(t1 - t0 + t3 - t2);
 }
 
+static uint32_t exchange_tls_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_tls_server(w->client[conn], w->server[conn], k == &measure_plt);
+}
+
+static uint32_t exchange_tls_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_tls_client(w->client[conn], w->server[conn], k == &measure_plt);
+}
+
 static uint32_t exchange_pipe(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
 	uint64_t t0 = __rdtsc();
@@ -157,6 +181,8 @@ static uint32_t exchange_accept(struct worker *w, const struct measure_libc *k, 
 static const struct what whats[] = {
 	{ "server", open_server, exchange_server },
 	{ "client", open_client, exchange_client },
+	{ "tls-server", open_tls_server, exchange_tls_server },
+	{ "tls-client", open_tls_client, exchange_tls_client },
 	{ "pipe", open_pipe, exchange_pipe },
 	{ "accept", NULL, exchange_accept },
 };

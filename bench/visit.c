@@ -3,12 +3,13 @@
  * medians.
  *
  * visit --ports P,P,… [--kind http|redis] [--path /] [--conns N] [--blocks N] [--requests N]
- * [--discard N] [--cpu N] With several connections all of them have a request under way; a sample
+ * [--discard N] [--cpu N] [--tls 1] With several connections all of them have a request under way; a sample
  * is the time of one such wave over their number. The first port is what the others are compared
  * with. Prints one JSON object. */
 #include "measure.h"
 
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 static struct server {
 	unsigned port;
 	int fd[CONNS_MAX];
+	SSL *tls[CONNS_MAX]; /* NULL: in clear text */
 	size_t reply_len;
 	uint32_t *ns; /* every sample kept */
 	size_t n;
@@ -41,6 +43,39 @@ static int dial(unsigned port)
 		measure_die("connect");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
+}
+
+static SSL *secure(SSL_CTX *ctx, int fd)
+{
+	SSL *tls = ctx ? SSL_new(ctx) : NULL;
+
+	if (tls && (SSL_set_fd(tls, fd) != 1 || SSL_connect(tls) != 1))
+		measure_die("TLS");
+	return tls;
+}
+
+static bool say(const struct server *s, unsigned conn)
+{
+	if (s->tls[conn])
+		return SSL_write(s->tls[conn], request, (int)request_len) == (int)request_len;
+	return measure_write_all(s->fd[conn], request, request_len);
+}
+
+static ssize_t hear(const struct server *s, unsigned conn, char *to, size_t room)
+{
+	return s->tls[conn] ? SSL_read(s->tls[conn], to, (int)room) : read(s->fd[conn], to, room);
+}
+
+static bool hear_all(const struct server *s, unsigned conn)
+{
+	ssize_t n;
+
+	if (!s->tls[conn])
+		return measure_read_all(s->fd[conn], reply, s->reply_len);
+	for (size_t have = 0; have < s->reply_len; have += (size_t)n)
+		if ((n = hear(s, conn, reply + have, s->reply_len - have)) <= 0)
+			return false;
+	return true;
 }
 
 /* Length of the first complete reply in `reply`, 0 when it is not complete. */
@@ -67,10 +102,10 @@ static void learn_reply(struct server *s)
 {
 	size_t have = 0;
 
-	if (!measure_write_all(s->fd[0], request, request_len))
+	if (!say(s, 0))
 		measure_die("write");
 	while (!(s->reply_len = reply_length(have))) {
-		ssize_t n = read(s->fd[0], reply + have, sizeof(reply) - 1 - have);
+		ssize_t n = hear(s, 0, reply + have, sizeof(reply) - 1 - have);
 
 		if (n <= 0)
 			measure_die("read");
@@ -88,10 +123,10 @@ static uint32_t wave(struct server *s)
 	uint64_t start = measure_now_ns();
 
 	for (unsigned i = 0; i < conns; i++)
-		if (!measure_write_all(s->fd[i], request, request_len))
+		if (!say(s, i))
 			measure_die("write");
 	for (unsigned i = 0; i < conns; i++)
-		if (!measure_read_all(s->fd[i], reply, s->reply_len))
+		if (!hear_all(s, i))
 			measure_die("read");
 	return (uint32_t)((measure_now_ns() - start) / conns);
 }
@@ -128,8 +163,9 @@ static void print_server(struct server *s, double base)
 	free(diff);
 }
 
-static void open_servers(const char *ports)
+static void open_servers(const char *ports, bool tls)
 {
+	SSL_CTX *ctx = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
 	char *end;
 
 	for (const char *p = ports; *p && server_count < SERVERS_MAX; p = *end ? end + 1 : end) {
@@ -137,7 +173,7 @@ static void open_servers(const char *ports)
 
 		s->port = (unsigned)strtoul(p, &end, 10);
 		for (unsigned i = 0; i < conns; i++)
-			s->fd[i] = dial(s->port);
+			s->fd[i] = dial(s->port), s->tls[i] = secure(ctx, s->fd[i]);
 		s->ns = calloc((size_t)blocks * requests, sizeof(*s->ns));
 		s->block = calloc(blocks, sizeof(*s->block));
 		learn_reply(s);
@@ -167,7 +203,7 @@ int main(int argc, char **argv)
 			 measure_option(argc, argv, "--path", "/"),
 			 strstr(measure_request, " HTTP/1.1\r\n"));
 	request_len = strlen(request);
-	open_servers(measure_option(argc, argv, "--ports", ""));
+	open_servers(measure_option(argc, argv, "--ports", ""), measure_number(argc, argv, "--tls", 0));
 	before = measure_anchor_ns(ns_per_tick);
 	for (unsigned i = 0; i < server_count; i++)
 		order[i] = i;

@@ -137,11 +137,15 @@ static struct oa_ref session_new(const struct oa_tls_source *src)
 	return ref;
 }
 
-static uint64_t session_key(const struct oa_tls_source *src)
+/* returns the key of its ClientHello, 0 when it is not known. *ret_mark: enough of it to notice another one */
+static uint64_t session_key(const struct oa_tls_source *src, uint64_t *ret_mark)
 {
 	uint8_t random[32];
 
-	return src->ops->random && src->ops->random(src, random) ? oa_tls_key(random) : 0;
+	if (!src->ops->random || !src->ops->random(src, random))
+		return 0;
+	memcpy(ret_mark, random + 8, 8); /* some begin with the time */
+	return oa_tls_key(random);
 }
 
 static bool ref_alive(struct oa_ref ref)
@@ -172,17 +176,17 @@ struct oa_conn *oa_tls_enter(struct oa_ref ref)
 static bool session_replaced(const struct oa_tls_source *src, struct oa_ref ref)
 {
 	struct oa_conn *c = oa_conn_at(ref.index);
-	uint32_t session = c->session;
-	uint64_t was, now;
+	struct oa_tls_session *s;
+	uint64_t mark = 0;
+	uint8_t random[32];
 
-	if (!session)
+	if (c->first || !c->session) /* in the middle of something: it will be asked later */
 		return false;
-	was = atomic_load_explicit(&((struct oa_tls_session *)oa_pool_at(&oa_tls_pool, session - 1))->key,
-				   memory_order_relaxed);
-	if (!was)
+	s = oa_pool_at(&oa_tls_pool, c->session - 1);
+	if (!atomic_load_explicit(&s->key, memory_order_relaxed) || !src->ops->random(src, random))
 		return false;
-	now = session_key(src);
-	return now && now != was && oa_tls_hello_known(now);
+	memcpy(&mark, random + 8, 8);
+	return mark != atomic_load_explicit(&s->mark, memory_order_relaxed) && oa_tls_hello_known(oa_tls_key(random));
 }
 
 struct oa_ref oa_tls_find(const struct oa_tls_source *src)
@@ -252,9 +256,10 @@ static void session_link(struct oa_conn *c, uint64_t key)
 void oa_tls_learn(const struct oa_tls_source *src, struct oa_conn *c)
 {
 	struct oa_tls_session *s = oa_tls_of(c);
-	uint64_t key;
+	uint64_t key, mark;
 
-	if (!atomic_load_explicit(&s->key, memory_order_relaxed) && (key = session_key(src))) {
+	if (!atomic_load_explicit(&s->key, memory_order_relaxed) && (key = session_key(src, &mark))) {
+		atomic_store_explicit(&s->mark, mark, memory_order_relaxed);
 		atomic_store_explicit(&s->key, key, memory_order_relaxed);
 		session_link(c, key);
 	}

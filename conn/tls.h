@@ -16,6 +16,10 @@
 #include "conn/exchange.h"
 #include "core/stats.h"
 
+#define OA_TLS_PARTIAL 0x1u /* the library may take a part of a write and say so */
+#define OA_TLS_MOVING  0x2u /* a repeated write may come from another address */
+#define OA_TLS_NOTHING 0x4u /* or as no bytes at all */
+
 /* A session as its library knows it, and what may be asked about it: nothing that changes it, fails loudly or
  * allocates. Each function may be missing (NULL) or not know (0). */
 struct oa_tls_source {
@@ -25,6 +29,7 @@ struct oa_tls_source {
 };
 
 struct oa_tls_ops {
+	unsigned (*modes)(const struct oa_tls_source *src); /* OA_TLS_PARTIAL … */
 	bool (*foreign)(const struct oa_tls_source *src); /* no stream of TLS records: left alone */
 	bool (*random)(const struct oa_tls_source *src, uint8_t ret[32]); /* of the ClientHello */
 	enum oa_role (*role)(const struct oa_tls_source *src);
@@ -67,10 +72,6 @@ bool oa_tls_pinned(void);
 
 /* -- writing (tls_write.c) -- */
 
-#define OA_TLS_PARTIAL 0x1u /* the library may take a part of a write and say so */
-#define OA_TLS_MOVING  0x2u /* a repeated write may come from another address */
-#define OA_TLS_NOTHING 0x4u /* or as no bytes at all */
-
 /* One writing call of the host, on the hook's stack. */
 struct oa_tls_write {
 	const void *at;  /* what to give to the library now */
@@ -79,14 +80,14 @@ struct oa_tls_write {
 	struct oa_ref ref;
 	const uint8_t *host;
 	size_t host_len, covered; /* the host's bytes, and how many of them the library has taken so far */
-	unsigned how;
+	unsigned how; /* OA_TLS_PARTIAL …, once something is pinned */
 	uint8_t phase;
 	struct iovec iov;
 	struct oa_send send;
 };
 
 /* returns false: the host's call is to be made as it is, and nobody told. */
-bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len, unsigned how,
+bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len,
 			 struct oa_tls_write *w);
 /* After a call with w->at, w->len. n: bytes taken, when DONE. returns true: one more call is to be made with w->at and
  * w->len; false: *ret_host is what the host gets, 0 for the library's own result */

@@ -10,6 +10,7 @@ struct oa_tls_session {
 	uint32_t pool_next;
 	uint32_t pin;            /* block of tls_write.c: (index * 4 + class) + 1 */
 	_Atomic uint64_t key;    /* of its ClientHello; 0: not known */
+	_Atomic uint64_t mark;   /* a part of the random number that it was made of */
 	uint64_t begin_ns;       /* first handshake call */
 	void *session;
 	uint32_t handshake_us;

@@ -9,6 +9,7 @@
 #include "conn/feed.h"
 #include "conn/inject.h"
 #include "conn/internal.h"
+#include "conn/respond.h"
 #include "conn/tls_internal.h"
 #include "core/state.h"
 
@@ -172,8 +173,15 @@ static struct oa_tls_session *write_session(struct oa_ref ref)
 
 static bool write_prepare(const struct oa_tls_source *src, struct oa_tls_session *s, struct oa_tls_write *w)
 {
-	struct oa_conn *c = oa_tls_enter(w->ref);
+	struct oa_conn *c = oa_conn_at(w->ref.index);
 
+	if (c->role == OA_ROLE_SERVER && s->flags & OA_TLS_KNOWN && !oa_respond_on()) { /* nothing to add: no need to lock it yet */
+		if (c->state == OA_CONN_OPAQUE)
+			return false;
+		oa_io_watch(c, -1, &w->iov, 1, 0, &w->send);
+		return true;
+	}
+	c = oa_tls_enter(w->ref);
 	if (!c)
 		return false;
 	oa_io_watch(c, -1, &w->iov, 1, 0, &w->send);
@@ -183,12 +191,14 @@ static bool write_prepare(const struct oa_tls_source *src, struct oa_tls_session
 	oa_inject_prepare(c, &w->send);
 	if (w->send.rewrite && !write_compose(s, w))
 		oa_inject_decline(c, &w->send);
+	if (s->pin)
+		w->how = src->ops->modes(src);
 	oa_conn_unlock(c);
 	oa_inject_release(&w->send); /* its texts are in the block */
 	return true;
 }
 
-bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len, unsigned how,
+bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len,
 			 struct oa_tls_write *w)
 {
 	struct oa_tls_session *s = ref.gen ? write_session(ref) : NULL;
@@ -199,7 +209,7 @@ bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, con
 	w->at = w->host = buf;
 	w->len = w->host_len = len;
 	w->covered = 0;
-	w->how = how;
+	w->how = s->pin ? src->ops->modes(src) : 0;
 	w->phase = PHASE_HOST;
 	w->iov = (struct iovec){ (void *)(uintptr_t)buf, len };
 	if (s->pin && write_repeats(pin_of(s), w)) {
@@ -405,7 +415,7 @@ static void write_again(const struct oa_tls_source *src, struct oa_tls_session *
 
 	if (!begun)
 		oa_tls_drop_pin(s);
-	if (begun && !s->pin && w->how & OA_TLS_NOTHING && w->host)
+	if (begun && !s->pin && src->ops->modes(src) & OA_TLS_NOTHING && w->host)
 		write_keep(s, w);
 	s->waiting = begun && !s->pin;
 	if (begun || !w->send.requests || !(c = oa_tls_enter(w->ref)))
@@ -433,7 +443,8 @@ static void write_failed(const struct oa_tls_source *src, struct oa_tls_session 
 /* Requests that did not go out whole go on without our header. */
 static void write_settle(struct oa_tls_session *s, struct oa_tls_write *w)
 {
-	struct oa_conn *c = w->send.requests && !s->pin ? oa_tls_enter(w->ref) : NULL;
+	bool whole = w->covered == w->host_len;
+	struct oa_conn *c = w->send.requests && !whole && !s->pin ? oa_tls_enter(w->ref) : NULL;
 
 	if (!c)
 		return;

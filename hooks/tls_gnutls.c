@@ -114,8 +114,13 @@ static bool gnutls_distrusted(const struct oa_tls_source *src)
 	return status && status != NOT_VERIFIED;
 }
 
+static unsigned gnutls_modes(const struct oa_tls_source *src)
+{
+	return OA_TLS_PARTIAL | OA_TLS_MOVING | OA_TLS_NOTHING;
+}
+
 static const struct oa_tls_ops gnutls_ops = {
-	.random = gnutls_random, .version = gnutls_version, .cipher = gnutls_cipher, .distrusted = gnutls_distrusted,
+	.modes = gnutls_modes, .random = gnutls_random, .version = gnutls_version, .cipher = gnutls_cipher, .distrusted = gnutls_distrusted,
 };
 
 /* -- one call -- */
@@ -230,8 +235,7 @@ OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const vo
 	ssize_t n;
 
 	OA_OBSERVE_ALWAYS()
-		watched = oa_tls_before_write(&k->src, k->ref, data, size, OA_TLS_PARTIAL | OA_TLS_MOVING | OA_TLS_NOTHING,
-					      &w);
+		watched = oa_tls_before_write(&k->src, k->ref, data, size, &w);
 	if (!watched)
 		return put_call(k, p, data, size);
 	do

@@ -129,8 +129,15 @@ static bool openssl_distrusted(const struct oa_tls_source *src)
 	return ASK(src, SSL_get_verify_result, 0) != 0;
 }
 
+static unsigned openssl_modes(const struct oa_tls_source *src)
+{
+	long mode = ASK(src, SSL_ctrl, 0, CTRL_MODE, 0, NULL);
+
+	return (mode & MODE_PARTIAL_WRITE ? OA_TLS_PARTIAL : 0) | (mode & MODE_MOVING_BUFFER ? OA_TLS_MOVING : 0);
+}
+
 static const struct oa_tls_ops openssl_ops = {
-	.foreign = openssl_is_quic, .random = openssl_random, .role = openssl_role, .finished = openssl_finished,
+	.modes = openssl_modes, .foreign = openssl_is_quic, .random = openssl_random, .role = openssl_role, .finished = openssl_finished,
 	.version = openssl_version, .cipher = openssl_cipher, .name = openssl_name, .distrusted = openssl_distrusted,
 };
 
@@ -230,13 +237,6 @@ static enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, c
 	return p->result > 0 ? OA_TLS_DONE : OA_TLS_FAILED;
 }
 
-static unsigned put_how(const struct oa_tls_call *k)
-{
-	long mode = ASK(&k->src, SSL_ctrl, 0, CTRL_MODE, 0, NULL);
-
-	return (mode & MODE_PARTIAL_WRITE ? OA_TLS_PARTIAL : 0) | (mode & MODE_MOVING_BUFFER ? OA_TLS_MOVING : 0);
-}
-
 /* Must hear of every call that it watches: what the host is told of its bytes is at stake. */
 static bool put_done(struct oa_tls_call *k, struct oa_tls_write *w, struct put *p, enum oa_tls_result result,
 		     size_t *ret_host)
@@ -262,7 +262,7 @@ OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf
 	size_t host;
 
 	OA_OBSERVE_ALWAYS()
-		watched = oa_tls_before_write(&k->src, k->ref, buf, len, put_how(k), &w);
+		watched = oa_tls_before_write(&k->src, k->ref, buf, len, &w);
 	if (!watched) {
 		put_call(k, p, buf, len);
 		return p->taken;

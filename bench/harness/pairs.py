@@ -108,6 +108,14 @@ def client(bench):
                   plain(bench, "--what", "client"), 450, 1.08, (300, 1.05))
 
 
+@measure("p1-tls")
+def tls(bench):
+    for side, what in (("server", "served"), ("client", "called, context injected")):
+        options = ("--what", f"tls-{side}")
+        loaded = Pair(bench, machine.library_env(bench.sink.port), *options)
+        yield _result(f"p1-tls-{side}", "1", f"HTTP/1 {what}, inside TLS, 100 %", bench, loaded, plain(bench, *options), 600, None)
+
+
 @measure("p1-disabled")
 def disabled(bench):
     loaded = Pair(bench, machine.disabled_env())

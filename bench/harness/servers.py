@@ -2,6 +2,7 @@
 import contextlib
 import shutil
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ http {{
   scgi_temp_path {dir};
   upstream behind {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port} {tls};
     location /proxied/ {{
       proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";
     }}
@@ -69,15 +70,24 @@ def _node(fleet, env):
     return int(fleet.start([_path("node"), machine.TOP / "bench/servers/hello.js"], env).line())
 
 
-def _nginx(fleet, env):
+def _nginx(fleet, env, tls=""):
     if not hasattr(fleet, "upstream"):
         fleet.upstream = _own("epoll")(fleet, machine.plain_env())
     folder, port = fleet.folder(), process.free_port()
     (folder / "index.html").write_text("x" * 611 + "\n")
-    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=port, upstream=fleet.upstream))
+    (folder / "nginx.conf").write_text(NGINX.format(dir=folder, port=port, upstream=fleet.upstream, tls=tls))
     fleet.start([_path("nginx"), "-p", folder, "-c", folder / "nginx.conf"], env)
     process.wait_until(lambda: process.accepts(port), "nginx listens")
     return port
+
+
+def _nginx_tls(fleet, env):
+    if not hasattr(fleet, "certificate"):
+        folder = fleet.certificate = fleet.folder()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=bench", "-keyout", str(folder / "key"), "-out", str(folder / "cert")],
+                       check=True, capture_output=True)
+    return _nginx(fleet, env, f"ssl; ssl_certificate {fleet.certificate}/cert; ssl_certificate_key {fleet.certificate}/key")
 
 
 def _redis(fleet, env):
@@ -144,6 +154,8 @@ def _row(name, goal, what, start, conns=1, full=(None, None), none=(None, None),
 _row("p2-nginx", "5", "nginx, static file", _nginx, 1, (1.05, 1.03), (1.035, None), ("--path", "/index.html"))
 _row("p2-nginx-32", "6", "nginx, static file, 32 connections", _nginx, 32, (1.08, 1.05), (1.06, None),
      ("--path", "/index.html"))
+_row("p2-nginx-tls", "5", "nginx, static file inside TLS", _nginx_tls, 1, (1.05, 1.03), (1.035, None),
+     ("--path", "/index.html", "--tls", "1"))
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
 _row("p2-redis", "7", "redis-server, GET (untracked)", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))
