@@ -39,7 +39,8 @@ SERVERS = {
 def test_web_servers(way, name, same_path):
     make, share = SERVERS[name]
     title = name + (", same path" if same_path else "")
-    verdict = drive(title, way.collector, through(make(way)), rounds=2, same_path=same_path)
+    # Apache's event MPM closes connections that wait for their next request while all threads are busy.
+    verdict = drive(title, way.collector, through(make(way)), rounds=2, same_path=same_path, keep_alive=name != "apache event")
     assert verdict["right"] >= (share if share == 1.0 or not same_path else 0) * 128, verdict
 
 
