@@ -484,13 +484,13 @@ def test_gen_docs_writes_between_the_markers_only_and_check_notices(box):
     top = box.path / "top"
     shutil.copytree(TOP / "scripts", top / "scripts")
     readme = top / "README.md"
-    readme.write_text("# x\n<!-- settings:begin -->\nold\n<!-- settings:end -->\nrest\n")
+    readme.write_text("# x\n<!-- settings:begin -->\nWAS HERE\n<!-- settings:end -->\nrest\n")
     assert gen_docs(box, top, "--check").returncode == 1
-    assert "old" in readme.read_text() and not (top / "docs").exists()
+    assert "WAS HERE" in readme.read_text() and not (top / "docs").exists()
     assert gen_docs(box, top).returncode == 0
     text = readme.read_text()
     assert text.startswith("# x\n<!-- settings:begin -->\n") and text.endswith("<!-- settings:end -->\nrest\n")
-    assert "old" not in text and "`OTEL_SERVICE_NAME`" in text
+    assert "WAS HERE" not in text and "`OTEL_SERVICE_NAME`" in text
     assert "`OTEL_SERVICE_NAME`" in (top / "docs/settings.md").read_text()
     assert gen_docs(box, top, "--check").returncode == 0
     readme.write_text("no markers")
