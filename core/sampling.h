@@ -41,11 +41,17 @@ struct oa_rule {
 	char param[OA_RULE_PARAM_MAX]; /* for sampler.param, as the backend gave it; "" none */
 };
 
+/* What the first segments of a path must be, as hashes; 0: anything. Most rules are ruled out by that alone. */
+struct oa_rule_sieve {
+	uint32_t segment[4];
+} __attribute__((aligned(16)));
+
 /* Rules in the order in which they are asked; rule[0] is for what none of them names. */
 struct oa_rule_table {
 	uint16_t count;                                    /* rules behind rule[0] */
 	uint16_t asked_count[OA_RULE_DEPTHS];
 	uint8_t asked[OA_RULE_DEPTHS][OA_CLASSES_MAX];     /* rules that a path of so many slashes can match */
+	struct oa_rule_sieve sieve[OA_CLASSES_MAX];        /* by rule */
 	struct oa_rule rule[OA_CLASSES_MAX];
 	struct oa_rule_cond cond[OA_RULE_CONDS_MAX];
 };

@@ -28,5 +28,7 @@ bool oa_path_match(struct oa_bytes pattern, struct oa_bytes path);
 /* Whether a pattern matches paths with more slashes, too: it ends in a star. */
 bool oa_path_is_prefix(struct oa_bytes pattern);
 unsigned oa_path_slashes(struct oa_bytes path);
+/* Hashes of the first segments. pattern: 0 for those that match anything but one text */
+struct oa_rule_sieve oa_path_sieve(struct oa_bytes path, bool pattern);
 /* The path of a request target, without query and fragment; of an absolute one what is behind the authority. */
 struct oa_bytes oa_path_of(struct oa_bytes target);

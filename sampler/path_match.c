@@ -69,6 +69,37 @@ unsigned oa_path_slashes(struct oa_bytes path)
 	return count;
 }
 
+/* 32-bit FNV-1a, never 0. */
+static uint32_t path_segment_hash(struct oa_bytes segment)
+{
+	uint32_t hash = 0x811c9dc5u;
+
+	for (size_t i = 0; i < segment.len; i++)
+		hash = (hash ^ segment.ptr[i]) * 0x01000193u;
+	return hash | 1;
+}
+
+static bool path_segment_is_text(struct oa_bytes pattern)
+{
+	if (pattern.len && (pattern.ptr[0] == ':' || oa_path_is_prefix(pattern)))
+		return false;
+	return !pattern.len || !memchr(pattern.ptr, '{', pattern.len);
+}
+
+struct oa_rule_sieve oa_path_sieve(struct oa_bytes path, bool pattern)
+{
+	struct oa_rule_sieve sieve = { { 0 } };
+
+	(void)path_take(&path, '/'); /* what is in front of the first slash */
+	for (unsigned i = 0; i < 4 && path.len; i++) {
+		struct oa_bytes segment = path_take(&path, '/');
+
+		if (!pattern || path_segment_is_text(segment))
+			sieve.segment[i] = path_segment_hash(segment);
+	}
+	return sieve;
+}
+
 struct oa_bytes oa_path_of(struct oa_bytes target)
 {
 	const uint8_t *end, *from;

@@ -1,5 +1,7 @@
 /* Which rule a request belongs to. Runs while the table may be rewritten: every index is kept within its bounds, a wrong
  * answer is only a request counted in another class. */
+#include <emmintrin.h>
+
 #include "core/config.h"
 #include "sampler/keep.h"
 
@@ -91,19 +93,29 @@ static bool rule_matches(const struct oa_rule_table *t, const struct oa_rule *ru
 	return true;
 }
 
+static bool rule_passes(const struct oa_rule_sieve *sieve, __m128i path)
+{
+	__m128i want = _mm_load_si128((const __m128i *)(const void *)sieve);
+	__m128i fits = _mm_or_si128(_mm_cmpeq_epi32(want, path), _mm_cmpeq_epi32(want, _mm_setzero_si128()));
+
+	return _mm_movemask_epi8(fits) == 0xffff;
+}
+
 const struct oa_rule *oa_rule_find(const struct oa_rule_table *t, const struct oa_sample_request *r)
 {
 	struct oa_bytes path = oa_path_of(r->target);
+	struct oa_rule_sieve sieve = oa_path_sieve(path, false);
+	__m128i have = _mm_load_si128((const __m128i *)(const void *)&sieve);
 	unsigned depth = oa_path_slashes(path), count;
 
 	if (depth >= OA_RULE_DEPTHS)
 		depth = OA_RULE_DEPTHS - 1;
 	count = t->asked_count[depth];
 	for (unsigned i = 0; i < count && i < OA_CLASSES_MAX; i++) {
-		const struct oa_rule *rule = &t->rule[t->asked[depth][i]];
+		unsigned index = t->asked[depth][i];
 
-		if (rule_matches(t, rule, r, path))
-			return rule;
+		if (rule_passes(&t->sieve[index], have) && rule_matches(t, &t->rule[index], r, path))
+			return &t->rule[index];
 	}
 	return t->rule;
 }

@@ -201,6 +201,7 @@ static const char *rules_fill(struct oa_rules_draft *d, unsigned index, const st
 	if (rule->route.len)
 		memcpy(to->route, rule->route.ptr, rule->route.len);
 	to->route_len = (uint8_t)rule->route.len;
+	d->table->sieve[index] = oa_path_sieve(rule->route, true);
 	if (rule->param.len && rule->param.len <= sizeof(to->param)) {
 		memcpy(to->param, rule->param.ptr, rule->param.len);
 		to->param_len = (uint8_t)rule->param.len;
