@@ -7,9 +7,10 @@
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
-#include "core/tsc.h"
+#include "core/state.h"
 #include "core/sys.h"
 #include "core/thread.h"
+#include "core/tsc.h"
 
 #define OWING_YIELDS 10000 /* some milliseconds at least */
 #define RECV_NOT_DATA (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
@@ -218,6 +219,20 @@ static struct oa_conn *send_enter_owing(int fd)
 	return NULL;
 }
 
+/* After a stand-down nothing is looked at and nothing added; what was cut off before goes first all the same. */
+static OA_COLD void send_owed(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+{
+	struct oa_conn *c = send_enter_owing(fd);
+
+	if (!c)
+		return;
+	c->flags |= OA_CONN_COUNTED; /* as a stand-down */
+	oa_conn_make_opaque(c, OA_STAT_opaque_contention);
+	send_watch(c, fd, iov, iovcnt, flags, s);
+	oa_inject_prepare(c, s);
+	oa_conn_unlock(c);
+}
+
 static uint64_t plain_token(const struct oa_conn *c)
 {
 	return (uint64_t)atomic_load_explicit(&c->gen, memory_order_relaxed) << 32 |
@@ -296,6 +311,10 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	s->watched = s->rewrite = false;
 	if (iovcnt <= 0 || !iov || flags & MSG_OOB)
 		return;
+	if (OA_UNLIKELY(oa_state_get() == OA_STATE_OFF)) {
+		send_owed(fd, iov, iovcnt, flags, s);
+		return;
+	}
 	/* A handler's call stands below the one that it interrupted. */
 	if (__builtin_expect(oa_tls.send_sp && oa_guard_stale(oa_tls.send_sp, (uintptr_t)s), 0))
 		oa_conn_send_lost();

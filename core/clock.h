@@ -5,6 +5,9 @@
 
 /* Monotonic nanoseconds. runs on any thread; signal-safe: yes */
 uint64_t oa_now_ns(void);
+/* From now on all clocks stand still, in all threads: reading one may be deadly (prctl PR_SET_TSC). For stand-downs, after
+ * which nobody looks at a time. */
+void oa_clock_stop(void);
 
 /* CLOCK_REALTIME nanoseconds. */
 uint64_t oa_unix_now_ns(void);

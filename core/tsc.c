@@ -37,6 +37,11 @@ static void tsc_off(void)
 	tsc_publish(0, 0, 0, 0);
 }
 
+void oa_tsc_stop(void)
+{
+	tsc_off();
+}
+
 static bool tsc_is_on(void)
 {
 	return atomic_load_explicit(&oa_tsc.span, memory_order_relaxed) != 0;

@@ -40,8 +40,12 @@ static inline uint64_t oa_tsc_ns_at(uint64_t now, bool *ret_ok)
 static inline uint64_t oa_host_now_ns(void)
 {
 	bool ok;
-	uint64_t ns = oa_tsc_ns_at(__rdtsc(), &ok);
+	uint64_t ns;
 
+	/* Not even read where it is not in use: a program may have given it up. */
+	if (OA_UNLIKELY(!atomic_load_explicit(&oa_tsc.span, memory_order_relaxed)))
+		return oa_now_ns();
+	ns = oa_tsc_ns_at(__rdtsc(), &ok);
 	return OA_LIKELY(ok) ? ns : oa_now_ns();
 }
 
@@ -53,6 +57,9 @@ static inline uint64_t oa_ns_since(uint64_t from_ns, uint64_t to_ns)
 
 /* Compares the two clocks and renews the mapping. runs on side thread, every second */
 void oa_tsc_tick(void);
+
+/* Not used any more, by any thread. runs on any thread, when no side thread runs */
+void oa_tsc_stop(void);
 
 /* What that makes of one comparison; for tests. */
 void oa_tsc_note(uint64_t ticks, uint64_t ns);

@@ -37,7 +37,8 @@ OA_EXPORT int prctl(int option, ...)
 	for (unsigned i = 0; i < 4; i++)
 		arg[i] = va_arg(list, unsigned long);
 	va_end(list);
-	if (option == PR_SET_SECCOMP ||
+	/* Without the time stamp counter no clock can be read: not ours, and not the vDSO's. */
+	if (option == PR_SET_SECCOMP || (option == PR_SET_TSC && arg[0] == PR_TSC_SIGSEGV) ||
 	    (option == PR_SET_NO_NEW_PRIVS && process_is_libseccomp(__builtin_return_address(0))))
 		process_stand_down();
 	return OA_REAL(prctl)(option, arg[0], arg[1], arg[2], arg[3]);

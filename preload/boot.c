@@ -16,6 +16,7 @@
 #include "core/state.h"
 #include "core/stats.h"
 #include "core/sys.h"
+#include "core/tsc.h"
 #include "exporter/exporter.h"
 #include "hooks/hook.h"
 #include "hooks/real.h"
@@ -114,6 +115,8 @@ static void boot_stand_down(void)
 	atomic_store(&oa_state, OA_STATE_OFF);
 	oa_stat_inc(OA_STAT_standdown);
 	(void)oa_side_thread_stop(BOOT_STOP_MS); /* too slow: then the host's call may fail, as with any thread */
+	oa_clock_stop();
+	oa_tsc_stop();
 }
 
 /* -- constructor, destructor -- */
