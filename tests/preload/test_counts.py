@@ -190,6 +190,8 @@ def test_workers_killed_and_restarted_under_load(collector):
         last = wait_until(lambda: (m := scrape(metrics_port(program))).sum(COUNT) >= answered - in_hands and m,
                           what=f"{answered} counted requests")
         assert last.sum(COUNT) <= answered + load.broken
+        wait_until(lambda: (m := scrape(metrics_port(program))).sum(COUNT) +
+                   lost(m).get((("reason", "process_died"),), 0) >= answered, what="the rest counted as lost")
         try:
             collector.wait_for(lambda spans: len(set(load.answers) - ids_of(spans)) <= in_hands)
         except AssertionError:
