@@ -40,6 +40,7 @@ struct oa_config oa_config;
 struct oa_setting_warning oa_setting_warnings[OA_WARNINGS_MAX];
 unsigned oa_setting_warnings_count;
 
+char oa_config_file_says[OA_CONFIG_FILE_SAYS_MAX];
 static char config_text[CONFIG_TEXT_BYTES];
 static size_t config_text_used;
 
@@ -193,12 +194,21 @@ static void config_note_other(const char *entry, size_t name_len)
 	struct oa_bytes name = oa_bytes(entry, name_len);
 	bool set = oa_value_trim(entry + name_len + 1).len != 0;
 
-	if (set && (oa_bytes_eq(name, OA_LIT("OTEL_CONFIG_FILE")) ||
-		    oa_bytes_eq(name, OA_LIT("OTEL_EXPERIMENTAL_CONFIG_FILE"))))
-		config_warn_add(OA_TROUBLE_CONFIG_FILE, 0, name);
-	else if (set && name_len > 9 && !memcmp(entry, "OTELAUTO_", 9) &&
+	if (set && name_len > 9 && !memcmp(entry, "OTELAUTO_", 9) &&
 		 !oa_bytes_eq(name, OA_LIT("OTELAUTO_CACHE"))) /* of scripts/ */
 		config_warn_add(OA_TROUBLE_NO_SETTING, 0, name);
+}
+
+/* With a configuration file the environment has only what is ours alone, and the file's own name. */
+static void config_leave_to_file(const char *values[])
+{
+	size_t file = config_find("OTEL_CONFIG_FILE", 16);
+
+	if (!values[file] || !oa_value_trim(values[file]).len)
+		return;
+	for (size_t i = 0; i < SETTINGS_COUNT; i++)
+		if (i != file && !strncmp(oa_settings[i].name, "OTEL_", 5))
+			values[i] = NULL;
 }
 
 /* Cheap first look: whether the name can be in the table. */
@@ -242,7 +252,9 @@ void oa_config_read(char *const envp[])
 	memset(values, 0, sizeof(values));
 	config_text_used = 0;
 	oa_setting_warnings_count = 0;
+	oa_config_file_says[0] = '\0';
 	config_collect(envp, values);
+	config_leave_to_file(values);
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		const struct oa_setting *s = &oa_settings[i];
 		struct oa_bytes text = values[i] ? oa_value_trim(values[i]) : OA_LIT("");
@@ -251,6 +263,23 @@ void oa_config_read(char *const envp[])
 		if (text.len && !config_set(s, text))
 			config_refuse(s, text);
 	}
+	oa_config_settle();
+}
+
+bool oa_config_override(const char *name, struct oa_bytes text)
+{
+	size_t i = config_find(name, strlen(name));
+
+	if (i == SETTINGS_COUNT)
+		return false;
+	text = oa_bytes_trim(text);
+	if (text.len && !config_set(&oa_settings[i], text))
+		config_refuse(&oa_settings[i], text);
+	return true;
+}
+
+void oa_config_settle(void)
+{
 	config_check_together();
 	oa_log_level = oa_config.log_level;
 }

@@ -32,6 +32,17 @@ extern struct oa_config oa_config;
  * runs on   the constructor; signal-safe: yes; heap: no; no system calls */
 void oa_config_read(char *const envp[]);
 
+/* What a configuration file says of one setting, under the name of its variable. Texts are copied; wrong values leave the
+ * setting as it is, with a warning. returns false when there is no such setting
+ * runs on   activation; signal-safe: yes; heap: no; no system calls */
+bool oa_config_override(const char *name, struct oa_bytes text);
+/* After the last of them. */
+void oa_config_settle(void);
+
+/* What is to be said of the configuration file: why it cannot be used, or which keys mean nothing here. "" nothing. */
+#define OA_CONFIG_FILE_SAYS_MAX 512
+extern char oa_config_file_says[OA_CONFIG_FILE_SAYS_MAX];
+
 /* True when a kill switch is set; looks at nothing else. */
 bool oa_config_disabled(char *const envp[]);
 

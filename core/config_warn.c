@@ -189,12 +189,6 @@ static void warn_one(const struct oa_setting_warning *w)
 	case OA_TROUBLE_NO_SETTING:
 		warn_no_setting(w->value);
 		break;
-	case OA_TROUBLE_CONFIG_FILE:
-		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
-			      "%s: configuration files are not supported by this "
-			      "version: the file is NOT read, the other OTEL_* variables are",
-			      w->value);
-		break;
 	default:
 		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
 			      "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than "
@@ -210,6 +204,9 @@ void oa_config_warn(void)
 	oa_setting_warnings_count = 0;
 	if (oa_log_level < OA_LOG_WARN)
 		return;
+	if (oa_config_file_says[0])
+		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "OTEL_CONFIG_FILE: %s", oa_config_file_says);
+	oa_config_file_says[0] = '\0';
 	for (unsigned i = 0; i < count && i < OA_WARNINGS_MAX; i++)
 		warn_one(&oa_setting_warnings[i]);
 	if (count > OA_WARNINGS_MAX)

@@ -34,7 +34,6 @@ enum oa_setting_trouble {
 	OA_TROUBLE_NONE_BESIDE, /* `none` in a list with others */
 	OA_TROUBLE_TOO_LONG,    /* no room for the text */
 	OA_TROUBLE_NO_SETTING,  /* an OTELAUTO_ name that does not exist */
-	OA_TROUBLE_CONFIG_FILE,
 	OA_TROUBLE_BATCH, /* larger than the queue */
 };
 

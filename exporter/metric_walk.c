@@ -2,6 +2,7 @@
 
 #include "core/config.h"
 #include "exporter/prom_text.h"
+#include "exporter/sdk_metrics.h"
 
 #define EXP_EXPORT_MAX 160 /* buckets of one point, as SDKs have it */
 
@@ -267,6 +268,34 @@ static void walk_stats(struct walk *w)
 		w->sink->end(w->ctx, &m);
 }
 
+/* Totals in any case: they are sums of what walk_stats() sends. */
+static void walk_sdk(struct walk *w)
+{
+	struct oa_metric m = { .kind = OA_METRIC_COUNTER };
+	unsigned last = UINT_MAX;
+
+	for (unsigned i = 0; oa_sdk_point(i); i++) {
+		const struct oa_sdk_point *from = oa_sdk_point(i);
+		const struct oa_sdk_metric *info = oa_sdk_metric(from->metric);
+		struct oa_metric_point p = { .value = oa_sdk_value(from) };
+
+		if (from->metric != last) {
+			if (m.name)
+				w->sink->end(w->ctx, &m);
+			m.name = info->name;
+			m.unit = info->unit;
+			m.help = info->help;
+			w->sink->begin(w->ctx, &m);
+		}
+		last = from->metric;
+		walk_attr(&p, "otel.component.name", OA_LIT("otelauto"), OA_ATTR_TEXT);
+		if (*from->error)
+			walk_attr(&p, "error.type", oa_bytes_str(from->error), OA_ATTR_TEXT);
+		walk_point(w, &m, &p);
+	}
+	w->sink->end(w->ctx, &m);
+}
+
 static void walk_gauge(struct walk *w, const char *name, const char *help, uint64_t value)
 {
 	const struct oa_metric m = { name, "1", help, OA_METRIC_GAUGE, false };
@@ -300,6 +329,7 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 	walk_active(&w, &alive, OA_KIND_CLIENT, "http.client.active_requests", "Number of active HTTP client requests.");
 	walk_usage_all(&w, &alive);
 	walk_stats(&w);
+	walk_sdk(&w);
 	walk_gauge(&w, "otelauto_processes", "processes of the tree that live", alive.count);
 	if (oa_tree)
 		walk_gauge(&w, "otelauto_series", "metric series in use", atomic_load(&oa_tree->series.used));

@@ -26,6 +26,7 @@
 #include "core/sys.h"
 #include "exporter/exporter.h"
 #include "exporter/prom_text.h"
+#include "exporter/status.h"
 
 #define HTTP_HEADER_MAX  2048
 #define HTTP_BODY_MAX    256
@@ -280,6 +281,16 @@ static void http_health(struct evhttp_request *req)
 		http_refuse(req, 503, "Out of memory");
 }
 
+static void http_status(struct evhttp_request *req)
+{
+	char *text = oa_status_json();
+
+	if (text)
+		http_reply(req, 200, "OK", "application/json", text, strlen(text), http_free_text);
+	else
+		http_refuse(req, 503, "Out of memory");
+}
+
 static void http_on_request(struct evhttp_request *req, void *arg)
 {
 	enum evhttp_cmd_type method = evhttp_request_get_command(req);
@@ -295,6 +306,8 @@ static void http_on_request(struct evhttp_request *req, void *arg)
 		http_metrics(req);
 	} else if (path && strcmp(path, "/healthz") == 0) {
 		http_health(req);
+	} else if (path && strcmp(path, "/api/status") == 0) {
+		http_status(req);
 	} else {
 		http_refuse(req, 404, "Not Found");
 	}

@@ -20,6 +20,7 @@
 #include "exporter/exporter.h"
 #include "hooks/hook.h"
 #include "hooks/real.h"
+#include "preload/config_file.h"
 #include "preload/fork.h"
 #include "preload/module.h"
 #include "preload/side_thread.h"
@@ -96,7 +97,7 @@ static bool boot_activate(void)
 
 	if (atomic_exchange(&claimed, true))
 		return boot_wait_for_activation();
-	works = !boot_is_excluded() && boot_start_modules();
+	works = oa_config_file_apply() && !boot_is_excluded() && boot_start_modules();
 	if (works)
 		oa_conn_want_side_thread = oa_side_thread_want;
 	return atomic_compare_exchange_strong(&oa_state, &ready, works ? OA_STATE_ACTIVE : OA_STATE_OFF) && works;
@@ -130,6 +131,7 @@ __attribute__((constructor)) static void boot_begin(void)
 		atomic_store(&oa_state, OA_STATE_OFF);
 	} else {
 		oa_config_read(environ);
+		oa_config_file_read(environ);
 		oa_activate_fn = boot_activate;
 		oa_hook_stand_down = boot_stand_down;
 		oa_hook_yield_port = oa_scrape_yield;

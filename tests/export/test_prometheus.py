@@ -189,6 +189,17 @@ def test_head_and_health(port):
     assert json.loads(body)["status"] == "ok" and json.loads(body)["leader"] is True
 
 
+def test_status(port):
+    status, headers, body = get(port, "/api/status")
+    assert status == 200 and headers["Content-Type"] == "application/json"
+    said = json.loads(body)
+    assert said["leader"] is True and said["metrics_exporters"] == ["prometheus"] and said["version"]
+    assert said["counters"]["otelauto_drops"]["ring_full"] == 5 and said["counters"]["otelauto_scrapes"] >= 0
+    [process] = said["processes"]
+    assert process["pid"] == said["pid"] and process["queue_slots"] > 0 == process["queue_used_slots"]
+    assert said["spool"] == {"on": False, "bytes": 0, "spans": 0, "files": 0, "max_bytes": said["spool"]["max_bytes"]}
+
+
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus (Debian package) is not installed")
 def test_prometheus_itself_scrapes_it(port, tmp_path):
     from lib.preload import free_port, wait_until

@@ -245,10 +245,16 @@ START_TEST(a_name_that_does_not_exist_is_said_with_the_nearest_one)
 }
 END_TEST
 
-START_TEST(a_configuration_file_is_refused_aloud)
+START_TEST(a_configuration_file_leaves_only_our_own_settings_to_the_environment)
 {
-	READ("OTEL_CONFIG_FILE=/etc/otel.yaml",);
-	ck_assert_said("OTEL_CONFIG_FILE: configuration files are not supported");
+	READ("OTEL_CONFIG_FILE=/etc/otel.yaml", "OTEL_SERVICE_NAME=a", "OTEL_BSP_SCHEDULE_DELAY=7", "OTELAUTO_EXIT_FLUSH=5",
+	     "POD_NAME=p",);
+	ck_assert_str_eq(said, "");
+	ck_assert_str_eq(oa_config.config_file, "/etc/otel.yaml");
+	ck_assert_str_eq(oa_config.service_name, "");
+	ck_assert_int_eq(oa_config.bsp_schedule_delay, 5000);
+	ck_assert_int_eq(oa_config.exit_flush, 5);
+	ck_assert_str_eq(oa_config.pod_name, "p");
 }
 END_TEST
 
@@ -431,7 +437,7 @@ int main(void)
 	tcase_add_test(tc, none_alone_empties_a_list_and_beside_others_wins);
 	tcase_add_test(tc, a_batch_is_not_larger_than_the_queue);
 	tcase_add_test(tc, a_name_that_does_not_exist_is_said_with_the_nearest_one);
-	tcase_add_test(tc, a_configuration_file_is_refused_aloud);
+	tcase_add_test(tc, a_configuration_file_leaves_only_our_own_settings_to_the_environment);
 	tcase_add_test(tc, texts_outlive_the_environment_they_came_from);
 	tcase_add_test(tc, names_that_are_not_opentelemetrys_are_read_too);
 	tcase_add_test(tc, a_text_that_does_not_fit_gives_the_default_and_stays_unsaid);

@@ -1,0 +1,32 @@
+#pragma once
+/* OTEL_CONFIG_FILE: OpenTelemetry's declarative configuration. In the constructor the file is read as it is, with the
+ * variables it names, because the program may change its environment, its root or its user later; it is parsed when the
+ * library is activated, so programs that never touch a stream socket pay for reading a file and no more. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/bytes.h"
+
+#define OA_CONFIG_FILE_MAX (64u << 10)
+
+/* Reads the file that the settings name, if any. runs on   the constructor; signal-safe: yes; heap: no */
+void oa_config_file_read(char *const envp[]);
+
+/* Parses it and changes the settings. returns false when the file says `disabled: true`.
+ * runs on   host thread, at activation, before the side thread is there; heap: the arena; blocks: no */
+bool oa_config_file_apply(void);
+
+/* -- the parts -- */
+struct cJSON;
+
+/* config_yaml.c: YAML as a tree of objects, arrays, texts and nulls. returns NULL and what is wrong */
+struct cJSON *oa_config_yaml(struct oa_bytes text, const char **ret_wrong);
+
+/* config_env.c: puts the variables in the place of ${NAME}, ${env:NAME} and ${NAME:-default}; $$ is a $.
+ * returns NULL when a reference is malformed; lies in a buffer until the next call */
+const char *oa_config_env_expand(const char *text);
+/* Notes the values of what the file names. */
+void oa_config_env_note(struct oa_bytes file, char *const envp[]);
+
+/* config_map.c: the tree into settings. returns false when it is switched off */
+bool oa_config_map(const struct cJSON *top);

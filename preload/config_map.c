@@ -1,0 +1,365 @@
+/* A configuration file's tree into settings, by the paths of config_keys.def. What has no place there is named in one
+ * warning. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "core/config.h"
+#include "preload/config_file.h"
+
+#define MAP_PATH_MAX    320
+#define MAP_PENDING_MAX 64
+#define MAP_TEXT_MAX    4096
+#define MAP_ENV_MAX     96
+
+enum map_how { MAP_IGNORED, MAP_KEY, MAP_LIST, MAP_PAIRS, MAP_NAMES, MAP_PART, MAP_WORD, MAP_FILE };
+
+struct map_rule {
+	const char *path, *setting, *word, *value;
+	enum map_how how;
+};
+
+static const struct map_rule map_rules[] = {
+#define OA_IGNORED(path)                   { path, NULL, NULL, NULL, MAP_IGNORED },
+#define OA_KEY(path, setting)              { path, setting, NULL, NULL, MAP_KEY },
+#define OA_LIST(path, setting)             { path, setting, NULL, NULL, MAP_LIST },
+#define OA_PAIRS(path, setting)            { path, setting, NULL, NULL, MAP_PAIRS },
+#define OA_NAMES(path, setting)            { path, setting, NULL, NULL, MAP_NAMES },
+#define OA_PART(path, setting, value)      { path, setting, NULL, value, MAP_PART },
+#define OA_WORD(path, word, setting, text) { path, setting, word, text, MAP_WORD },
+#define OA_FILE(path, setting)             { path, setting, NULL, NULL, MAP_FILE },
+#include "preload/config_keys.def"
+};
+
+#define MAP_RULES (sizeof(map_rules) / sizeof(map_rules[0]))
+
+/* Settings as they come together; set at the end, lists whole. */
+static struct map_pending {
+	const char *setting;
+	char *text; /* MAP_TEXT_MAX, the arena's */
+} map_pending[MAP_PENDING_MAX];
+
+static char map_path[MAP_PATH_MAX];
+
+static void map_unknown(const char *path)
+{
+	static const char head[] = "means nothing here: ";
+	size_t used = strlen(oa_config_file_says), len = strlen(path);
+
+	if (!used) {
+		memcpy(oa_config_file_says, head, sizeof(head));
+		used = sizeof(head) - 1;
+	} else if (used + 2 < OA_CONFIG_FILE_SAYS_MAX) {
+		memcpy(oa_config_file_says + used, ", ", 3);
+		used += 2;
+	}
+	if (used + len + 1 <= OA_CONFIG_FILE_SAYS_MAX)
+		memcpy(oa_config_file_says + used, path, len + 1);
+}
+
+static char *map_text_of(const char *setting)
+{
+	for (unsigned i = 0; i < MAP_PENDING_MAX; i++) {
+		struct map_pending *p = &map_pending[i];
+
+		if (p->setting && !strcmp(p->setting, setting))
+			return p->text;
+		if (p->setting)
+			continue;
+		p->text = calloc(1, MAP_TEXT_MAX);
+		p->setting = p->text ? setting : NULL;
+		return p->text;
+	}
+	return NULL;
+}
+
+static void map_set(const char *setting, const char *value)
+{
+	char *text = map_text_of(setting);
+	size_t len = strlen(value);
+
+	if (text && len < MAP_TEXT_MAX)
+		memcpy(text, value, len + 1);
+}
+
+static void map_append(const char *setting, const char *value)
+{
+	char *text = map_text_of(setting);
+	size_t used = text ? strlen(text) : 0, len = strlen(value);
+
+	if (!text || used + len + 2 > MAP_TEXT_MAX)
+		return;
+	if (used)
+		text[used++] = ',';
+	memcpy(text + used, value, len + 1);
+}
+
+/* -- values -- */
+
+static const char *map_scalar(const cJSON *node)
+{
+	static char number[32];
+	char *text;
+
+	if (cJSON_IsString(node))
+		return node->valuestring;
+	if (cJSON_IsBool(node))
+		return cJSON_IsTrue(node) ? "true" : "false";
+	if (!cJSON_IsNumber(node))
+		return NULL;
+	text = cJSON_PrintUnformatted(node); /* a JSON file's */
+	if (!text || strlen(text) >= sizeof(number))
+		return NULL;
+	memcpy(number, text, strlen(text) + 1);
+	cJSON_free(text);
+	return number;
+}
+
+static const char *map_member(const cJSON *node, const char *name)
+{
+	return map_scalar(cJSON_GetObjectItemCaseSensitive(node, name));
+}
+
+static char *map_encode(char *to, const char *end, const char *from)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (; *from && to + 3 < end; from++) {
+		unsigned char c = (unsigned char)*from;
+
+		if ((c >= '0' && c <= '9') || (oa_lower(c) >= 'a' && oa_lower(c) <= 'z') || strchr("-_./:", c)) {
+			*to++ = (char)c;
+			continue;
+		}
+		*to++ = '%';
+		*to++ = hex[c >> 4];
+		*to++ = hex[c & 15];
+	}
+	*to = '\0';
+	return to;
+}
+
+/* { name: …, value: … } as name=value, percent-encoded; a null value is none. */
+static void map_pair(const char *setting, const cJSON *node)
+{
+	static char pair[MAP_TEXT_MAX];
+	const char *name = map_member(node, "name");
+	const cJSON *value = cJSON_GetObjectItemCaseSensitive(node, "value");
+	size_t len = name ? strlen(name) : 0;
+	const char *text;
+
+	if (!len || len >= MAP_TEXT_MAX / 2 || !value || cJSON_IsNull(value))
+		return;
+	memcpy(pair, name, len);
+	pair[len] = '=';
+	text = map_scalar(value);
+	if (!text) {
+		map_unknown(map_path); /* a list, say */
+		return;
+	}
+	(void)map_encode(pair + len + 1, pair + sizeof(pair), text);
+	map_append(setting, pair);
+}
+
+/* low_memory is lowmemory in the environment. */
+static const char *map_word(const char *text) { return !strcmp(text, "low_memory") ? "lowmemory" : text; }
+
+static void map_file(const char *setting, const char *text)
+{
+	if (!strncmp(text, "file://", 7))
+		map_set(setting, text + 7);
+	else
+		map_unknown(map_path); /* stdout is the program's */
+}
+
+static void map_apply(const struct map_rule *r, const cJSON *node)
+{
+	const char *text = map_scalar(node);
+
+	if (r->how == MAP_PART && r->value[0] == '=')
+		map_set(r->setting, r->value + 1);
+	else if (r->how == MAP_PART)
+		map_append(r->setting, r->value);
+	else if (r->how == MAP_PAIRS)
+		map_pair(r->setting, node);
+	else if (r->how == MAP_NAMES && cJSON_IsObject(node) && node->child)
+		map_append(r->setting, node->child->string);
+	else if (!text)
+		return; /* null: the default */
+	else if (r->how == MAP_KEY)
+		map_set(r->setting, map_word(text));
+	else if (r->how == MAP_LIST || r->how == MAP_NAMES)
+		map_append(r->setting, text);
+	else if (r->how == MAP_WORD && !strcmp(text, r->word))
+		map_set(r->setting, r->value);
+	else if (r->how == MAP_FILE)
+		map_file(r->setting, text);
+}
+
+/* -- samplers -- */
+
+static void map_sampler_set(bool parent, const char *name, const char *arg)
+{
+	static char text[64];
+
+	memcpy(text, "parentbased_", 13);
+	if (strlen(name) < sizeof(text) - 13)
+		memcpy(text + 12, name, strlen(name) + 1);
+	map_set("OTEL_TRACES_SAMPLER", parent ? text : name);
+	if (arg)
+		map_set("OTEL_TRACES_SAMPLER_ARG", arg);
+}
+
+/* One part of a sampler's argument; longer ones are left out. */
+static char *map_arg(char *at, const char *start, const char *name, const char *value, size_t max)
+{
+	if (!value || strlen(value) >= max)
+		return at;
+	return stpcpy(stpcpy(stpcpy(at, at > start ? "," : ""), name), value);
+}
+
+static void map_jaeger_remote(bool parent, const cJSON *node)
+{
+	static char arg[1024];
+	const cJSON *initial = cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(node, "initial_sampler"), "trace_id_ratio_based");
+	const char *endpoint = map_member(node, "endpoint");
+	char *at = arg;
+
+	at = map_arg(at, arg, "endpoint=", endpoint, sizeof(arg) / 2);
+	at = map_arg(at, arg, "pollingIntervalMs=", map_member(node, "interval"), sizeof(arg) / 8);
+	at = map_arg(at, arg, "initialSamplingRate=", map_member(initial, "ratio"), sizeof(arg) / 8);
+	*at = '\0';
+	map_sampler_set(parent, "jaeger_remote", arg);
+}
+
+static void map_sampler(const cJSON *node, bool parent)
+{
+	const cJSON *kind = node ? node->child : NULL;
+	const char *name = kind ? kind->string : "";
+
+	if (!strcmp(name, "parent_based") && !parent) {
+		const cJSON *root = cJSON_GetObjectItemCaseSensitive(kind, "root");
+
+		for (const cJSON *other = kind->child; other; other = other->next)
+			if (strcmp(other->string, "root") != 0)
+				map_unknown("tracer_provider.sampler.parent_based.(not root)");
+		if (root)
+			map_sampler(root, true);
+		else
+			map_sampler_set(true, "always_on", NULL);
+	} else if (!strcmp(name, "trace_id_ratio_based") || !strcmp(name, "probability/development")) {
+		map_sampler_set(parent, "traceidratio", map_member(kind, "ratio") ? map_member(kind, "ratio") : "1");
+	} else if (!strcmp(name, "jaeger_remote/development")) {
+		map_jaeger_remote(parent, kind);
+	} else if (!strcmp(name, "always_on") || !strcmp(name, "always_off")) {
+		map_sampler_set(parent, name, NULL);
+	} else if (*name) {
+		map_unknown("tracer_provider.sampler.(this sampler)");
+	}
+}
+
+/* -- the walk -- */
+
+static void map_otelauto(const cJSON *section)
+{
+	for (const cJSON *node = section->child; node; node = node->next) {
+		char env[MAP_ENV_MAX] = "OTELAUTO_", *at = env + 9;
+		const char *text = map_scalar(node);
+
+		for (const char *p = node->string; *p && at < env + sizeof(env) - 1; p++)
+			*at++ = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+		*at = '\0';
+		if (text && !oa_config_override(env, oa_bytes_str(text)))
+			map_unknown(env);
+	}
+}
+
+/* Whether some rule begins with the path. */
+static bool map_leads_on(void)
+{
+	size_t len = strlen(map_path);
+
+	for (size_t i = 0; i < MAP_RULES; i++)
+		if (!strncmp(map_rules[i].path, map_path, len) &&
+		    (map_rules[i].path[len] == '.' || map_rules[i].path[len] == '[' || !map_rules[i].path[len]))
+			return true;
+	return false;
+}
+
+/* returns whether a rule takes the node whole */
+static bool map_by_rules(const cJSON *node)
+{
+	bool whole = false;
+
+	for (size_t i = 0; i < MAP_RULES; i++) {
+		if (strcmp(map_rules[i].path, map_path) != 0)
+			continue;
+		map_apply(&map_rules[i], node);
+		whole |= map_rules[i].how != MAP_PART;
+	}
+	return whole;
+}
+
+static void map_node(const cJSON *node);
+
+static void map_child(const cJSON *node, const char *name, const char *before)
+{
+	size_t len = strlen(map_path), more = strlen(name) + strlen(before);
+
+	if (len + more + 1 > sizeof(map_path))
+		return;
+	(void)stpcpy(stpcpy(map_path + len, before), name);
+	map_node(node);
+	map_path[len] = '\0';
+}
+
+static void map_node(const cJSON *node)
+{
+	if (!strcmp(map_path, "tracer_provider.sampler")) {
+		map_sampler(node, false);
+		return;
+	}
+	if (!strcmp(map_path, "otelauto")) {
+		map_otelauto(node);
+		return;
+	}
+	if (map_path[0] && !map_leads_on()) {
+		map_unknown(map_path);
+		return;
+	}
+	if (map_by_rules(node))
+		return;
+	for (const cJSON *child = node->child; child; child = child->next)
+		map_child(child, cJSON_IsArray(node) ? "[]" : child->string, cJSON_IsArray(node) || !map_path[0] ? "" : ".");
+}
+
+static void map_flush(void)
+{
+	for (unsigned i = 0; i < MAP_PENDING_MAX && map_pending[i].setting; i++) {
+		(void)oa_config_override(map_pending[i].setting, oa_bytes_str(map_pending[i].text));
+		free(map_pending[i].text);
+	}
+	memset(map_pending, 0, sizeof(map_pending));
+}
+
+bool oa_config_map(const cJSON *top)
+{
+	const cJSON *disabled = cJSON_GetObjectItemCaseSensitive(top, "disabled");
+	const char *text = map_scalar(disabled);
+
+	if (text && !strcmp(text, "true"))
+		return false;
+	/* What the file does not have is not there. */
+	(void)oa_config_override("OTEL_TRACES_EXPORTER", OA_LIT("none"));
+	(void)oa_config_override("OTEL_METRICS_EXPORTER", OA_LIT("none"));
+	(void)oa_config_override("OTEL_PROPAGATORS", OA_LIT("none"));
+	map_path[0] = '\0';
+	for (const cJSON *node = top->child; node; node = node->next)
+		if (node != disabled)
+			map_child(node, node->string, "");
+	map_flush();
+	oa_config_settle();
+	return true;
+}

@@ -1,0 +1,133 @@
+"""A server under load while its collector is away, mute, slow, busy or rude: nothing is lost without being counted, memory
+stays where it was, and afterwards everything goes on without a restart."""
+import json
+import ssl
+
+import pytest
+
+from fake import Fake, answer, closed_port, drip, ok, raw, silent
+from lib.collector import Collector
+from lib.leaf import Leaf
+from lib.loadgen import Load
+from lib.metrics import get, listening_ports, scrape
+from lib.preload import Program, app, wait_until
+from test_tls import server as tls_server
+
+SETTINGS = {"OTEL_BSP_MAX_QUEUE_SIZE": "256", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "400", "OTELAUTO_EXIT_FLUSH": "50"}
+ARENA_MAX = 4 << 20
+REQUESTS = 400
+
+TROUBLE = {
+    "mute": silent(), "one byte a second": drip(), "503 with Retry-After": answer(503, [("Retry-After", "1")]),
+    "429": answer(429), "400": answer(400), "500": answer(500), "reset": raw(b"", reset=True),
+    "half an answer": raw(b"HTTP/1.1 20", reset=True), "nonsense": raw(b"\x00\x01\x02 hello\r\n\r\n"),
+}
+
+
+def endpoint_of(program):
+    def look():
+        for port in listening_ports([program.pid]) - {program.port}:
+            try:
+                if get(port, "/healthz")[0] == 200:
+                    return port
+            except OSError:
+                pass
+        return None
+    return wait_until(look, what="a metrics endpoint")
+
+
+class Count:
+    """What became of all spans that were sampled."""
+
+    def __init__(self, port):
+        m = scrape(port)
+        self.sampled = m.sum("otelauto_spans_total", decision="sampled")
+        self.results = {r: m.sum("otelauto_exported_spans_total", result=r)
+                        for r in ("success", "rejected", "failed", "unknown")}
+        self.queue_full = m.sum("otelauto_drops_total", reason="queue_full")
+        self.lost = sum(m.sum("otelauto_drops_total", reason=r) for r in ("ring_full", "ring_stalled"))
+        self.waiting = m.sum("otelauto_queue_used_slots")
+        self.spool = m.sum("otelauto_spool_waiting_spans")
+
+    @property
+    def known(self):
+        return sum(self.results.values()) + self.queue_full + self.spool
+
+    def __repr__(self):
+        return str(vars(self))
+
+
+def settled(port, requests):
+    """Waits until nothing waits any more; then all are known."""
+    def look():
+        c = Count(port)
+        return c if c.sampled + c.lost >= 2 * requests and not c.waiting and c.known == c.sampled else None
+    return wait_until(look, 60, f"{2 * requests} spans accounted for: {Count(port)}")
+
+
+def arena(port):
+    return json.loads(get(port, "/api/status")[2])["arena_bytes"]
+
+
+def load(program, requests=REQUESTS):
+    Load(program.port, requests, 8).run()
+
+
+def check(program, requests):
+    port = endpoint_of(program)
+    count = settled(port, requests)
+    assert count.sampled == 2 * requests and count.lost == 0
+    assert arena(port) < ARENA_MAX
+    return count
+
+
+@pytest.mark.parametrize("name", sorted(TROUBLE))
+def test_trouble_is_counted_and_passes(library, name):
+    with Fake(TROUBLE[name]) as c, Leaf() as leaf:
+        with Program([app("thread_server"), leaf.port], endpoint=c.endpoint, settings=SETTINGS) as program:
+            load(program)
+            bad = check(program, REQUESTS)
+            assert bad.results["success"] == 0 and bad.known == 2 * REQUESTS and not c.spans
+            before = len(c.spans)
+            c.script = [ok()]
+            wait_until(lambda: load(program, 4) or len(c.spans) > before, 40, what="spans again")
+            good = wait_until(lambda: (g := Count(endpoint_of(program))).waiting == 0 and g.known == g.sampled and g, 30)
+            assert good.results["success"] == len(c.spans)
+            assert not c.problems, c.problems
+
+
+def test_a_collector_that_is_not_there_and_then_is(library):
+    port, keeper = closed_port()
+    with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=f"http://127.0.0.1:{port}",
+                                 settings=SETTINGS) as program:
+        load(program)
+        check(program, REQUESTS)
+        keeper.close()
+        with Collector(port) as c:
+            wait_until(lambda: load(program, 4) or c.spans, 40, what="spans again")
+            good = wait_until(lambda: (g := Count(endpoint_of(program))).waiting == 0 and g.known == g.sampled and g, 30)
+            assert good.results["success"] == len(c.spans)
+
+
+def test_with_a_spool_nothing_is_lost_at_all(library, tmp_path):
+    with Fake(answer(503)) as c, Leaf() as leaf:
+        settings = {**SETTINGS, "OTELAUTO_SPOOL_DIR": str(tmp_path), "OTEL_BSP_MAX_QUEUE_SIZE": "2048"}
+        with Program([app("thread_server"), leaf.port], endpoint=c.endpoint, settings=settings) as program:
+            load(program)
+            count = check(program, REQUESTS)
+            assert count.spool == 2 * REQUESTS and count.queue_full == 0
+            c.script = [ok()]
+            load(program, 1)
+            wait_until(lambda: len(c.spans) == 2 * REQUESTS + 2, 60, what="everything")
+            assert check(program, REQUESTS + 1).results["success"] == 2 * REQUESTS + 2
+    assert not list(tmp_path.iterdir()) and not c.problems
+
+
+@pytest.mark.parametrize("endpoint", ["http://no-such-host.invalid:4318", "certificate"])
+def test_trouble_that_stays(library, pki, endpoint):
+    with Fake(tls=tls_server(pki)) as c, Leaf() as leaf:
+        where = c.endpoint if endpoint == "certificate" else endpoint
+        with Program([app("thread_server"), leaf.port], endpoint=where, settings=SETTINGS) as program:
+            load(program)
+            assert check(program, REQUESTS).results["success"] == 0 and not c.received

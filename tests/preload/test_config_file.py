@@ -1,0 +1,60 @@
+"""A server with a declarative configuration file and nothing else."""
+import http.client
+import subprocess
+
+from lib.leaf import Leaf
+from lib.preload import Program, app, environment, wait_until
+
+FILE = """
+file_format: "1.0"
+resource: {{ attributes: [ {{ name: service.name, value: from-file }} ] }}
+propagator: {{ composite: [ {{ tracecontext: }} ] }}
+tracer_provider:
+  processors:
+    - batch:
+        schedule_delay: ${{DELAY:-100}}
+        exporter: {{ otlp_http: {{ endpoint: "{endpoint}/v1/traces" }} }}
+{more}
+"""
+
+
+def run(collector, tmp_path, more="", requests=3):
+    path = tmp_path / "otel.yaml"
+    path.write_text(FILE.format(endpoint=collector.endpoint, more=more))
+    said = tmp_path / "said"
+    settings = {"OTEL_CONFIG_FILE": str(path), "OTEL_SERVICE_NAME": "from-environment", "OTELAUTO_LOG_FILE": str(said)}
+    with Leaf() as leaf, Program([app("prefork_server"), leaf.port, 2], endpoint=collector.endpoint,
+                                 settings=settings) as program:
+        for _ in range(requests):
+            conn = http.client.HTTPConnection("127.0.0.1", program.port, timeout=10)
+            conn.request("GET", "/file")
+            assert conn.getresponse().read() is not None
+            conn.close()
+    return said.read_text() if said.exists() else ""
+
+
+def test_the_file_says_where_spans_go_and_who_we_are(collector, tmp_path):
+    assert run(collector, tmp_path) == ""
+    spans = collector.wait_count(3, kind="SERVER")
+    assert {s.service for s in spans} == {"from-file"}
+
+
+def test_keys_without_meaning_are_said_once_and_the_rest_works(collector, tmp_path):
+    said = run(collector, tmp_path, more="colour: red\nshape: { round: true }\n")
+    assert said.count("\n") == 1 and "means nothing here: colour, shape" in said
+    assert collector.wait_count(3, kind="SERVER")
+
+
+def test_disabled_means_off(collector, tmp_path):
+    assert run(collector, tmp_path, more="disabled: true\n") == ""
+    assert not collector.spans
+
+
+def test_programs_without_sockets_only_pay_for_reading_it(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text("not: [yaml")
+    env = {**environment(), "OTEL_CONFIG_FILE": str(path)}
+    done = subprocess.run(["strace", "-f", "-e", "trace=openat,mmap,write", "/bin/true"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count(str(path)) == 1
+    opened = done.stderr.index(str(path))
+    assert "mmap" not in done.stderr[opened:] and "otelauto:" not in done.stderr

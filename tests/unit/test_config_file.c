@@ -1,0 +1,255 @@
+/* Declarative configuration: YAML and JSON, variables, what is mapped and what is named as meaningless. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/config.h"
+#include "preload/config_file.h"
+
+static char path[] = "/tmp/config_file.XXXXXX";
+
+/* returns what the library would do: be on or off */
+static bool apply(const char *text, ...)
+{
+	static char name[64];
+	char *env[] = { name, "HOST=collector.example", "EMPTY=", "RATIO=0.25", "SECRET=a b,c=d", "OTEL_SERVICE_NAME=ignored",
+			"OTELAUTO_EXIT_FLUSH=7", NULL };
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+	snprintf(name, sizeof(name), "OTEL_CONFIG_FILE=%s", path);
+	oa_config_read(env);
+	oa_config_file_read(env);
+	/* What the program does to its environment later does not matter. */
+	memset(env, 0, sizeof(env));
+	return oa_config_file_apply();
+}
+
+static void says(const char *text) { ck_assert_str_eq(oa_config_file_says, text); }
+
+static const char whole[] =
+	"file_format: '1.0'\n"
+	"log_level: info\n"
+	"attribute_limits: { attribute_value_length_limit: 4096, attribute_count_limit: 64 }\n"
+	"resource:\n"
+	"  attributes:\n"
+	"    - { name: service.name, value: shop }\n"
+	"    - { name: team, value: \"${SECRET}\", type: string }\n"
+	"    - { name: nothing, value: null }\n"
+	"  attributes_list: deployment.environment.name=prod\n"
+	"propagator:\n"
+	"  composite:\n"
+	"    - tracecontext:\n"
+	"    - b3:\n"
+	"  composite_list: 'jaeger'\n"
+	"tracer_provider:\n"
+	"  limits: { event_count_limit: 3, link_count_limit: 4, attribute_count_limit: 5, link_attribute_count_limit: 6 }\n"
+	"  processors:\n"
+	"    - batch:\n"
+	"        schedule_delay: 1000\n"
+	"        export_timeout: 2000\n"
+	"        max_queue_size: 300\n"
+	"        max_export_batch_size: 200\n"
+	"        exporter:\n"
+	"          otlp_grpc:\n"
+	"            endpoint: https://${HOST}:${PORT:-4317}\n"
+	"            tls: { ca_file: /ca.pem, key_file: /k.pem, cert_file: /c.pem, insecure: false }\n"
+	"            headers:\n"
+	"              - { name: api-key, value: \"${env:SECRET}\" }\n"
+	"              - { name: plain, value: \"$$x\" }\n"
+	"            headers_list: more=1\n"
+	"            compression: gzip\n"
+	"            timeout: 1234\n"
+	"    - simple: { exporter: { console: } }\n"
+	"  sampler:\n"
+	"    parent_based: { root: { trace_id_ratio_based: { ratio: \"${RATIO}\" } } }\n"
+	"meter_provider:\n"
+	"  exemplar_filter: always_off\n"
+	"  readers:\n"
+	"    - periodic:\n"
+	"        interval: 15000\n"
+	"        timeout: 5000\n"
+	"        exporter:\n"
+	"          otlp_http:\n"
+	"            endpoint: http://m:4318/v1/metrics\n"
+	"            encoding: json\n"
+	"            temporality_preference: low_memory\n"
+	"            default_histogram_aggregation: base2_exponential_bucket_histogram\n"
+	"    - pull: { exporter: { prometheus/development: { host: 0.0.0.0, port: 9999 } } }\n"
+	"instrumentation/development:\n"
+	"  general: { http: { server: { request_captured_headers: [x-a, x-b] } } }\n"
+	"otelauto: { series_limit: 100, spool_dir: /var/spool/x }\n";
+
+START_TEST(everything_that_applies_is_taken)
+{
+	ck_assert(apply(whole));
+	says("");
+	ck_assert_int_eq(oa_config.log_level, 3);
+	ck_assert_int_eq(oa_config.attribute_value_length_limit, 4096);
+	ck_assert_int_eq(oa_config.attribute_count_limit, 64);
+	ck_assert_str_eq(oa_config.resource_attributes,
+			 "service.name=shop,team=a%20b%2Cc%3Dd,deployment.environment.name=prod");
+	ck_assert_uint_eq(oa_config.propagators, 1u << 0 | 1u << 2 | 1u << 4);
+	ck_assert_int_eq(oa_config.span_event_count_limit, 3);
+	ck_assert_int_eq(oa_config.span_link_count_limit, 4);
+	ck_assert_int_eq(oa_config.span_attribute_count_limit, 5);
+	ck_assert_int_eq(oa_config.bsp_schedule_delay, 1000);
+	ck_assert_int_eq(oa_config.bsp_export_timeout, 2000);
+	ck_assert_int_eq(oa_config.bsp_max_queue_size, 300);
+	ck_assert_int_eq(oa_config.bsp_max_export_batch_size, 200);
+	ck_assert_uint_eq(oa_config.traces_exporter, 1u << 0 | 1u << 1);
+	ck_assert_int_eq(oa_config.otlp_traces_protocol, 2);
+	ck_assert_str_eq(oa_config.otlp_traces_endpoint, "https://collector.example:4317");
+	ck_assert_str_eq(oa_config.otlp_traces_certificate, "/ca.pem");
+	ck_assert_str_eq(oa_config.otlp_traces_client_key, "/k.pem");
+	ck_assert_str_eq(oa_config.otlp_traces_client_certificate, "/c.pem");
+	ck_assert(!oa_config.otlp_traces_insecure);
+	ck_assert_str_eq(oa_config.otlp_traces_headers, "api-key=a%20b%2Cc%3Dd,plain=%24x,more=1");
+	ck_assert_int_eq(oa_config.otlp_traces_compression, 1);
+	ck_assert_int_eq(oa_config.otlp_traces_timeout, 1234);
+	ck_assert_int_eq(oa_config.sampler, 5);
+	ck_assert_str_eq(oa_config.sampler_arg, "0.25");
+	ck_assert_int_eq(oa_config.exemplar_filter, 2);
+	ck_assert_uint_eq(oa_config.metrics_exporter, 1u << 0 | 1u << 1);
+	ck_assert_int_eq(oa_config.metric_interval, 15000);
+	ck_assert_int_eq(oa_config.metric_timeout, 5000);
+	ck_assert_str_eq(oa_config.otlp_metrics_endpoint, "http://m:4318/v1/metrics");
+	ck_assert_int_eq(oa_config.otlp_metrics_protocol, 1);
+	ck_assert_int_eq(oa_config.metrics_temporality, 2);
+	ck_assert_int_eq(oa_config.metrics_histogram, 1);
+	ck_assert_str_eq(oa_config.prometheus_host, "0.0.0.0");
+	ck_assert_int_eq(oa_config.prometheus_port, 9999);
+	ck_assert_str_eq(oa_config.capture_server_request_headers, "x-a,x-b");
+	ck_assert_int_eq(oa_config.series_limit, 100);
+	ck_assert_str_eq(oa_config.spool_dir, "/var/spool/x");
+	ck_assert_int_eq(oa_config.exit_flush, 7);
+	ck_assert_str_eq(oa_config.service_name, "");
+}
+END_TEST
+
+START_TEST(json_is_taken_as_well)
+{
+	ck_assert(apply("{\"file_format\":\"1.0\",\"tracer_provider\":{\"processors\":[{\"batch\":{\"schedule_delay\":77,"
+			"\"exporter\":{\"otlp_http\":{\"endpoint\":\"http://${HOST}/x\",\"timeout\":null}}}}],"
+			"\"sampler\":{\"trace_id_ratio_based\":{\"ratio\":0.125}}},\"otelauto\":{\"evidence\":true}}"));
+	says("");
+	ck_assert_int_eq(oa_config.bsp_schedule_delay, 77);
+	ck_assert_str_eq(oa_config.otlp_traces_endpoint, "http://collector.example/x");
+	ck_assert_int_eq(oa_config.otlp_traces_protocol, 0);
+	ck_assert_int_eq(oa_config.sampler, 2);
+	ck_assert_str_eq(oa_config.sampler_arg, "0.125");
+	ck_assert(oa_config.evidence_attribute);
+}
+END_TEST
+
+START_TEST(what_the_file_does_not_have_is_not_there)
+{
+	ck_assert(apply("file_format: '1.0'\n"));
+	says("");
+	ck_assert_uint_eq(oa_config.traces_exporter, 1u << 31);
+	ck_assert_uint_eq(oa_config.metrics_exporter, 1u << 31);
+	ck_assert_uint_eq(oa_config.propagators, 1u << 31);
+	ck_assert_int_eq(oa_config.sampler, 3);
+}
+END_TEST
+
+START_TEST(keys_that_mean_nothing_are_named_in_one_warning)
+{
+	ck_assert(apply("tracer_provider:\n  processors:\n    - batch: { schedule_dealy: 1, exporter: { otlp_htpt: { a: 1 } } }\n"
+			"  sampler: { composite/development: {} }\n"
+			"colour: red\nlogger_provider: { x: 1 }\notelauto: { serious_limit: 5 }\n"));
+	says("means nothing here: tracer_provider.processors[].batch.schedule_dealy, "
+	     "tracer_provider.processors[].batch.exporter.otlp_htpt, tracer_provider.sampler.(this sampler), colour, "
+	     "OTELAUTO_SERIOUS_LIMIT");
+}
+END_TEST
+
+START_TEST(it_can_switch_off)
+{
+	ck_assert(!apply("disabled: true\n"));
+	ck_assert(!apply("disabled: ${OFF:-true}\n"));
+	ck_assert(apply("disabled: ${EMPTY:-false}\n"));
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_used_sends_nothing)
+{
+	static const struct { const char *text, *why; } cases[] = {
+		{ "a: [1, 2\n", "it is no YAML" }, { "{\"a\": 1", "it is no JSON" }, { "- a\n", "it is no object" },
+		{ "a: &x 1\nb: *x\n", "it has an alias" }, { "a: 1\na: 2\n", "it has a key twice" },
+		{ "a: ${\n", "it has a reference to a variable that is malformed" },
+		{ "a: ${1X}\n", "it has a reference to a variable that is malformed" },
+		{ "{\"a\": \"${A-b}\"}", "it has a reference to a variable that is malformed" },
+		{ "? [a]\n: 1\n", "it has a key that is no text" }, { "", "the file cannot be read" },
+		{ "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", "it is nested too deeply" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char wanted[256];
+
+		ck_assert(apply(cases[i].text));
+		snprintf(wanted, sizeof(wanted), "%s: no traces are sent and no metrics are shown", cases[i].why);
+		says(wanted);
+		ck_assert_uint_eq(oa_config.traces_exporter, 1u << 31);
+		ck_assert_uint_eq(oa_config.metrics_exporter, 1u << 31);
+	}
+}
+END_TEST
+
+START_TEST(a_file_that_is_too_large_is_not_read)
+{
+	static char text[70000];
+
+	memset(text, '#', sizeof(text) - 1);
+	ck_assert(apply(text));
+	says("the file is larger than 64 KiB: no traces are sent and no metrics are shown");
+}
+END_TEST
+
+START_TEST(wrong_values_keep_the_default)
+{
+	ck_assert(apply("tracer_provider: { processors: [ { batch: { schedule_delay: soon, max_queue_size: -1 } } ] }\n"));
+	ck_assert_int_eq(oa_config.bsp_schedule_delay, 5000);
+	ck_assert_int_eq(oa_config.bsp_max_queue_size, 2048);
+}
+END_TEST
+
+START_TEST(files_go_where_the_url_says)
+{
+	ck_assert(apply("tracer_provider: { processors: [ { simple: { exporter: { otlp_file/development: { output_stream: "
+			"file:///var/log/t.jsonl } } } } ] }\n"));
+	says("");
+	ck_assert_uint_eq(oa_config.traces_exporter, 1u << 4);
+	ck_assert_str_eq(oa_config.file_path, "/var/log/t.jsonl");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("config_file");
+	TCase *t = tcase_create("preload");
+	SRunner *runner;
+	int failed, fd = mkstemp(path);
+
+	close(fd);
+	tcase_add_test(t, everything_that_applies_is_taken);
+	tcase_add_test(t, json_is_taken_as_well);
+	tcase_add_test(t, what_the_file_does_not_have_is_not_there);
+	tcase_add_test(t, keys_that_mean_nothing_are_named_in_one_warning);
+	tcase_add_test(t, it_can_switch_off);
+	tcase_add_test(t, a_file_that_cannot_be_used_sends_nothing);
+	tcase_add_test(t, a_file_that_is_too_large_is_not_read);
+	tcase_add_test(t, wrong_values_keep_the_default);
+	tcase_add_test(t, files_go_where_the_url_says);
+	suite_add_tcase(suite, t);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	unlink(path);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
