@@ -350,7 +350,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	if (!bytes.len || c->state == OA_CONN_OPAQUE)
 		return;
 	if (c->state == OA_CONN_TUNNEL) {
-		if (c->tls == OA_TLS_HELLO || (!c->tls && feed_looks_like_tls(bytes)))
+		if (c->tls == OA_TLS_HELLO || (c->tls != OA_TLS_BELOW && feed_looks_like_tls(bytes)))
 			oa_tls_hello(c, in, bytes);
 		feed_tunnel(c, in, bytes.len);
 		return;

@@ -138,11 +138,29 @@ static void hello_is_none(struct oa_conn *c)
 		c->tls = OA_TLS_BELOW; /* looked at, and nothing to be found */
 }
 
+static uint64_t hello_key(const uint8_t *bytes)
+{
+	return bytes[5] == 1 && bytes[9] == 3 ? oa_tls_key(bytes + HELLO_RANDOM) : 0;
+}
+
+/* TLS in a tunnel inside TLS: an outer library is given records whole. */
+static void hello_in_session(struct oa_conn *c, struct oa_bytes bytes)
+{
+	uint64_t key = bytes.len >= HELLO_BYTES ? hello_key(bytes.ptr) : 0;
+
+	if (key)
+		hello_register(c, key, false);
+}
+
 void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	struct hello *h = (void *)c->pstate;
 	size_t step;
 
+	if (c->tls == OA_TLS_SESSION) {
+		hello_in_session(c, bytes);
+		return;
+	}
 	if (c->tls == OA_TLS_NONE) {
 		memset(h, 0, sizeof(*h));
 		c->tls = OA_TLS_HELLO;
@@ -161,12 +179,12 @@ void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	}
 	if (h->len < HELLO_BYTES)
 		return;
-	if (h->bytes[5] != 1 || h->bytes[9] != 3 || !oa_tls_key(h->bytes + HELLO_RANDOM)) {
+	if (!hello_key(h->bytes)) {
 		hello_is_none(c);
 		return;
 	}
 	c->tls = OA_TLS_BELOW;
-	hello_register(c, oa_tls_key(h->bytes + HELLO_RANDOM), c->state != OA_CONN_TUNNEL);
+	hello_register(c, hello_key(h->bytes), c->state != OA_CONN_TUNNEL);
 	if (c->state == OA_CONN_TUNNEL)
 		return;
 	c->flags |= OA_CONN_COUNTED; /* when it is clear that nobody sees what is inside */

@@ -1,17 +1,18 @@
 """HTTP inside TLS, with real clients and servers: as many spans as requests, right parents, the same results. OpenSSL through
 sockets, own BIOs and memory BIOs, GnuTLS; what is not seen is counted."""
 import os
+import socket
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 
-from kit import CLIENT_COUNT, COUNT, HERE, OTHER_HOSTS, both, chain, exact, free_port, leaf_saw, listen, need, wait_until
+from kit import COUNT, HERE, OTHER_HOSTS, both, exact, leaf_saw, listen, need, wait_until
 from lib.certificates import certificate, client_context, server_context
 from lib.collector import find
 from lib.leaf import Leaf
 from lib.loadgen import Connection, Load
-from load import Storm
 from test_python_servers import HEADERS, python_with
 from webs import VISIT, access_log, apache, haproxy, make_files, nginx, visit
 
@@ -386,3 +387,75 @@ process.argv[2])}, (q, s) => s.end("ok")).listen(+process.argv[3], "127.0.0.1")"
                 assert tree.scrape().sum("otelauto_opaque_connections_total") == 1
             return seen
     both(ways, scenario)
+
+
+# -- through proxies --
+
+class ConnectProxy:
+    """Takes CONNECT and hands bytes on, itself in clear text or inside TLS. port; count of tunnels."""
+
+    def __init__(self, tls=None):
+        self.tls, self.count = tls, 0
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._tunnel, args=(sock,), daemon=True).start()
+
+    @staticmethod
+    def _pump(source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def _tunnel(self, sock):
+        sock = self.tls.wrap_socket(sock, server_side=True) if self.tls else sock
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(1)
+        port = int(head.split()[1].rpartition(b":")[2])
+        up = socket.create_connection(("127.0.0.1", port))
+        self.count += 1
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        threading.Thread(target=self._pump, args=(up, sock), daemon=True).start()
+        self._pump(sock, up)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_inside_a_tunnel(ways, secret_leaf, scheme):
+    """curl -x: CONNECT, the tunnel's session, and the request inside TLS inside it, which knows its socket; with an https proxy
+    that is TLS inside TLS."""
+    with ConnectProxy(server_context() if scheme == "https" else None) as proxy:
+        def scenario(way):
+            way.ports[:] = [secret_leaf.port, proxy.port]
+            words, _ = words_for([need("curl"), "-sS", "-x", f"{scheme}://127.0.0.1:{proxy.port}", "--proxy-cacert", "{cert}",
+                                  "--cacert", "{cert}", "{base}/a", "{base}/b"], way, secret_leaf)
+            result = way.run(words, service="client")
+            assert result[0] == 0, result
+            upstream = leaf_saw(secret_leaf, 2, way.ours)
+            if way.ours:
+                spans = way.collector.wait_count(4, kind="CLIENT")
+                assert len(spans) == 4, spans
+                inner = find(spans, where=lambda s: s.attributes.get("http.request.method") == "GET")
+                assert len(inside_tls(inner)) == 2
+                assert {s.attributes["network.peer.port"] for s in inner} == {proxy.port}
+                connect, = find(spans, where=lambda s: s.attributes.get("http.request.method") == "CONNECT")
+                tunnel, = find(spans, where=lambda s: s.parent_id == connect.span_id)
+                assert ("tls.cipher" in connect.attributes) == (scheme == "https")
+            return result, upstream
+        both(ways, scenario)

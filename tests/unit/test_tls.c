@@ -357,6 +357,33 @@ START_TEST(every_byte_and_whole_headers_in_every_mode)
 }
 END_TEST
 
+/* Records of every length: what is cut inside ours is completed before anything else goes out. */
+START_TEST(a_header_cut_by_a_record_is_completed)
+{
+	const char *post = "POST /out HTTP/1.1\r\nHost: up\r\nContent-Length: 3\r\n\r\nxyz";
+	size_t len = strlen(post), ours = len - 5;
+
+	start();
+	for (size_t record = 1; record < len + 80; record++) {
+		struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = record, .partial = true,
+				  .moving = record & 1, .seed_rng = (unsigned)record, .wire = malloc(1000) };
+		size_t at = 0;
+
+		while (at < len) {
+			long n = session_write(&f, (const uint8_t *)post + at, len - at);
+
+			ck_assert_int_ge(n, 0);
+			at += (size_t)n;
+		}
+		ck_assert_uint_eq(strip(&f), record > ours);
+		ck_assert(f.wire_len == len && !memcmp(f.wire, post, len));
+		ck_assert(!f.broke_rule && !oa_tls_pinned());
+		oa_tls_before_free(&f);
+		free(f.wire);
+	}
+}
+END_TEST
+
 /* One request a call, whole: each gets its header. */
 START_TEST(whole_requests_get_their_headers)
 {
@@ -440,6 +467,7 @@ int main(void)
 	tcase_add_test(tc, a_session_that_shows_no_data_is_counted_at_its_end);
 	tcase_add_test(tc, a_failed_handshake_is_a_span_of_the_client_and_a_number_of_the_server);
 	tcase_add_test(tc, every_byte_and_whole_headers_in_every_mode);
+	tcase_add_test(tc, a_header_cut_by_a_record_is_completed);
 	tcase_add_test(tc, whole_requests_get_their_headers);
 	tcase_add_test(tc, what_waited_for_the_handshake_may_change);
 	tcase_add_test(tc, what_is_pinned_goes_out_after_standing_down);
