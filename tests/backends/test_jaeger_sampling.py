@@ -1,8 +1,7 @@
 """A real Jaeger tells us what to keep: strategies from its file, and its adaptive sampling, which must converge.
 
-Needs Jaeger's all-in-one in the cache of scripts/test-backends; skipped when it is not there."""
+Needs Jaeger's all-in-one, which scripts/test-backends builds; skipped when it is not there."""
 import json
-import os
 import socket
 import subprocess
 import threading
@@ -11,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from backends import HOME
 
 from lib.loadgen import Load
 from lib.metrics import scrape
@@ -20,8 +20,7 @@ import sys
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "preload"))
 from test_counts import metrics_port  # noqa: E402
 
-CACHE = Path(os.environ.get("OTELAUTO_CACHE", Path.home() / ".cache/otelauto")) / "backends/bin"
-JAEGER = CACHE / "all-in-one"
+JAEGER = HOME / "bin/all-in-one"
 SERVICE = "sampled-shop"
 SHARE = "otelauto_sampling_probability"
 
