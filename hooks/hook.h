@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
-#include "conn/expect.h"
 #include "conn/fd_table.h"
 #include "core/attr.h"
 #include "core/state.h"
