@@ -66,6 +66,8 @@ OA_COLD void oa_capture_forwarded_found(struct oa_exchange *ex, const struct oa_
 
 static bool cap_listed(const char *list, struct oa_bytes name)
 {
+	if (!name.len) /* HTTP/2's pseudo fields */
+		return false;
 	while (*list) {
 		size_t len = strcspn(list, ",");
 		struct oa_bytes item = oa_bytes_trim(oa_bytes(list, len));

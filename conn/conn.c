@@ -14,9 +14,11 @@
 #include "conn/lookup.h"
 #include "conn/peer.h"
 #include "conn/span_build.h"
+#include "conn/streams.h"
 #include "conn/tls.h"
-#include "proto/http1.h"
+#include "core/config.h"
 #include "core/tsc.h"
+#include "proto/http2.h"
 #include "core/own_fd.h"
 #include "core/sys.h"
 #include "core/tree.h"
@@ -32,6 +34,8 @@ static void conn_no_side_thread(void)
 
 void (*oa_conn_want_side_thread)(void) = conn_no_side_thread;
 
+static const char *conn_captured[4]; /* the allow-lists of header fields */
+
 int oa_conn_init(void)
 {
 	int err;
@@ -40,6 +44,11 @@ int oa_conn_init(void)
 		if (oa_protos[i]->state_bytes > OA_PROTO_STATE_BYTES)
 			return -E2BIG;
 	oa_http1_init();
+	conn_captured[0] = oa_config.capture_server_request_headers;
+	conn_captured[1] = oa_config.capture_server_response_headers;
+	conn_captured[2] = oa_config.capture_client_request_headers;
+	conn_captured[3] = oa_config.capture_client_response_headers;
+	oa_http2_init(conn_captured, 4);
 	err = oa_ctx_init();
 	return err ? err : (oa_fd_get(0) ? 0 : -ENOMEM);
 }
@@ -71,6 +80,8 @@ static void conn_free(struct oa_conn *c, uint32_t index)
 		oa_block_give(0, c->peer_path - 1);
 	if (c->tls)
 		oa_tls_conn_freed(c);
+	oa_feed_release(c);
+	oa_streams_free(c);
 	atomic_store_explicit(&c->gen, c->gen + 1, memory_order_relaxed);
 	oa_conn_unlock(c);
 	oa_pool_give(&oa_conn_pool, index);
@@ -539,6 +550,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 		connect_keep_path(c, addr, len);
 	}
 	c->connect_ns = start_ns;
+	oa_ctx_used(c);
 	c->dns_us = oa_lookup_take(&c->peer, start_ns);
 	oa_ctx_pick(c, NULL, &pick);
 	if (pick.parent.gen) {

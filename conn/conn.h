@@ -53,14 +53,13 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err);
 
 /* -- bytes out -- */
 
-#define OA_SEND_IOV 10 /* iovecs on the stack; longer arrays use a pool */
+#define OA_SEND_IOV 9 /* iovecs on the stack; longer arrays use a pool */
 
-/* One place in the host's bytes where ours go: behind `off` host bytes. A replacement stands for as many host
- * bytes (same length), an insertion for none. */
+/* One place in the host's bytes where ours go: behind `off` host bytes, instead of `host_len` of them (0: an insertion). */
 struct oa_point {
 	uint32_t off, len;
 	const uint8_t *text;
-	bool replace;
+	uint32_t host_len;
 };
 
 /* One sending call on a tracked descriptor, on the hook's stack. The hook reads rewrite, iov, iovcnt, watched and
@@ -85,7 +84,8 @@ struct oa_send {
 	uint8_t text_cls;
 	const struct iovec *host_iov;
 	int host_iovcnt;
-	struct oa_point point[OA_INJECT_POINTS_MAX];
+	struct oa_point *point;  /* own, or in the text block */
+	struct oa_point own[OA_INJECT_POINTS_MAX];
 	struct iovec small[OA_SEND_IOV];
 };
 

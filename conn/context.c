@@ -747,12 +747,12 @@ static bool ctx_acts_at_once(const struct ctx_thread *t)
 }
 
 /* Is what this thread read last certainly what it works for now? */
-static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exchange *current)
+static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exchange *current, bool shared)
 {
 	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
 	/* A worker that made a call for a request another thread read may be on its next job by now. */
-	bool process_wide = (!sync && !own_loop) || ctx_thread_get(ctx_owner(current)) != t;
+	bool process_wide = shared || (!sync && !own_loop) || ctx_thread_get(ctx_owner(current)) != t;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
 	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
@@ -760,6 +760,23 @@ static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exch
 	if (open <= 1)
 		return true;
 	return !(t->flags & CTX_MIXED) && (sync || !ctx_timer_due(t));
+}
+
+#define CTX_USERS_MANY UINT8_MAX
+
+/* Which thread is noted in a byte: two that look the same have to have a connection in common first. */
+void oa_ctx_used(struct oa_conn *c)
+{
+	uint8_t self = (uint8_t)(1 + oa_tls.thread_idx % (CTX_USERS_MANY - 1));
+
+	c->user = !oa_tls.thread_idx || (c->user && c->user != self) ? CTX_USERS_MANY : self;
+}
+
+/* A connection that several requests share may be written to by a thread that happens to be in it on behalf of another
+ * (gRPC works so). Only a loop that has it for itself writes what it works for. */
+static bool ctx_shared_conn(const struct ctx_thread *t, const struct oa_conn *c)
+{
+	return (c->user == CTX_USERS_MANY || (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP);
 }
 
 /* The single open exchange of the thread, when there is one. */
@@ -817,13 +834,16 @@ static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
 }
 
 /* Rules 2 to 4: certain without looking at the message. */
-static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, struct oa_pick *ret)
+static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, bool multiplexed, struct oa_pick *ret)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
-	uint32_t open = thread_open(t);
+	bool shared = multiplexed && ctx_shared_conn(t, c);
+	uint32_t open = shared ? oa_ctx_open_count() : thread_open(t);
 
 	if (bound && (c->flags & OA_CONN_USED))
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
+	if (bound && multiplexed && (c->open > 1 || c->user == CTX_USERS_MANY))
+		bound = NULL;
 	if (bound) {
 		/* When another one is current, it must have acted already: then this connection has become writable. */
 		if (current && current != bound && !(t->flags & CTX_SETTLED))
@@ -831,7 +851,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 		pick_set(ret, c->bound, OA_EV_BOUND);
 		return true;
 	}
-	if (current && ctx_current_certain(t, current)) {
+	if (current && ctx_current_certain(t, current, shared)) {
 		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
 		t->at_once += !(t->flags & CTX_SETTLED);
 		return true;
@@ -844,7 +864,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, stru
 			return true;
 		}
 	}
-	if (open == 0 && !(t->flags & CTX_BACKGROUND) && oa_ctx_open_count() == 1) {
+	if (!thread_open(t) && !(t->flags & CTX_BACKGROUND) && oa_ctx_open_count() == 1) {
 		struct oa_ref only = ctx_only_parked(t->flags & CTX_WORKER);
 
 		if (only.gen && oa_ctx_open_count() == 1) { /* none came meanwhile */
@@ -878,7 +898,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	}
 	if (head && !atomic_load_explicit(&ctx_calls, memory_order_relaxed))
 		atomic_store_explicit(&ctx_calls, true, memory_order_relaxed);
-	if (ctx_pick_by_flow(t, c, ret)) {
+	if (ctx_pick_by_flow(t, c, head && head->version == 20, ret)) {
 		if (head && ret->evidence != OA_EV_ONLY)
 			ctx_learn_proxy(ret->parent, head);
 		return;

@@ -32,6 +32,9 @@ struct oa_pick {
 	struct oa_ref link[OA_LINKS_MAX];
 };
 
+/* This thread sends on a client connection that carries many requests at a time. */
+void oa_ctx_used(struct oa_conn *c);
+
 /* Decides for an outgoing request. head: the request about to be sent, NULL when only a connection is opened. */
 void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret);
 

@@ -4,6 +4,7 @@
 #include "conn/conn.h"
 #include "conn/context.h"
 #include "conn/exchange.h"
+#include "conn/streams.h"
 #include "conn/tls.h"
 #include "core/clock.h"
 #include "core/tree.h"
@@ -82,7 +83,7 @@ static OA_COLD void exchange_first_of_process(void)
 }
 
 /* Word by word where others may be looking. What is not set here is read only when something else says that it was. */
-static inline void exchange_reset(struct oa_exchange *ex, uint32_t conn)
+static inline void exchange_reset(struct oa_exchange *ex, uint32_t conn, uint32_t c_last)
 {
 	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
 	atomic_store_explicit(&ex->shown, 0, memory_order_relaxed);
@@ -93,6 +94,8 @@ static inline void exchange_reset(struct oa_exchange *ex, uint32_t conn)
 	atomic_store_explicit(&ex->loose, 0, memory_order_relaxed);
 	ex->cls = 0;
 	ex->next = 0;
+	ex->prev = c_last;
+	ex->stream = 0;
 	ex->baggage = 0;
 	ex->parent = (struct oa_ref){ 0, 0 };
 }
@@ -111,7 +114,7 @@ OA_HOT int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_wh
 	if (OA_UNLIKELY(!oa_self))
 		exchange_first_of_process();
 	ex = oa_exchange_at((uint32_t)index);
-	exchange_reset(ex, c->index);
+	exchange_reset(ex, c->index, c->last);
 	ex->span = (struct oa_span *)(void *)ex->first;
 	ex->fork_gen = oa_exchange_fork_gen;
 	ex->home = oa_exchange_home;
@@ -189,30 +192,28 @@ OA_HOT OA_NOINLINE void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str 
 }
 
 /* Takes an exchange out of its connection's queue, wherever it stands. */
-static OA_COLD void exchange_unlink_far(struct oa_conn *c, uint32_t index)
+static OA_COLD void exchange_unlink_far(struct oa_conn *c, uint32_t index, const struct oa_exchange *ex)
 {
-	uint32_t *link = &c->first, prev = 0;
-
-	while (*link && *link != index + 1) {
-		prev = *link;
-		link = &oa_exchange_at(*link - 1)->next;
-	}
-	if (!*link)
+	if (!ex->prev)
 		return;
-	*link = oa_exchange_at(index)->next;
-	if (c->last == index + 1)
-		c->last = prev;
+	oa_exchange_at(ex->prev - 1)->next = ex->next;
+	if (ex->next)
+		oa_exchange_at(ex->next - 1)->prev = ex->prev;
+	else
+		c->last = ex->prev;
 	c->open--;
 }
 
 static inline void exchange_unlink(struct oa_conn *c, uint32_t index, const struct oa_exchange *ex)
 {
 	if (OA_UNLIKELY(c->first != index + 1)) {
-		exchange_unlink_far(c, index);
+		exchange_unlink_far(c, index, ex);
 		return;
 	}
 	c->first = ex->next;
-	if (!ex->next)
+	if (OA_UNLIKELY(ex->next))
+		oa_exchange_at(ex->next - 1)->prev = 0;
+	else
 		c->last = 0;
 	c->open--;
 }
@@ -276,6 +277,8 @@ static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_ex
 	if ((flags & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
 		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
 	exchange_unlink(c, index, ex);
+	if (ex->stream)
+		oa_stream_remove(c, ex->stream);
 	oa_ctx_close(index);
 	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
 	if (OA_UNLIKELY(ex->cls | ex->baggage))

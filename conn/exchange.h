@@ -46,6 +46,7 @@ enum oa_conn_state {
 #define OA_CONN_WORKING  0x10u /* its opening counts as work of `bound` */
 #define OA_CONN_COUNTED  0x20u /* in the stats as opaque already */
 #define OA_CONN_BYTES_IN 0x40u /* the peer has spoken */
+#define OA_CONN_SENDING  0x80u /* HTTP/2 client: a thread is in a call that sends requests */
 
 /* What a connection has to do with TLS. */
 enum oa_conn_tls {
@@ -77,11 +78,13 @@ struct oa_conn {
 	uint32_t carry[2];       /* block + 1: bytes the parser has not taken yet, by enum oa_dir */
 	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
 	uint8_t stash_cls;
-	uint8_t answered;        /* requests of the call being fed whose exchanges are over already */
+	uint8_t answered;        /* requests of the call being fed whose exchanges are over already; HTTP/2: some are
+				  * OA_EX_ANSWERED */
 	uint16_t stash_off, stash_len;
 	uint16_t stash_skip;     /* host bytes they replace */
 	uint16_t peer_path_len;
 	uint8_t tls;             /* enum oa_conn_tls */
+	uint8_t user;            /* HTTP/2 client: the thread that sends on it, see conn/context.c */
 	uint32_t peer_path;      /* block + 1: AF_UNIX path */
 	uint32_t dns_us;
 	uint32_t session;        /* TLS_SESSION: index + 1 of its struct oa_tls_session */
@@ -111,9 +114,10 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 #define OA_EX_ACTIVE    0x08u /* counted in the active gauge */
 #define OA_EX_HEAD      0x10u
 #define OA_EX_CONNECT   0x20u
+#define OA_EX_ANSWERED  0x40u /* HTTP/2 client: over, but for what the sending thread has to say of the request */
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
-#define OA_EXCHANGE_TEXT 472 /* record bytes an exchange holds itself: enough for a usual GET */
+#define OA_EXCHANGE_TEXT 464 /* record bytes an exchange holds itself: enough for a usual GET */
 
 #define OA_SHOWN_SAMPLED 0x1u
 #define OA_SHOWN_RANDOM  0x2u
@@ -136,14 +140,15 @@ struct oa_exchange {
 	/* The rest belongs to whoever has the connection's lock. */
 	uint8_t cls;                /* class of the block; 0: the record is in first[] */
 	uint8_t active_method;      /* what the active gauge was counted under */
-	uint8_t pad;
-	uint32_t next;              /* in the connection's queue, index + 1 */
+	uint8_t looked_at;          /* HTTP/2 client: low byte of the send that it was prepared for last */
+	uint32_t next, prev;        /* in the connection's queue, index + 1; */
+	uint32_t stream;            /* HTTP/2; 0 none */
 	uint32_t block;             /* index of the block, when cls > 0 */
 	struct oa_span *span;       /* its record: first[], or a block */
 	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */
 	uint16_t home;              /* generation of the process that counts it */
 	uint32_t baggage;           /* block + 1 of class 2, 0 none */
-	uint32_t baggage_len;
+	uint32_t baggage_len;       /* HTTP/2 client: recognises its header block instead */
 	struct oa_ref parent;       /* client: the server exchange it was made for */
 	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };

@@ -1,15 +1,40 @@
 /* Detection, carry-over of what a parser could not take yet, and the end of streams. */
 #include <errno.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "conn/context.h"
 #include "conn/feed.h"
+#include "conn/http2.h"
 #include "conn/span_build.h"
 #include "conn/tls.h"
 #include "core/tsc.h"
 #include "core/limits.h"
+#include "core/sys.h"
+#include "proto/http2.h"
 
-#define LOCK_SPINS 2000
+#define LOCK_SPINS     2000
+#define LOCK_MOMENT_NS 50000 /* 400 of them: as long as a busy machine takes to come round */
+#define LOCK_MOMENTS   400
+
+/* A connection that many threads use at a time: its holder has lost its processor and will be back. The host's own lock
+ * around such a connection waits for the same. */
+static OA_COLD bool lock_patiently(struct oa_conn *c)
+{
+	static const struct timespec moment = { .tv_nsec = LOCK_MOMENT_NS };
+	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED);
+
+	if (!proto || !(oa_protos[proto - 1]->flags & OA_PROTO_STREAMS))
+		return false;
+	for (unsigned i = 0; i < LOCK_MOMENTS; i++) {
+		oa_sys2(SYS_nanosleep, &moment, NULL);
+		if (oa_conn_lock_once(c))
+			return true;
+		if (atomic_load_explicit(&c->contended, memory_order_relaxed))
+			return false;
+	}
+	return false;
+}
 
 bool oa_conn_lock(struct oa_conn *c)
 {
@@ -20,6 +45,8 @@ bool oa_conn_lock(struct oa_conn *c)
 			return false;
 		__builtin_ia32_pause();
 	}
+	if (lock_patiently(c))
+		return true;
 	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
 	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);
 	return false;
@@ -74,6 +101,13 @@ static struct carry *carry_at(uint32_t name)
 	return (struct carry *)(void *)oa_block_at((name - 1) & 3, (name - 1) >> 2);
 }
 
+struct oa_bytes oa_feed_carried(const struct oa_conn *c, enum oa_dir dir)
+{
+	const struct carry *k = c->carry[dir] ? carry_at(c->carry[dir]) : NULL;
+
+	return k ? oa_bytes(k->bytes, k->len) : oa_bytes(NULL, 0);
+}
+
 static void carry_drop(struct oa_conn *c, enum oa_dir dir)
 {
 	if (c->carry[dir])
@@ -107,6 +141,16 @@ static struct carry *carry_reserve(struct oa_conn *c, enum oa_dir dir, size_t le
 
 /* -- opaque -- */
 
+void oa_feed_release(struct oa_conn *c)
+{
+	struct oa_sink sink = { .memory = oa_http2_memory };
+
+	if (!c->proto || !oa_protos[c->proto - 1]->release)
+		return;
+	oa_protos[c->proto - 1]->release(c->pstate[OA_DIR_REQUEST], &sink);
+	oa_protos[c->proto - 1]->release(c->pstate[OA_DIR_RESPONSE], &sink);
+}
+
 void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
 {
 	if (!(c->flags & OA_CONN_COUNTED))
@@ -115,6 +159,7 @@ void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
 	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	carry_drop(c, OA_DIR_REQUEST);
 	carry_drop(c, OA_DIR_RESPONSE);
+	oa_feed_release(c);
 	while (c->first)
 		oa_exchange_discard(c, c->first - 1); /* what became of them cannot be known: counted above, not guessed */
 }
@@ -131,14 +176,19 @@ static void feed_set_role(struct oa_conn *c, bool in)
 	atomic_store_explicit(&c->role, in ? OA_ROLE_SERVER : OA_ROLE_CLIENT, memory_order_relaxed);
 }
 
-/* Which protocol, and when unknown which role. MORE leaves the connection as it is. */
+/* Which protocol, and when unknown which role. Whoever speaks first is the client, but for protocols in which the server
+ * may. MORE leaves the connection as it is. */
 static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
+	enum oa_dir dir = c->role == OA_ROLE_UNKNOWN ? OA_DIR_REQUEST : oa_conn_dir(c, in);
 	enum oa_detect best = OA_DETECT_NO;
 
 	for (unsigned i = 0; oa_protos[i]; i++) {
-		enum oa_detect d = oa_protos[i]->detect(OA_DIR_REQUEST, bytes);
+		enum oa_detect d;
 
+		if (dir == OA_DIR_RESPONSE && !(oa_protos[i]->flags & OA_PROTO_GREETS))
+			continue;
+		d = oa_protos[i]->detect(dir, bytes);
 		if (d == OA_DETECT_YES) {
 			c->proto = (uint8_t)(i + 1);
 			oa_conn_set_state(c, OA_CONN_HTTP);
@@ -155,10 +205,14 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 /* The answer is here before the thread that sent the request has told us: it was HTTP when it was prepared. */
 static bool feed_answers_prepared(struct oa_conn *c)
 {
+	const struct oa_proto *p = &oa_proto_http1;
+
 	if (c->role != OA_ROLE_CLIENT || !c->first || !(oa_exchange_at(c->first - 1)->flags & OA_EX_PREPARED))
 		return false;
+	if (c->proto) /* HTTP/2: known by its preface */
+		p = oa_protos[c->proto - 1];
 	for (unsigned i = 0; oa_protos[i]; i++)
-		if (oa_protos[i] == &oa_proto_http1)
+		if (oa_protos[i] == p)
 			c->proto = (uint8_t)(i + 1);
 	oa_conn_set_state(c, OA_CONN_HTTP);
 	return true;
@@ -227,7 +281,9 @@ static void feed_failed(struct oa_conn *c, enum oa_dir dir, long err)
 	}
 	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO)
 		oa_conn_end_exchanges(c, oa_host_now_ns(), OA_ERR_MALFORMED);
-	oa_conn_make_opaque(c, err == -E2BIG ? OA_STAT_opaque_too_big : OA_STAT_opaque_parse);
+	oa_conn_make_opaque(c, err == -E2BIG  ? OA_STAT_opaque_too_big :
+			       err == -ENOMEM ? OA_STAT_opaque_pool :
+						OA_STAT_opaque_parse);
 }
 
 /* Keeps the part of `bytes` behind `taken` for the next call. */
@@ -277,7 +333,15 @@ static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_
 		}
 		if (c->state == OA_CONN_OPAQUE)
 			return;
-		if (upgraded) {
+		if (upgraded && oa_http2_upgrade(c)) {
+			long more = feed_parse(c, dir, oa_bytes(k->bytes + taken, k->len - (size_t)taken), &upgraded);
+
+			if (more < 0) {
+				feed_failed(c, dir, more);
+				return;
+			}
+			taken += more;
+		} else if (upgraded) {
 			feed_tunnel(c, in, k->len - (size_t)taken + bytes.len);
 			feed_upgraded(c);
 			return;
@@ -303,7 +367,9 @@ static void feed_parsed(struct oa_conn *c, bool in, enum oa_dir dir, struct oa_b
 		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
 		return;
 	}
-	if (upgraded) {
+	if (upgraded && oa_http2_upgrade(c)) {
+		oa_feed_bytes(c, in, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken));
+	} else if (upgraded) {
 		feed_tunnel(c, in, bytes.len - (size_t)taken);
 		feed_upgraded(c);
 	} else if ((size_t)taken < bytes.len && c->state == OA_CONN_HTTP) {
@@ -361,9 +427,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	}
 	dir = oa_conn_dir(c, in);
 	if (c->state == OA_CONN_NEW && !c->carry[dir] && !(dir == OA_DIR_RESPONSE && feed_answers_prepared(c))) {
-		/* Whoever speaks first must speak HTTP: a server that greets, or a client that is greeted, is something else. */
-		enum oa_detect d = c->role != OA_ROLE_UNKNOWN && dir == OA_DIR_RESPONSE ? OA_DETECT_NO :
-											  feed_detect(c, in, bytes);
+		enum oa_detect d = feed_detect(c, in, bytes);
 
 		if (d == OA_DETECT_NO && feed_looks_like_tls(bytes)) {
 			oa_tls_hello(c, in, bytes);
@@ -376,7 +440,7 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		if (d == OA_DETECT_MORE) {
 			if (c->role == OA_ROLE_UNKNOWN)
 				feed_set_role(c, in);
-			feed_keep(c, OA_DIR_REQUEST, bytes);
+			feed_keep(c, oa_conn_dir(c, in), bytes);
 			return;
 		}
 		dir = oa_conn_dir(c, in);
@@ -411,7 +475,7 @@ void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
 	}
 	if (c->state == OA_CONN_OPAQUE || !n)
 		return;
-	if (!c->proto || c->carry[dir] || oa_http1_skip(c->pstate[dir], dir, n, &sink) < 0)
+	if (!c->proto || c->carry[dir] || oa_protos[c->proto - 1]->skip(c->pstate[dir], dir, n, &sink) < 0)
 		oa_conn_make_opaque(c, c->proto ? OA_STAT_opaque_parse : OA_STAT_opaque_not_http);
 }
 
@@ -433,6 +497,10 @@ void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error err
 		uint32_t flags = ex->flags;
 		enum oa_error e = error;
 
+		if (flags & OA_EX_ANSWERED) {
+			oa_exchange_finish(c, c->first - 1, s->start_ns + s->duration_ns, OA_ERR_NONE);
+			continue;
+		}
 		/* What the kernel never took was never asked; what another process may still answer is its business. */
 		if ((flags & OA_EX_PREPARED && error == OA_ERR_NONE) ||
 		    (oa_exchange_shared(ex) && !(flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)) {

@@ -30,6 +30,12 @@ struct oa_conn *oa_exchange_pin(struct oa_ref ref);
 /* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */
 void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason);
 
+/* Bytes that the parser of a direction was offered and has not taken. */
+struct oa_bytes oa_feed_carried(const struct oa_conn *c, enum oa_dir dir);
+
+/* Gives back what the parsers hold. */
+void oa_feed_release(struct oa_conn *c);
+
 /* in: bytes received (true) or sent. _http: of a connection whose state that is. */
 void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes);
 void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes);

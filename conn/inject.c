@@ -4,7 +4,8 @@
 
 #include "conn/context.h"
 #include "conn/feed.h"
-#include "conn/inject.h"
+#include "conn/http2.h"
+#include "conn/inject_impl.h"
 #include "conn/propagate.h"
 #include "conn/respond.h"
 #include "conn/span_build.h"
@@ -112,7 +113,12 @@ void oa_inject_thread_exit(uint32_t *head)
 	}
 }
 
-static bool inject_text_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
+size_t oa_inject_text_offset(void)
+{
+	return sizeof(struct flight);
+}
+
+bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
 {
 	int64_t block;
 
@@ -191,33 +197,44 @@ static bool inject_parent_has_lists(const struct oa_exchange *ex)
 static void inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, bool replace)
 {
 	s->point[s->points++] = (struct oa_point){ .off = (uint32_t)off, .len = (uint32_t)text->len, .text = text->ptr,
-						   .replace = replace };
+						   .host_len = replace ? (uint32_t)text->len : 0 };
 }
 
-static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off)
+enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out)
 {
-	bool lists = inject_parent_has_lists(ex);
-	unsigned cls = lists ? 2 : oa_exchange_span(ex)->str[OA_STR_TRACESTATE].len > INJECT_SHORT_STATE;
 	struct oa_context ctx;
-	struct oa_buf out;
 	int64_t copy = -1;
 
-	if (!inject_text_reserve(c, s, cls) && (!s->text || cls))
-		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
-	if (lists) {
+	if (inject_parent_has_lists(ex)) {
 		copy = oa_block_take(2);
 		if (copy >= 0)
 			inject_parent_lists(ex, &ctx, oa_block_at(2, (uint32_t)copy));
 	}
-	out = inject_text_room(s);
-	oa_propagate_inject(&ctx, &out);
+	oa_propagate_inject(&ctx, out);
 	if (copy >= 0)
 		oa_block_give(2, (uint32_t)copy);
-	if (out.full || !out.len)
+	return out->full || !out->len ? OA_INJECT_POOL : OA_INJECT_DONE;
+}
+
+bool oa_inject_is_long(const struct oa_exchange *ex)
+{
+	return inject_parent_has_lists(ex) || oa_exchange_span(ex)->str[OA_STR_TRACESTATE].len > INJECT_SHORT_STATE;
+}
+
+static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off)
+{
+	unsigned cls = inject_parent_has_lists(ex) ? 2 : oa_inject_is_long(ex);
+	enum oa_inject_result result;
+	struct oa_buf out;
+
+	if (!oa_inject_reserve(c, s, cls) && (!s->text || cls))
 		return OA_INJECT_POOL;
-	inject_point(s, off, &out, false);
-	return OA_INJECT_DONE;
+	out = inject_text_room(s);
+	result = oa_inject_lines(ex, &out);
+	if (result == OA_INJECT_DONE)
+		inject_point(s, off, &out, false);
+	return result;
 }
 
 /* The parent id of a traceparent handed on: ours instead, and the flags behind it. */
@@ -229,7 +246,7 @@ static enum oa_inject_result inject_rewrite(const struct oa_conn *c, struct oa_s
 	uint8_t flags;
 	char text[19];
 
-	if (!inject_text_reserve(c, s, 0) && !s->text)
+	if (!oa_inject_reserve(c, s, 0) && !s->text)
 		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
 	out = inject_text_room(s);
@@ -256,7 +273,7 @@ static bool inject_host_excluded(struct oa_bytes host)
 	return oa_glob_list_match(oa_config.exclude_hosts, name);
 }
 
-static enum oa_inject_result inject_allowed(const struct oa_http_head *h, const struct oa_send *s)
+enum oa_inject_result oa_inject_allowed(const struct oa_http_head *h, const struct oa_send *s, unsigned points_max)
 {
 	if (oa_config.propagators & PROPAGATORS_NONE || !(oa_config.propagators & ~2u))
 		return OA_INJECT_OFF;
@@ -266,7 +283,7 @@ static enum oa_inject_result inject_allowed(const struct oa_http_head *h, const 
 		return OA_INJECT_AMBIGUOUS;
 	if (s->flags & MSG_ZEROCOPY)
 		return OA_INJECT_ZEROCOPY;
-	if (s->points >= OA_INJECT_POINTS_MAX)
+	if (s->points >= points_max)
 		return OA_INJECT_PIPELINED;
 	if (s->host_iovcnt + 2 * (s->points + 1) > IOV_MAX)
 		return OA_INJECT_IOV;
@@ -280,7 +297,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 {
 	struct oa_remote remote;
 	uint8_t given = OA_INJECT_NONE;
-	int64_t index = oa_span_open_client(c, h, oa_host_now_ns(), &remote, &given);
+	int64_t index = oa_span_open_client(c, h, OA_WHAT_HTTP, 0, oa_host_now_ns(), &remote, &given);
 	enum oa_inject_result result;
 	struct oa_exchange *ex;
 
@@ -291,7 +308,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 		s->first = (uint32_t)index;
 		s->first_gen = atomic_load_explicit(&ex->gen, memory_order_relaxed);
 	}
-	result = inject_allowed(h, s);
+	result = oa_inject_allowed(h, s, OA_INJECT_POINTS_MAX);
 	if (given == OA_INJECT_FOREIGN)
 		result = OA_INJECT_FOREIGN;
 	else if (result == OA_INJECT_NONE && given == OA_INJECT_REWRITTEN)
@@ -390,6 +407,10 @@ static void compose_add(struct compose *k, const void *ptr, size_t len)
 {
 	if (!len)
 		return;
+	if (k->count && k->count <= k->cap && (uint8_t *)k->iov[k->count - 1].iov_base + k->iov[k->count - 1].iov_len == ptr) {
+		k->iov[k->count - 1].iov_len += len;
+		return;
+	}
 	if (k->count < k->cap)
 		k->iov[k->count] = (struct iovec){ (void *)(uintptr_t)ptr, len };
 	k->count++;
@@ -421,7 +442,7 @@ static void compose_all(const struct oa_conn *c, const struct oa_send *s, struct
 			} else {
 				if (p < s->points && pos == s->point[p].off) {
 					compose_add(k, s->point[p].text, s->point[p].len);
-					skip = s->point[p].replace ? s->point[p].len : 0;
+					skip = s->point[p].host_len;
 					p++;
 					continue;
 				}
@@ -442,7 +463,7 @@ static struct iovec *inject_scratch(const struct oa_conn *c, struct oa_send *s)
 	int64_t block;
 
 	_Static_assert(IOV_MAX * sizeof(struct iovec) <= 16384, "a block of class 2");
-	if (!s->text && !inject_text_reserve(c, s, 0))
+	if (!s->text && !oa_inject_reserve(c, s, 0))
 		return NULL;
 	block = oa_block_take(2);
 	if (block < 0)
@@ -477,11 +498,13 @@ static bool inject_compose(const struct oa_conn *c, struct oa_send *s)
 /* The composed call cannot be made: the requests go out as they are. */
 void oa_inject_decline(struct oa_conn *c, struct oa_send *s)
 {
-	uint32_t n = s->requests;
+	bool streams = c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS;
 
-	for (uint32_t i = c->first; i && n; i = oa_exchange_at(i - 1)->next) {
+	for (uint32_t i = c->first; i && (streams || s->requests); i = oa_exchange_at(i - 1)->next) {
 		struct oa_span *span = oa_exchange_span(oa_exchange_at(i - 1));
 
+		if (streams && !oa_http2_is_in(oa_exchange_at(i - 1), s))
+			continue;
 		if (span->inject == OA_INJECT_DONE || span->inject == OA_INJECT_REWRITTEN) {
 			span->inject = OA_INJECT_IOV;
 			span->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
@@ -493,8 +516,10 @@ void oa_inject_decline(struct oa_conn *c, struct oa_send *s)
 
 void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 {
-	if (c->state != OA_CONN_OPAQUE && c->role != OA_ROLE_SERVER && !c->stash && inject_at_boundary(c)) {
-		if (c->state == OA_CONN_CONNECTING || c->state == OA_CONN_NEW || c->state == OA_CONN_HTTP)
+	if (c->state <= OA_CONN_HTTP && c->role != OA_ROLE_SERVER) {
+		if (c->proto ? oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS : oa_http2_begins(c, s))
+			oa_http2_prepare(c, s);
+		else if (!c->stash && inject_at_boundary(c))
 			inject_scan(c, s);
 	}
 	if (c->role == OA_ROLE_SERVER && oa_respond_on() && !c->stash)
@@ -521,18 +546,31 @@ static void inject_keep(struct oa_conn *c, struct oa_send *s, const uint8_t *res
 	s->text = 0;
 }
 
-/* Takes what the kernel took off the remainder of last time. returns kernel bytes left for this call's bytes */
-static size_t account_stash(struct oa_conn *c, size_t n, size_t *ret_host)
+static size_t inject_host_len(const struct oa_send *s)
 {
-	size_t took = n < c->stash_len ? n : c->stash_len;
+	size_t n = 0;
+
+	for (int i = 0; i < s->host_iovcnt; i++)
+		n += s->host_iov[i].iov_len;
+	return n;
+}
+
+/* Takes what the kernel took off the remainder of last time. Of the host's bytes that it stands for, the last counts as
+ * sent when all of the remainder is. returns kernel bytes left for this call's bytes */
+static size_t account_stash(struct oa_conn *c, const struct oa_send *s, size_t n, size_t *ret_host)
+{
+	size_t took = n < c->stash_len ? n : c->stash_len, host;
 
 	c->stash_off = (uint16_t)(c->stash_off + took);
 	c->stash_len = (uint16_t)(c->stash_len - took);
-	if (c->stash_skip) {
-		*ret_host += took;
-		c->stash_skip = (uint16_t)(c->stash_skip - took);
-	}
-	if (!c->stash_len) {
+	host = c->stash_skip;
+	if (c->stash_len && host)
+		host = took < host - 1 ? took : host - 1;
+	if (host && s && host > inject_host_len(s)) /* the host sends them in smaller pieces */
+		host = inject_host_len(s);
+	*ret_host += host;
+	c->stash_skip = (uint16_t)(c->stash_skip - host);
+	if (!c->stash_len && !c->stash_skip) {
 		oa_block_give(c->stash_cls, c->stash - 1);
 		c->stash = 0;
 	}
@@ -551,12 +589,13 @@ static size_t account_points(struct oa_conn *c, struct oa_send *s, size_t n, siz
 		n -= before;
 		host = p->off;
 		if (n < p->len) { /* cut inside ours */
-			inject_keep(c, s, p->text + n, p->len - n, p->replace ? p->len - n : 0);
-			return p->replace ? host + n : host;
+			size_t told = p->host_len && n >= p->host_len ? p->host_len - 1 : p->host_len ? n : 0;
+
+			inject_keep(c, s, p->text + n, p->len - n, p->host_len - told);
+			return host + told;
 		}
 		n -= p->len;
-		if (p->replace)
-			host += p->len;
+		host += p->host_len;
 	}
 	return host + n;
 }
@@ -579,7 +618,7 @@ static ssize_t account_retry(struct oa_conn *c, struct oa_send *s)
 			s->err = (int)-n;
 			return -1;
 		}
-		left = account_stash(c, (size_t)n, &host);
+		left = account_stash(c, s, (size_t)n, &host);
 		if (host + left)
 			return (ssize_t)(host + left);
 	}
@@ -589,13 +628,13 @@ ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
 {
 	size_t host = 0, left = (size_t)n;
 
-	if (n <= 0)
+	if (n < 0 || (n == 0 && !(c && c->stash && !c->stash_len)))
 		return n;
 	if (c && c->stash) {
-		left = account_stash(c, (size_t)n, &host);
+		left = account_stash(c, s, (size_t)n, &host);
 		if (!host && !left)
 			return account_retry(c, s);
-		return (ssize_t)(host + left); /* with a remainder there are no points */
+		return (ssize_t)account_points(c, s, left, host);
 	}
 	return (ssize_t)account_points(c, s, left, 0);
 }
@@ -645,7 +684,7 @@ int oa_inject_flush(struct oa_conn *c, int fd)
 
 		if (n < 0)
 			return (int)n;
-		account_stash(c, (size_t)n, &host);
+		account_stash(c, NULL, (size_t)n, &host);
 	}
 	return 0;
 }

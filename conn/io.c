@@ -4,6 +4,7 @@
 #include "conn/conn.h"
 #include "conn/context.h"
 #include "conn/feed.h"
+#include "conn/http2.h"
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
@@ -174,6 +175,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	s->host_iov = iov;
 	s->host_iovcnt = iovcnt;
 	s->points = s->requests = 0;
+	s->point = s->own;
 	s->scratch = s->text = 0;
 	s->conn = c->index;
 	s->conn_gen = c->gen;
@@ -369,9 +371,13 @@ void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *
 			oa_conn_make_opaque(c, OA_STAT_opaque_contention);
 		return;
 	}
-	c->answered = (uint8_t)answered;
+	if (answered)
+		c->answered = (uint8_t)answered;
 	oa_feed_iov(c, false, iov, iovcnt, host_bytes);
-	c->answered = 0;
+	if (answered)
+		c->answered = 0;
+	if (OA_UNLIKELY(c->flags & OA_CONN_SENDING))
+		oa_http2_sent(c);
 }
 
 /* Enters to account for a call that carried a header of ours, whatever became of its connection. NULL: it is over. */
@@ -403,6 +409,8 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 		host = oa_inject_account(c, s, n);
 	if (c) {
 		if (host < 0) {
+			if (c->flags & OA_CONN_SENDING)
+				oa_http2_sent(c);
 			if (io_try_again(s->err))
 				oa_inject_cancel(c, s);
 			oa_io_failed(c, s->err);

@@ -19,15 +19,19 @@ void oa_span_on_event(void *ctx, const struct oa_event *ev);
 void oa_span_on_message(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
 struct oa_request_note oa_span_request_note(void *ctx);
 #define OA_SPAN_SINK(feed) \
-	{ .event = oa_span_on_event, .message = oa_span_on_message, .request_note = oa_span_request_note, .ctx = (feed) }
+	{ .event = oa_span_on_event, .message = oa_span_on_message, .request_note = oa_span_request_note, \
+	  .ctx = (feed), .memory = oa_http2_memory }
+/* conn/http2.h */
+void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes);
 
 /* A request this process is about to send: opens its exchange, decides its parent, sampling and injection.
+ * flags        OA_SPAN_* it has from the start
  * ret_result   enum oa_inject_result so far: NONE means "headers may be added", REWRITTEN "replace the id at
  *              remote->span_at"
  * returns exchange index or -1 */
 struct oa_remote;
-int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *head, uint64_t now_ns,
-			    struct oa_remote *remote, uint8_t *ret_result);
+int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *head, enum oa_what what, uint32_t flags,
+			    uint64_t now_ns, struct oa_remote *remote, uint8_t *ret_result);
 
 /* A connection attempt that failed. host: whom it was for, when that is known by name. */
 void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,

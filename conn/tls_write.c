@@ -19,20 +19,28 @@ enum phase {
 	PHASE_OURS, /* what a partial write cut off of a header of ours */
 };
 
+/* A text of ours in the composed bytes, and what of the host's it stands for. */
+struct pin_point {
+	uint32_t off, len;
+	uint32_t host_off, host_len;
+};
+
 struct pin {
 	const uint8_t *host;  /* the call it was composed for */
 	uint32_t off, len;    /* what the library has not taken */
 	uint32_t host_bytes;  /* of them the host's */
 	uint32_t done;        /* the host's bytes before them that a repeated call brings again */
+	uint32_t fed;         /* the host's bytes that the parser has had */
+	uint32_t original;    /* where they are in bytes[], as the host gave them */
 	bool ours;            /* only the rest of a text of ours is left */
-	bool counts;          /* which stands for as many bytes of the host's */
-	uint8_t points;
-	struct {
-		uint32_t off, len; /* in bytes[] */
-		bool replace;
-	} point[OA_INJECT_POINTS_MAX];
-	uint8_t bytes[];
+	uint8_t points;       /* struct pin_point, at the front of bytes[] */
+	uint8_t bytes[] __attribute__((aligned(8)));
 };
+
+static struct pin_point *pin_points(const struct pin *p)
+{
+	return (struct pin_point *)(void *)(uintptr_t)p->bytes;
+}
 
 static struct pin *pin_of(const struct oa_tls_session *s)
 {
@@ -75,13 +83,13 @@ static struct pin *pin_take(struct oa_tls_session *s, size_t bytes)
 
 /* -- composing -- */
 
-/* Bytes of ours that stand for none of the host's. */
+/* How much longer the composed bytes are than the host's. */
 static size_t write_added(const struct oa_send *s)
 {
 	size_t sum = 0;
 
 	for (unsigned i = 0; i < s->points; i++)
-		sum += s->point[i].replace ? 0 : s->point[i].len;
+		sum += s->point[i].len - s->point[i].host_len;
 	return sum;
 }
 
@@ -90,30 +98,33 @@ static size_t write_needed(const struct oa_send *s)
 {
 	const struct oa_point *last = &s->point[s->points - 1];
 
-	return last->off + (last->replace ? last->len : 0);
+	return last->off + last->host_len;
 }
 
-static void pin_put(struct pin *p, const void *from, size_t len)
+static uint32_t pin_put(struct pin *p, uint32_t at, const void *from, size_t len)
 {
-	memcpy(p->bytes + p->len, from, len);
-	p->len += (uint32_t)len;
+	memcpy(p->bytes + at, from, len);
+	return at + (uint32_t)len;
 }
 
 static void pin_fill(struct pin *p, const struct oa_send *s, const uint8_t *host, size_t len)
 {
+	uint32_t to = s->points * (uint32_t)sizeof(struct pin_point);
 	size_t at = 0;
 
+	p->off = to;
 	for (unsigned i = 0; i < s->points; i++) {
 		const struct oa_point *point = &s->point[i];
 
-		pin_put(p, host + at, point->off - at);
-		at = point->off + (point->replace ? point->len : 0);
-		p->point[i].off = p->len;
-		p->point[i].len = point->len;
-		p->point[i].replace = point->replace;
-		pin_put(p, point->text, point->len);
+		to = pin_put(p, to, host + at, point->off - at);
+		at = point->off + point->host_len;
+		pin_points(p)[i] = (struct pin_point){ .off = to, .len = point->len, .host_off = point->off,
+						       .host_len = point->host_len };
+		to = pin_put(p, to, point->text, point->len);
 	}
-	pin_put(p, host + at, len - at);
+	p->original = pin_put(p, to, host + at, len - at);
+	p->len = p->original - p->off;
+	(void)pin_put(p, p->original, host, len);
 	p->points = s->points;
 	p->host = host;
 	p->host_bytes = (uint32_t)len;
@@ -128,12 +139,12 @@ static bool write_compose(struct oa_tls_session *session, struct oa_tls_write *w
 		return false;
 	if (len > OA_TLS_RECORD_MAX - added)
 		len = OA_TLS_RECORD_MAX - added;
-	p = pin_take(session, len + added);
+	p = pin_take(session, w->send.points * sizeof(struct pin_point) + len + added + len);
 	if (!p)
 		return false;
 	pin_fill(p, &w->send, w->host, len);
 	w->phase = PHASE_PIN;
-	w->at = p->bytes;
+	w->at = p->bytes + p->off;
 	w->len = p->len;
 	return true;
 }
@@ -229,53 +240,27 @@ bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, con
 
 /* -- after -- */
 
-#define PIN_PARTS (2 * OA_INJECT_POINTS_MAX + 1)
-
-struct parts {
-	struct iovec iov[PIN_PARTS];
-	int count;
-	size_t bytes;
-};
-
-static void parts_add(struct parts *k, const struct pin *p, size_t from, size_t to)
+/* The host's bytes that went out with the composed ones up to `end`. Of those that a text of ours stands for, the last has
+ * when all of the text has. ret_cut: bytes of ours that the end cuts off */
+static uint32_t pin_host_at(const struct pin *p, uint32_t end, uint32_t *ret_cut)
 {
-	if (to <= from)
-		return;
-	k->iov[k->count++] = (struct iovec){ (void *)(uintptr_t)(p->bytes + from), to - from };
-	k->bytes += to - from;
-}
+	uint32_t at = p->points * (uint32_t)sizeof(struct pin_point), host = 0;
 
-/* The host's bytes among the next n: what stands between our headers, and what an id of ours replaced. returns bytes of
- * ours that the end cuts off, 0 none */
-static size_t pin_parts(const struct pin *p, size_t n, struct parts *k)
-{
-	size_t at = p->off, end = p->off + n;
-
+	*ret_cut = 0;
 	for (unsigned i = 0; i < p->points; i++) {
-		size_t from = p->point[i].off, to = from + p->point[i].len;
+		const struct pin_point *k = &pin_points(p)[i];
+		uint32_t n = end - k->off;
 
-		if (to <= at && to <= p->off)
-			continue; /* went out earlier */
-		parts_add(k, p, at, end < from ? end : from);
-		if (end <= from)
-			return 0;
-		if (p->point[i].replace)
-			parts_add(k, p, from > at ? from : at, end < to ? end : to);
-		if (end < to)
-			return to - end;
-		at = to;
+		if (end <= k->off)
+			break;
+		if (n < k->len) {
+			*ret_cut = k->len - n;
+			return k->host_off + (!k->host_len ? 0 : n < k->host_len ? n : k->host_len - 1);
+		}
+		at = k->off + k->len;
+		host = k->host_off + k->host_len;
 	}
-	parts_add(k, p, at, end);
-	return 0;
-}
-
-/* Does what is cut at the pin's start replace bytes of the host's? */
-static bool pin_replaces(const struct pin *p)
-{
-	for (unsigned i = 0; i < p->points; i++)
-		if (p->point[i].off <= p->off && p->off < p->point[i].off + p->point[i].len)
-			return p->point[i].replace;
-	return false;
+	return host + (end - at);
 }
 
 static void write_feed(struct oa_tls_write *w, const struct iovec *iov, int count, size_t n)
@@ -297,13 +282,14 @@ static void write_feed_host(struct oa_tls_write *w, size_t n)
 }
 
 /* returns bytes of ours that were cut off */
-static __attribute__((noinline)) size_t pin_feed(const struct pin *p, struct oa_tls_write *w, size_t n)
+static uint32_t pin_feed(struct pin *p, struct oa_tls_write *w, size_t n)
 {
-	struct parts k = { .count = 0 };
-	size_t ours = pin_parts(p, n, &k);
+	uint32_t cut, host = pin_host_at(p, p->off + (uint32_t)n, &cut);
+	struct iovec part = { p->bytes + p->original + p->fed, host - p->fed };
 
-	write_feed(w, k.iov, k.count, k.bytes);
-	return ours;
+	p->fed = host;
+	write_feed(w, &part, 1, part.iov_len);
+	return cut;
 }
 
 /* On with the host's own bytes, unless the call is through. */
@@ -333,7 +319,7 @@ static bool write_go_on(struct oa_tls_session *s, struct oa_tls_write *w)
 static bool pin_taken(struct oa_tls_session *s, struct oa_tls_write *w, size_t n)
 {
 	struct pin *p = pin_of(s);
-	size_t ours;
+	uint32_t ours;
 
 	if (n > p->len)
 		n = p->len;
@@ -342,10 +328,9 @@ static bool pin_taken(struct oa_tls_session *s, struct oa_tls_write *w, size_t n
 	p->len -= (uint32_t)n;
 	if (!ours)
 		return write_go_on(s, w);
-	p->len = (uint32_t)ours; /* a header has begun: it must end before anything else */
+	p->len = ours; /* a header has begun: it must end before anything else */
 	p->host_bytes = p->done = 0;
 	p->ours = true;
-	p->counts = pin_replaces(p);
 	w->phase = PHASE_OURS;
 	w->at = p->bytes + p->off;
 	w->len = p->len;
@@ -356,8 +341,7 @@ static bool ours_taken(struct oa_tls_session *s, struct oa_tls_write *w, size_t 
 {
 	struct pin *p = pin_of(s);
 
-	if (p->counts)
-		write_feed_host(w, n < p->len ? n : p->len);
+	(void)pin_feed(p, w, n < p->len ? n : p->len);
 	if (n >= p->len)
 		return write_go_on(s, w);
 	p->off += (uint32_t)n;
@@ -401,7 +385,8 @@ static void write_keep(struct oa_tls_session *s, const struct oa_tls_write *w)
 
 	if (!p)
 		return;
-	pin_put(p, w->at, len);
+	(void)pin_put(p, 0, w->at, len); /* composed and original */
+	p->len = (uint32_t)len;
 	p->host = w->at;
 	p->host_bytes = (uint32_t)len;
 }

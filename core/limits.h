@@ -14,8 +14,13 @@
 #define OA_SPAN_TEXT_MAX     15872 /* text behind one span head; a record is at most 64 slots */
 #define OA_LINKS_MAX         4     /* candidates named on a span that has no certain parent */
 #define OA_INJECT_POINTS_MAX 4     /* pipelined requests rewritten in one call; later ones are skipped */
+#define OA_STREAM_POINTS_MAX 120   /* the same for HTTP/2: with their fields they fill 16 KiB */
 #define OA_INJECT_BYTES_MAX  10240 /* headers we add to one request: baggage 8 KiB and the rest */
+#define OA_STREAMS_MAX       3400  /* open streams of one HTTP/2 connection that are followed: its table is 36 KiB then */
 #define OA_PIPELINE_MAX      256   /* open exchanges on one connection; beyond it becomes opaque */
+
+#define OA_HPACK_TABLE_MAX   65536 /* dynamic table of one direction as HPACK counts; 4096 unless the receiver asks for more */
+#define OA_CONTINUATIONS_MAX 32    /* frames behind one HEADERS; nghttp2 allows 8 */
 
 #define OA_CONNS_MAX         (1 << 17) /* tracked connections per process (16 MiB when all are used) */
 #define OA_EXCHANGES_MAX     (1 << 16) /* open exchanges per process */

@@ -15,6 +15,7 @@ enum oa_what {
 	OA_WHAT_HTTP = 1,    /* one HTTP request and its response */
 	OA_WHAT_TUNNEL = 2,  /* what followed a CONNECT or an Upgrade: byte counts only */
 	OA_WHAT_CONNECT = 3, /* a connection attempt that failed */
+	OA_WHAT_RPC = 4,     /* one gRPC call: status is the call's, not HTTP's */
 };
 
 enum oa_method {
@@ -58,11 +59,20 @@ enum oa_str {
 			     * (host order), name in lower case, value } */
 	OA_STR_UPGRADE,     /* protocol of an Upgrade ("websocket"), or "connect" */
 	OA_STR_SAMPLER,     /* u8 enum oa_sampler_type, then sampler.param */
+	OA_STR_RPC,         /* begins with struct oa_rpc */
 	OA_STR_NAME,        /* side thread: span name */
 	OA_STR_ROUTE,       /* side thread: http.route */
 	OA_STR_PATH,        /* side thread: url.path */
 	OA_STR_QUERY,       /* side thread: url.query, redacted */
 	OA_STR_COUNT,
+};
+
+/* Of a gRPC call. */
+struct oa_rpc {
+	uint64_t timeout_ns;  /* the deadline it was given, 0 none */
+	uint32_t messages[2]; /* complete ones: of the client, of the server */
+	uint32_t unseen;      /* some payload passed that nobody could look at */
+	uint32_t pad;
 };
 
 struct oa_link {

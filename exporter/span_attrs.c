@@ -4,6 +4,7 @@
 #include "core/sampling.h"
 #include "core/tls_names.h"
 #include "exporter/addr_text.h"
+#include "exporter/grpc.h"
 #include "exporter/utf8.h"
 
 #define ATTRS_FULL_MAX 6144  /* url.full: target, host and what is put around them */
@@ -70,8 +71,50 @@ static bool attrs_status_failed(const struct oa_span *s)
 	return s->status >= 400 && s->kind == OA_KIND_CLIENT;
 }
 
+/* -- gRPC -- */
+
+/* A call that ended without a status has the one that a gRPC library would make of it: for a server whose client has gone
+ * it is cancelled. */
+static unsigned attrs_rpc_status(const struct oa_span *s)
+{
+	if (s->flags & OA_SPAN_HAS_STATUS)
+		return s->status;
+	return s->kind == OA_KIND_SERVER || s->error == OA_ERR_ABANDONED || s->error == OA_ERR_STREAM_CANCELLED ?
+		       OA_GRPC_CANCELLED :
+		       OA_GRPC_UNAVAILABLE;
+}
+
+struct oa_bytes oa_span_rpc_status(const struct oa_span *s)
+{
+	return oa_bytes_str(oa_grpc_name((int)attrs_rpc_status(s)));
+}
+
+struct oa_bytes oa_span_rpc_method(const struct oa_span *s)
+{
+	struct oa_bytes path = oa_span_str(s, OA_STR_PATH);
+
+	/* Whatever a client may think of. */
+	if (s->kind == OA_KIND_SERVER && attrs_rpc_status(s) == OA_GRPC_UNIMPLEMENTED)
+		return OA_LIT("_OTHER");
+	return path.len && path.ptr[0] == '/' ? oa_bytes(path.ptr + 1, path.len - 1) : path;
+}
+
+/* Many codes are the client's failure, or no failure: of a server's span UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL,
+ * UNAVAILABLE and DATA_LOSS are errors. */
+static struct oa_bytes attrs_rpc_error(const struct oa_span *s)
+{
+	const unsigned server_failed = 1u << 2 | 1u << 4 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 15;
+	unsigned status = attrs_rpc_status(s);
+
+	if (s->kind == OA_KIND_SERVER ? server_failed >> status & 1 : status != 0)
+		return oa_span_rpc_status(s);
+	return (struct oa_bytes){ 0 };
+}
+
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8])
 {
+	if (s->what == OA_WHAT_RPC)
+		return attrs_rpc_error(s);
 	if (s->error != OA_ERR_NONE)
 		return oa_bytes_str(oa_error_name((enum oa_error)s->error));
 	if (attrs_status_failed(s))
@@ -321,6 +364,38 @@ static void attrs_http(struct attrs *a)
 		attrs_num(a, OA_KEY_RESP_BODY, s->resp_body);
 }
 
+/* Of a message, its length is no part. */
+static uint64_t attrs_rpc_bytes(uint64_t body, uint32_t messages)
+{
+	return body > 5ull * messages ? body - 5ull * messages : 0;
+}
+
+static void attrs_rpc(struct attrs *a)
+{
+	const struct oa_span *s = a->s;
+	struct oa_bytes method = oa_span_rpc_method(s), kept = oa_span_str(s, OA_STR_RPC);
+	struct oa_rpc rpc = { 0 };
+
+	attrs_str(a, OA_KEY_RPC_SYSTEM, OA_LIT("grpc"));
+	attrs_str(a, OA_KEY_RPC_METHOD, method);
+	if (oa_method_is_other(method))
+		attrs_str(a, OA_KEY_RPC_METHOD_ORIGINAL, oa_bytes(oa_span_str(s, OA_STR_PATH).ptr + 1,
+								  oa_span_str(s, OA_STR_PATH).len - 1));
+	attrs_str(a, OA_KEY_RPC_STATUS, oa_span_rpc_status(s));
+	attrs_version(a);
+	if (kept.len < sizeof(rpc))
+		return;
+	memcpy(&rpc, kept.ptr, sizeof(rpc));
+	if (rpc.timeout_ns)
+		attrs_num(a, OA_KEY_RPC_TIMEOUT, rpc.timeout_ns / 1000000);
+	if (rpc.unseen)
+		return;
+	attrs_num(a, OA_KEY_RPC_REQ_MSGS, rpc.messages[0]);
+	attrs_num(a, OA_KEY_RPC_RESP_MSGS, rpc.messages[1]);
+	attrs_num(a, OA_KEY_RPC_REQ_BYTES, attrs_rpc_bytes(s->req_body, rpc.messages[0]));
+	attrs_num(a, OA_KEY_RPC_RESP_BYTES, attrs_rpc_bytes(s->resp_body, rpc.messages[1]));
+}
+
 static void attrs_tunnel(struct attrs *a)
 {
 	struct oa_bytes upgrade = oa_span_str(a->s, OA_STR_UPGRADE);
@@ -377,6 +452,8 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 
 	if (s->what == OA_WHAT_HTTP)
 		attrs_http(&a);
+	else if (s->what == OA_WHAT_RPC)
+		attrs_rpc(&a);
 	else if (s->what == OA_WHAT_TUNNEL)
 		attrs_tunnel(&a);
 	attrs_server(&a);
@@ -430,6 +507,8 @@ struct oa_bytes oa_span_name(const struct oa_span *s)
 		return name;
 	if (s->what == OA_WHAT_CONNECT)
 		return OA_LIT("connect");
+	if (s->what == OA_WHAT_RPC)
+		return OA_LIT("grpc");
 	if (s->what == OA_WHAT_TUNNEL)
 		return OA_LIT("tunnel");
 	return oa_method_is_other(method) ? OA_LIT("HTTP") : method;

@@ -61,6 +61,10 @@ struct oa_bytes oa_span_name(const struct oa_span *s);
 /* error.type, the same for the span and the metric; empty when nothing went wrong. */
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8]);
 
+/* Of a gRPC call: rpc.method, "_OTHER" when the server has no such method; rpc.status_code. */
+struct oa_bytes oa_span_rpc_method(const struct oa_span *s);
+struct oa_bytes oa_span_rpc_status(const struct oa_span *s);
+
 /* Status code Error; the alternative is Unset. */
 static inline bool oa_span_failed(const struct oa_span *s)
 {

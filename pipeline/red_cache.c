@@ -18,7 +18,7 @@ static const struct oa_series_table *red_table; /* that the entries are of */
 
 /* Whatever the labels of red_metrics.c depend on. */
 struct red_fixed {
-	uint8_t kind, method, version, error;
+	uint8_t kind, what, method, version, error, pad;
 	uint16_t status, flags;
 };
 
@@ -56,9 +56,11 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 	static const uint8_t zeros[8];
 	struct red_fixed fixed = {
 		s->kind,
+		s->what,
 		s->method,
 		s->version,
 		s->error,
+		0,
 		s->flags & OA_SPAN_HAS_STATUS ? s->status : 0,
 		s->flags & (OA_SPAN_HAS_STATUS | OA_SPAN_HTTPS | OA_SPAN_UNIX),
 	};
@@ -66,6 +68,8 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 	key->len = 0;
 	if (!red_key_put(key, &fixed, sizeof(fixed)) ||
 	    !red_key_text(key, s, OA_STR_ROUTE, SIZE_MAX))
+		return false;
+	if (s->what == OA_WHAT_RPC && !red_key_text(key, s, OA_STR_PATH, SIZE_MAX))
 		return false;
 	if (s->method == OA_METHOD_OTHER && !red_key_text(key, s, OA_STR_METHOD, SIZE_MAX))
 		return false;

@@ -80,12 +80,28 @@ static void red_add_server(struct oa_label_set *set, const struct oa_span *s)
 		red_add_num(set, OA_LABEL_port, port);
 }
 
+static void red_rpc_labels(const struct oa_span *s, struct oa_label_set *set)
+{
+	char none[8];
+
+	red_add(set, OA_LABEL_rpc, OA_LIT("grpc"));
+	red_add(set, OA_LABEL_rpc_method, oa_span_rpc_method(s));
+	red_add(set, OA_LABEL_rpc_status, oa_span_rpc_status(s));
+	if (s->kind == OA_KIND_CLIENT)
+		red_add_server(set, s);
+	red_add(set, OA_LABEL_error, oa_span_error_type(s, none));
+}
+
 void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 {
 	char status[8];
 
 	set->len = 0;
 	set->overflow = false;
+	if (s->what == OA_WHAT_RPC) {
+		red_rpc_labels(s, set);
+		return;
+	}
 	red_add(set, OA_LABEL_method, oa_span_method(s));
 	red_add(set, OA_LABEL_route, oa_span_str(s, OA_STR_ROUTE));
 	if (s->flags & OA_SPAN_HAS_STATUS)
@@ -113,19 +129,24 @@ static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
 
 static bool red_is_recorded(const struct oa_span *s)
 {
-	return s->what == OA_WHAT_HTTP && s->kind != OA_KIND_INTERNAL && oa_tree;
+	return (s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC) && s->kind != OA_KIND_INTERNAL && oa_tree;
 }
 
 static bool red_has(const struct oa_span *s, enum oa_red what)
 {
-	return what == OA_RED_DURATION ||
-	       (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
+	if (s->what == OA_WHAT_RPC)
+		return what == OA_RED_DURATION;
+	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
 	       (what == OA_RED_RESP_BODY && s->flags & OA_SPAN_HAS_RESP_BODY);
 }
 
 static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red what)
 {
-	return red_instruments[what][s->kind == OA_KIND_SERVER];
+	bool server = s->kind == OA_KIND_SERVER;
+
+	if (s->what == OA_WHAT_RPC)
+		return server ? OA_INS_rpc_server_duration : OA_INS_rpc_client_duration;
+	return red_instruments[what][server];
 }
 
 static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument ins)

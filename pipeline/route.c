@@ -2,6 +2,7 @@
 #include "pipeline/route.h"
 
 #include "core/config.h"
+#include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 
 enum {
@@ -84,6 +85,13 @@ static struct oa_bytes route_tunnel_name(const struct oa_span *s)
 	return name.len && name.len <= 32 ? name : OA_LIT("tunnel");
 }
 
+static struct oa_bytes route_rpc_name(const struct oa_span *s)
+{
+	struct oa_bytes method = oa_span_rpc_method(s);
+
+	return method.len && !oa_method_is_other(method) ? method : OA_LIT("grpc");
+}
+
 static void route_set_name(struct oa_span *s, struct oa_bytes route)
 {
 	struct oa_bytes method = oa_span_method(s);
@@ -93,6 +101,8 @@ static void route_set_name(struct oa_span *s, struct oa_bytes route)
 		route_name_put(OA_LIT("connect"));
 	else if (s->what == OA_WHAT_TUNNEL)
 		route_name_put(route_tunnel_name(s));
+	else if (s->what == OA_WHAT_RPC)
+		route_name_put(route_rpc_name(s));
 	else
 		route_name_put(oa_method_is_other(method) ? OA_LIT("HTTP") : method);
 	if (route.len) {

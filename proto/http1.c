@@ -251,4 +251,5 @@ const struct oa_proto oa_proto_http1 = {
 	.detect = oa_http1_detect,
 	.feed = http1_feed,
 	.close = http1_close,
+	.skip = oa_http1_skip,
 };

@@ -16,6 +16,11 @@ enum oa_event_type {
 	OA_EVENT_BODY,     /* u.body_bytes of payload (chunk framing not counted) */
 	OA_EVENT_END,      /* the message is complete */
 	OA_EVENT_UPGRADED, /* the rest of the connection is no longer this protocol */
+	/* HTTP/2 only */
+	OA_EVENT_TRAILERS, /* fields behind a body: u.head */
+	OA_EVENT_AHEAD,    /* a header block that oa_http2_ahead() has told of before: u.hash */
+	OA_EVENT_RESET,    /* the stream ends now, in both directions: u.code */
+	OA_EVENT_GOAWAY,   /* streams above `stream` will not be served: u.code */
 };
 
 struct oa_event {
@@ -24,7 +29,10 @@ struct oa_event {
 	union {
 		const struct oa_http_head *head;
 		uint64_t body_bytes;
+		uint64_t hash;
+		uint32_t code;
 	} u;
+	const uint8_t *body; /* BODY of HTTP/2: its bytes; NULL: they were not seen */
 };
 
 typedef void oa_event_fn(void *ctx, const struct oa_event *ev);
@@ -40,15 +48,22 @@ typedef struct oa_request_note oa_request_note_fn(void *ctx);
 /* A message begins: its head, the bytes of payload that came with it, and whether it is complete with them. */
 typedef void oa_message_fn(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
 
+/* Memory that outlives the call. want: bytes, or 0 to give `old` back.
+ * returns the memory and how much it is (at least `want`), or NULL when there is none */
+typedef void *oa_memory_fn(void *ctx, void *old, size_t want, size_t *ret_bytes);
+
 struct oa_sink {
 	oa_event_fn *event;
 	oa_request_note_fn *request_note; /* asked once per final response header */
 	void *ctx;
 	oa_message_fn *message; /* told instead of a head's event, and the BODY and END that follow it at once; NULL:
 				 * events */
+	oa_memory_fn *memory;             /* for protocols whose state is more than `state` */
 };
 
-#define OA_PROTO_HTTP 0x1u /* events carry struct oa_http_head */
+#define OA_PROTO_HTTP    0x1u /* events carry struct oa_http_head */
+#define OA_PROTO_GREETS  0x4u /* the server speaks first: detect() is asked about responses as well */
+#define OA_PROTO_STREAMS 0x8u /* many exchanges at a time: events say which by their stream */
 
 enum oa_detect { OA_DETECT_NO, OA_DETECT_MORE, OA_DETECT_YES };
 
@@ -70,6 +85,11 @@ struct oa_proto {
 	/* The direction ended (EOF). Emits END when that completes a close-delimited message.
 	 * returns 0, or -EPROTO when it ended in the middle of a message */
 	int (*close)(void *state, enum oa_dir dir, const struct oa_sink *sink);
+	/* `n` bytes of body passed that nobody could look at (sendfile). returns n, or -EPROTO: then the connection is
+	 * left alone */
+	long (*skip)(void *state, enum oa_dir dir, uint64_t n, const struct oa_sink *sink);
+	/* Gives back what the state holds beyond its own bytes (sink->memory); NULL: it holds nothing. */
+	void (*release)(void *state, const struct oa_sink *sink);
 };
 
 /* All parsers in asking order, NULL at the end (proto/protocols.def). */

@@ -87,11 +87,11 @@ static void judge_traffic(struct report *report)
 
 	if (serves)
 		texts_add(&report->seen,
-			  "HTTP/1 requests answered in plain text: server spans, request "
+			  "HTTP/1, HTTP/2 and gRPC requests answered in plain text: server spans, request "
 			  "metrics, the caller's trace context");
 	if (calls)
 		texts_add(&report->seen,
-			  "HTTP/1 requests made in plain text: client spans, request metrics, "
+			  "HTTP/1, HTTP/2 and gRPC requests made in plain text: client spans, request metrics, "
 			  "trace context added to the request");
 	if (!serves && !calls && modules)
 		unseen(report, "what it does by itself with connections: nothing",
@@ -140,7 +140,7 @@ static void judge_tls(struct report *report)
 	if (!report->tls_inside || report->language == LANGUAGE_NODE || report->language == LANGUAGE_JAVA)
 		return;
 	snprintf(text, sizeof(text), "requests inside TLS by %s, which is in the program itself%s", report->tls_inside,
-		 report->libraries[LIBRARY_HTTP2].count ? " or in its gRPC library" : "");
+		 report->libraries[LIBRARY_GRPC].count ? " or in its gRPC library" : "");
 	unseen(report, text,
 	       "it calls that copy directly, without a name that could be hooked; such connections are counted as opaque "
 	       "(reason \"tls\")");
@@ -149,7 +149,7 @@ static void judge_tls(struct report *report)
 static void judge_layers(struct report *report)
 {
 	judge_tls(report);
-	judge_libraries(report, LIBRARY_HTTP2, "", "this version reads HTTP/1 only");
+	judge_libraries(report, LIBRARY_HTTP3, "", "it goes over UDP");
 	judge_libraries(report, LIBRARY_DATABASE, "queries: ",
 			"this version has spans for HTTP only; the requests around them are seen");
 	if (report->libraries[LIBRARY_URING].count || report->calls[CALLS_URING].count)
@@ -170,11 +170,9 @@ static void judge_language(struct report *report)
 	switch (report->language) {
 	case LANGUAGE_NODE:
 		if (report->tls_inside)
-			unseen(report, "HTTPS and HTTP/2",
-			       "both are inside the node program itself: it exports its own OpenSSL and calls that; such "
+			unseen(report, "HTTPS",
+			       "TLS is inside the node program itself: it exports its own OpenSSL and calls that; such "
 			       "connections are counted as opaque (reason \"tls\")");
-		else
-			unseen(report, "HTTP/2", "it is inside the node program itself");
 		texts_add(&report->notes,
 			  "with several requests in flight an outgoing call may have no certain "
 			  "parent; it is then linked to the candidates");

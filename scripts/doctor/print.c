@@ -6,7 +6,8 @@
 static const char *const kind_names[LIBRARY_KINDS] = {
 	[LIBRARY_TLS] = "tls",
 	[LIBRARY_TLS_UNSEEN] = "other_tls",
-	[LIBRARY_HTTP2] = "http2",
+	[LIBRARY_GRPC] = "grpc",
+	[LIBRARY_HTTP3] = "http3",
 	[LIBRARY_DATABASE] = "databases",
 	[LIBRARY_URING] = "io_uring",
 };

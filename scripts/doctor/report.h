@@ -20,7 +20,8 @@ void texts_free(struct texts *texts);
 enum library_kind {
 	LIBRARY_TLS, /* those that are hooked */
 	LIBRARY_TLS_UNSEEN,
-	LIBRARY_HTTP2,
+	LIBRARY_GRPC,
+	LIBRARY_HTTP3,
 	LIBRARY_DATABASE,
 	LIBRARY_URING,
 	LIBRARY_JAVA,

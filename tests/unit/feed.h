@@ -100,6 +100,7 @@ struct feed {
 	/* -- of one play -- */
 	struct feed_text text;
 	uint64_t body; /* BODY events not written down yet: how many there are depends on the cuts */
+	uint32_t body_stream;
 	unsigned noted;
 	bool tunnel;
 	long result;
@@ -110,6 +111,10 @@ static inline void feed_flush_body(struct feed *f)
 	if (!f->body)
 		return;
 	feed_puts(&f->text, "BODY ");
+	if (f->body_stream) {
+		feed_put_number(&f->text, f->body_stream);
+		feed_puts(&f->text, " ");
+	}
 	feed_put_number(&f->text, f->body);
 	feed_puts(&f->text, "\n");
 	f->body = 0;
@@ -120,11 +125,15 @@ static inline void feed_on_event(void *ctx, const struct oa_event *ev)
 	struct feed *f = ctx;
 
 	if (ev->type == OA_EVENT_BODY) {
+		if (ev->stream != f->body_stream)
+			feed_flush_body(f);
+		f->body_stream = ev->stream;
 		f->body += ev->u.body_bytes;
 		return;
 	}
 	feed_flush_body(f);
-	if (ev->type == OA_EVENT_REQUEST || ev->type == OA_EVENT_RESPONSE)
+	if (ev->type == OA_EVENT_REQUEST || ev->type == OA_EVENT_RESPONSE || ev->stream ||
+	    ev->type > OA_EVENT_UPGRADED)
 		f->print(&f->text, ev);
 	else
 		feed_puts(&f->text, ev->type == OA_EVENT_END ? "END\n" : "UPGRADED\n");
@@ -143,6 +152,15 @@ static inline void feed_on_message(void *ctx, const struct oa_http_head *head, u
 		feed_on_event(f, &(struct oa_event){ .type = OA_EVENT_END });
 }
 
+static inline void *feed_memory(void *ctx, void *old, size_t want, size_t *ret_bytes)
+{
+	free(old);
+	if (!want)
+		return NULL;
+	*ret_bytes = want;
+	return malloc(want);
+}
+
 static inline struct oa_request_note feed_on_note(void *ctx)
 {
 	struct feed *f = ctx;
@@ -156,7 +174,7 @@ static inline struct oa_request_note feed_on_note(void *ctx)
 /* Offers bytes once. returns bytes taken or the parser's error */
 static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state, struct oa_bytes in)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory };
 	uint8_t *at = f->at_start ? g->map + 4096 : g->end - in.len;
 	long n;
 
@@ -170,10 +188,12 @@ static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state,
 
 static inline void feed_end(struct feed *f, void *state, size_t taken, size_t len)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory };
 	int rc;
 
 	feed_flush_body(f);
+	if (f->proto->release && !f->eof)
+		f->proto->release(state, &sink);
 	if (f->result < 0) {
 		feed_puts(&f->text, f->result == -EPROTO ? "EPROTO\n" : f->result == -E2BIG ? "E2BIG\n" : "E?\n");
 		return;
@@ -186,6 +206,8 @@ static inline void feed_end(struct feed *f, void *state, size_t taken, size_t le
 	if (!f->eof)
 		return;
 	rc = f->proto->close(state, f->dir, &sink);
+	if (f->proto->release)
+		f->proto->release(state, &sink);
 	feed_flush_body(f);
 	feed_puts(&f->text, rc == 0 ? "CLOSE\n" : rc == -EPROTO ? "CLOSE EPROTO\n" : "CLOSE ?\n");
 }

@@ -411,7 +411,7 @@ enum {
 
 START_TEST(the_table_of_protocols_ends_and_has_http1)
 {
-	ck_assert_ptr_eq(oa_protos[0], &oa_proto_http1);
+	ck_assert_ptr_eq(oa_protos[PROTO_http1], &oa_proto_http1);
 	ck_assert(oa_protos[PROTO_COUNT] == NULL);
 	ck_assert_uint_le(oa_proto_http1.state_bytes, 64);
 }
@@ -525,7 +525,7 @@ START_TEST(header_lines_are_walked_as_sent)
 END_TEST
 
 static uint64_t state[8];
-static const struct oa_sink sink = { feed_on_event, feed_on_note, &check.feed, NULL };
+static const struct oa_sink sink = { feed_on_event, feed_on_note, &check.feed, NULL, NULL };
 
 static long feed_text_now(const char *text, enum oa_dir dir)
 {

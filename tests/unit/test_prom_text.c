@@ -338,7 +338,7 @@ START_TEST(a_layer_that_is_not_seen_is_named)
 		if (strcmp(oa_blind_layer_table[i].layer, "tls") == 0)
 			blind |= 1u << i;
 	ck_assert_has(render(false), "otelauto_blind_layers{layer=\"tls\"} 1\n");
-	ck_assert_has(render(false), "otelauto_blind_layers{layer=\"http2\"} 0\n");
+	ck_assert_has(render(false), "otelauto_blind_layers{layer=\"http3\"} 0\n");
 	ck_assert_uint_eq(times(render(false), "otelauto_blind_layers{layer=\"tls\"}"), 1);
 }
 END_TEST

@@ -1,0 +1,19 @@
+#pragma once
+/* What the injectors of HTTP/1 and HTTP/2 share. */
+#include "conn/inject.h"
+#include "conn/propagate.h"
+#include "core/inject_result.h"
+
+/* A block for the texts of this call, unless it has one. returns false when it has none that is as large */
+bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls);
+
+/* A place in front of which something else stands in each text block. */
+size_t oa_inject_text_offset(void);
+
+/* May this request get headers? returns OA_INJECT_NONE: yes */
+enum oa_inject_result oa_inject_allowed(const struct oa_http_head *h, const struct oa_send *s, unsigned points_max);
+
+/* The header lines that tell the context of an exchange. */
+enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out);
+/* They may be longer than usual. */
+bool oa_inject_is_long(const struct oa_exchange *ex);
