@@ -116,7 +116,6 @@ static void ctx_thread_exit(void *arg)
 		oa_pool_give(&oa_exchange_pool, t->spare - 1);
 	t->spare = 0;
 	atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);
-	thread_counts_clear(t); /* what it left open is nobody's now, and is taken off by nobody */
 	oa_pool_give(&ctx_pool, index);
 }
 
@@ -130,7 +129,6 @@ static OA_COLD struct ctx_thread *ctx_thread_new(void)
 		return NULL;
 	}
 	t = thread_at((uint32_t)index);
-	thread_counts_clear(t);
 	atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->waits, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < CTX_RECENT; i++)
@@ -205,6 +203,15 @@ static void thread_count(struct ctx_thread *t, _Atomic uint32_t *own, _Atomic ui
 		atomic_fetch_add_explicit(other, step, memory_order_relaxed);
 }
 
+/* The state that an exchange is counted in. Its thread may be gone, and the state another's: the exchange is open all the
+ * same (servers that start and end threads as the load goes, gRPC's for one). */
+static struct ctx_thread *ctx_counted_in(const struct oa_exchange *ex)
+{
+	struct oa_ref owner = ctx_owner(ex);
+
+	return owner.gen ? thread_at(owner.index) : NULL;
+}
+
 static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 {
 	struct ctx_thread *owner;
@@ -213,7 +220,7 @@ static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 		return;
 	/* Plain on purpose: two threads that change it at the same time work on one request at the same time. */
 	atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
-	owner = ctx_thread_get(ctx_owner(ex));
+	owner = ctx_counted_in(ex);
 	if (owner)
 		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
 }
@@ -226,27 +233,45 @@ static uint32_t ctx_threads(void)
 	return fresh < OA_THREADS_MAX ? fresh : OA_THREADS_MAX;
 }
 
-/* Sums over all threads: only where the process as a whole is asked about. */
-static void ctx_process(uint32_t *ret_open, uint32_t *ret_quiet)
+struct ctx_sums {
+	uint32_t open, quiet, opened;
+};
+
+static struct ctx_sums ctx_sum(void)
 {
-	uint32_t open = 0, quiet = 0;
+	struct ctx_sums sums = { 0 };
 
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
 		struct ctx_thread *t = thread_at(i);
 
-		open += thread_open(t);
-		quiet += thread_quiet(t);
+		sums.open += thread_open(t);
+		sums.quiet += thread_quiet(t);
+		sums.opened += atomic_load_explicit(&t->recent_pos, memory_order_acquire);
 	}
-	*ret_open = open;
-	*ret_quiet = quiet;
+	return sums;
 }
 
+/* Sums over all threads: only where the process as a whole is asked about. What comes and goes while they are made would be
+ * counted in one place and not in the other, so they are made twice. returns false when they differ */
+static bool ctx_process(struct ctx_sums *ret)
+{
+	struct ctx_sums again;
+
+	*ret = ctx_sum();
+	atomic_thread_fence(memory_order_acquire);
+	again = ctx_sum();
+	return memcmp(ret, &again, sizeof(again)) == 0;
+}
+
+/* More than one when that cannot be told. */
 uint32_t oa_ctx_open_count(void)
 {
-	uint32_t open, quiet;
+	struct ctx_sums sums;
 
-	ctx_process(&open, &quiet);
-	return open;
+	for (unsigned i = 0; i < 3; i++)
+		if (ctx_process(&sums))
+			return sums.open;
+	return sums.open > 1 ? sums.open : 2;
 }
 
 OA_HOT int64_t oa_ctx_take_spare(void)
@@ -349,7 +374,7 @@ OA_HOT void oa_ctx_open(uint32_t index, bool nonblock)
 /* Of another thread, or from before a fork. */
 static OA_COLD void ctx_close_elsewhere(struct oa_exchange *ex)
 {
-	struct ctx_thread *owner = ctx_thread_get(ctx_owner(ex));
+	struct ctx_thread *owner = ctx_counted_in(ex);
 
 	if (ex->home != oa_exchange_home)
 		return;
@@ -721,7 +746,12 @@ static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, 
 	bool own = ctx_thread_get(ctx_owner(current)) == t;
 
 	if (process_wide) {
-		ctx_process(&open, &quiet);
+		struct ctx_sums sums;
+
+		if (!ctx_process(&sums))
+			return 1;
+		open = sums.open;
+		quiet = sums.quiet;
 		own = true;
 	} else {
 		open = thread_open(t);

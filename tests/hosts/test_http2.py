@@ -111,6 +111,31 @@ def test_nginx(ways):
     both(ways, scenario)
 
 
+def test_nginx_inside_tls(ways):
+    """ALPN; the fields are added before the library encrypts."""
+    def scenario(way):
+        port = way.port()
+        pages(way)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", way.folder / "key.pem", "-out",
+                        way.folder / "cert.pem", "-days", "2", "-subj", "/CN=localhost"], check=True, capture_output=True)
+        text = CONF.replace("@PORT@ http2;", "@PORT@ ssl http2; ssl_certificate @FOLDER@/cert.pem; "
+                            "ssl_certificate_key @FOLDER@/key.pem;")
+        conf = way.write("nginx.conf", text, port=port, back=way.port())
+        with way.program([need("nginx"), "-c", conf], service="nginx") as server:
+            tree = listen(server, port)
+            url = f"https://127.0.0.1:{port}"
+            one = way.run([need("curl"), "-sSk", "--http2", f"{url}/big.txt", f"{url}/index.html"], service="curl")
+            load = way.run([need("h2load"), "-n600", "-c2", "-m30", f"{url}/index.html"], service="h2load")
+            if way.ours:
+                exact(way, tree, 602, service="nginx")
+                calls = {s.span_id for s in way.collector.wait_count(602, kind="CLIENT")}
+                served = find(way.collector.spans, kind="SERVER", service="nginx")
+                assert {s.parent_id for s in served} == calls
+                assert {(s.attributes["network.protocol.version"], s.attributes["url.scheme"]) for s in served} == {("2", "https")}
+            return one, re.findall(r"^(?:requests|status codes): .*", load[1], re.M)
+    both(ways, scenario)
+
+
 def test_node(ways):
     def scenario(way):
         port = way.port()
