@@ -7,6 +7,7 @@
  *   server    read a request, write a response, on accepted connections
  *   client    write a request, read a response, on connected connections (injection included)
  *   tls-server, tls-client  the same inside TLS, by SSL_read and SSL_write
+ *   redis-server, redis-client   the same with a command to Redis and its answer
  *   pipe      read and write on a pipe
  *   accept    accept4 and close
  *   --routes  asks for that many paths once before it starts, to fill the metrics
@@ -150,6 +151,39 @@ static uint32_t exchange_tls_client(struct worker *w, const struct measure_libc 
 	return pair_tls_client(w->client[conn], w->server[conn], k == &measure_plt);
 }
 
+static const char redis_command[] = "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n";
+static const char redis_answer[] = "$3\r\nxxx\r\n";
+
+static uint32_t exchange_redis_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	int client = w->client[conn], server = w->server[conn];
+	uint64_t t0, t1;
+
+	expect(measure_raw.write(client, redis_command, sizeof(redis_command) - 1));
+	t0 = __rdtsc();
+	expect(k->read(server, buf, sizeof(buf)));
+	expect(k->write(server, redis_answer, sizeof(redis_answer) - 1));
+	t1 = __rdtsc();
+	expect(measure_raw.read(client, buf, sizeof(buf)));
+	return (uint32_t)(t1 - t0);
+}
+
+static uint32_t exchange_redis_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	int client = w->client[conn], server = w->server[conn];
+	uint64_t t0, t1, t2, t3;
+
+	t0 = __rdtsc();
+	expect(k->write(client, redis_command, sizeof(redis_command) - 1));
+	t1 = __rdtsc();
+	expect(measure_raw.read(server, buf, sizeof(buf)));
+	expect(measure_raw.write(server, redis_answer, sizeof(redis_answer) - 1));
+	t2 = __rdtsc();
+	expect(k->read(client, buf, sizeof(buf)));
+	t3 = __rdtsc();
+	return (uint32_t)(t1 - t0 + t3 - t2);
+}
+
 static uint32_t exchange_pipe(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
 	uint64_t t0 = __rdtsc();
@@ -183,6 +217,8 @@ static const struct what whats[] = {
 	{ "client", open_client, exchange_client },
 	{ "tls-server", open_tls_server, exchange_tls_server },
 	{ "tls-client", open_tls_client, exchange_tls_client },
+	{ "redis-server", open_server, exchange_redis-server },
+	{ "redis-client", open_client, exchange_redis-client },
 	{ "pipe", open_pipe, exchange_pipe },
 	{ "accept", NULL, exchange_accept },
 };

@@ -69,6 +69,7 @@ struct oa_send {
 	int iovcnt;
 	bool rewrite;
 	bool watched;            /* call oa_conn_after_send() */
+	bool fed;                /* conn/store.c: its bytes were read before they were sent */
 	uint8_t points;
 	uint8_t requests;        /* prepared exchanges */
 	int err;                 /* errno for the host when oa_conn_after_send() returned -1 */
@@ -82,11 +83,15 @@ struct oa_send {
 	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */
 	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */
 	uint8_t text_cls;
+	uint16_t prepared;       /* when fed: it opened so many exchanges, the last of which is `first` */
 	const struct iovec *host_iov;
 	int host_iovcnt;
 	struct oa_point *point;  /* own, or in the text block */
 	struct oa_point own[OA_INJECT_POINTS_MAX];
-	struct iovec small[OA_SEND_IOV];
+	union {
+		struct iovec small[OA_SEND_IOV];
+		uint8_t before[32]; /* when fed: what the parser was */
+	};
 };
 
 /* Before a sending call (write send sendto sendmsg writev sendmmsg's each message). iov describes the host's

@@ -148,7 +148,7 @@ struct oa_exchange {
 	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */
 	uint16_t home;              /* generation of the process that counts it */
 	uint32_t baggage;           /* block + 1 of class 2, 0 none */
-	uint32_t baggage_len;       /* HTTP/2 client: recognises its header block instead */
+	uint32_t baggage_len;       /* HTTP/2 client: recognises its header block instead; stores: the command's hint */
 	struct oa_ref parent;       /* client: the server exchange it was made for */
 	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };

@@ -139,6 +139,11 @@ static struct carry *carry_reserve(struct oa_conn *c, enum oa_dir dir, size_t le
 	return fresh;
 }
 
+void oa_feed_forget(struct oa_conn *c, enum oa_dir dir)
+{
+	carry_drop(c, dir);
+}
+
 /* -- opaque -- */
 
 void oa_feed_release(struct oa_conn *c)

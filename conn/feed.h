@@ -38,6 +38,8 @@ void oa_feed_release(struct oa_conn *c);
 
 /* in: bytes received (true) or sent. _http: of a connection whose state that is. */
 void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes);
+/* Forgets what is kept of a direction for the parser's next call. */
+void oa_feed_forget(struct oa_conn *c, enum oa_dir dir);
 void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes);
 void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n);
 /* n bytes passed that nobody could look at. */

@@ -8,6 +8,7 @@
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
+#include "conn/store.h"
 #include "core/state.h"
 #include "core/sys.h"
 #include "core/thread.h"
@@ -175,6 +176,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	s->host_iov = iov;
 	s->host_iovcnt = iovcnt;
 	s->points = s->requests = 0;
+	s->fed = false;
 	s->point = s->own;
 	s->scratch = s->text = 0;
 	s->conn = c->index;
@@ -275,6 +277,7 @@ static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *i
 	s.host_iov = iov;
 	s.host_iovcnt = iovcnt;
 	s.points = s.requests = 0;
+	s.fed = false;
 	s.scratch = s.text = 0;
 	s.conn_gen = (uint32_t)(token >> 32);
 	s.out_seq = (uint32_t)token;
@@ -334,7 +337,8 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	if (!c)
 		return;
 	send_watch(c, fd, iov, iovcnt, flags, s);
-	oa_inject_prepare(c, s);
+	if (!oa_store_before_send(c, s))
+		oa_inject_prepare(c, s);
 	oa_conn_unlock(c);
 }
 
@@ -393,6 +397,15 @@ static struct oa_conn *sent_enter_rewritten(const struct oa_send *s)
 	return NULL;
 }
 
+static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
+{
+	if (host >= 0)
+		oa_conn_connected(c);
+	oa_store_after_send(c, s, host);
+	if (host < 0)
+		oa_io_failed(c, s->err);
+}
+
 ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 {
 	struct oa_fd *slot;
@@ -408,7 +421,9 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 	if (s->rewrite)
 		host = oa_inject_account(c, s, n);
 	if (c) {
-		if (host < 0) {
+		if (OA_UNLIKELY(s->fed)) {
+			sent_read_before(c, s, host);
+		} else if (host < 0) {
 			if (c->flags & OA_CONN_SENDING)
 				oa_http2_sent(c);
 			if (io_try_again(s->err))

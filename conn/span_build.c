@@ -4,6 +4,7 @@
 #include "conn/span_build.h"
 #include "conn/http2.h"
 #include "conn/span_http.h"
+#include "conn/store.h"
 #include "core/tsc.h"
 #include "core/inject_result.h"
 
@@ -162,6 +163,10 @@ void oa_span_on_event(void *ctx, const struct oa_event *ev)
 	struct oa_feed *f = ctx;
 	bool request = f->dir == OA_DIR_REQUEST;
 
+	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_STORE)) {
+		oa_store_on_event(f, ev);
+		return;
+	}
 	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_STREAMS)) {
 		oa_http2_on_event(f, ev);
 		return;
@@ -261,5 +266,17 @@ OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 	if (OA_UNLIKELY(!ex))
 		return (struct oa_request_note){ 0 };
 	return (struct oa_request_note){ .head = (ex->flags & OA_EX_HEAD), .connect = (ex->flags & OA_EX_CONNECT),
-					 .known = true };
+					 .known = true,
+					 .hint = ex->span->what == OA_WHAT_DB ? (uint16_t)ex->baggage_len : 0 };
+}
+
+struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)
+{
+	struct oa_feed *f = ctx;
+
+	for (uint32_t i = f->c->first; i; i = oa_exchange_at(i - 1)->next)
+		if (oa_exchange_at(i - 1)->stream == stream)
+			return (struct oa_request_note){ .known = true,
+							 .hint = (uint16_t)oa_exchange_at(i - 1)->baggage_len };
+	return (struct oa_request_note){ 0 };
 }

@@ -18,9 +18,10 @@ uint64_t oa_feed_now(struct oa_feed *f);
 void oa_span_on_event(void *ctx, const struct oa_event *ev);
 void oa_span_on_message(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
 struct oa_request_note oa_span_request_note(void *ctx);
+struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream);
 #define OA_SPAN_SINK(feed) \
 	{ .event = oa_span_on_event, .message = oa_span_on_message, .request_note = oa_span_request_note, \
-	  .ctx = (feed), .memory = oa_http2_memory }
+	  .ctx = (feed), .memory = oa_http2_memory, .stream_note = oa_span_stream_note }
 /* conn/http2.h */
 void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes);
 
@@ -32,6 +33,9 @@ void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes);
 struct oa_remote;
 int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *head, enum oa_what what, uint32_t flags,
 			    uint64_t now_ns, struct oa_remote *remote, uint8_t *ret_result);
+
+/* The same of what has no HTTP head and carries no context. returns exchange index or -1 */
+int64_t oa_span_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns);
 
 /* A connection attempt that failed. host: whom it was for, when that is known by name. */
 void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,

@@ -19,6 +19,7 @@ enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
 /* Buckets of the semantic conventions, here in milliseconds. */
 #define SERIES_SECONDS(X) \
 	X(5) X(10) X(25) X(50) X(75) X(100) X(250) X(500) X(750) X(1000) X(2500) X(5000) X(7500) X(10000)
+#define SERIES_DB_SECONDS(X) X(1) X(5) X(10) X(50) X(100) X(500) X(1000) X(5000) X(10000)
 /* None are advised for sizes: empty bodies, then powers of four from 128 bytes to 2 GiB. */
 #define SERIES_SIZES(X) \
 	X(0) X(128) X(512) X(2048) X(8192) X(32768) X(131072) X(524288) X(2097152) X(8388608) \
@@ -30,6 +31,8 @@ enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
 #define SAME(x)     x,
 static const double series_bounds_seconds[] = { SERIES_SECONDS(MS_TO_S) };
 static const uint64_t series_limits_seconds[] = { SERIES_SECONDS(MS_TO_NS) };
+static const double series_bounds_db_seconds[] = { SERIES_DB_SECONDS(MS_TO_S) };
+static const uint64_t series_limits_db_seconds[] = { SERIES_DB_SECONDS(MS_TO_NS) };
 static const double series_bounds_sizes[] = { SERIES_SIZES(SAME) };
 static const uint64_t series_limits_sizes[] = { SERIES_SIZES(SAME) };
 _Static_assert(sizeof(series_limits_seconds) / 8 <= OA_BOUNDS_MAX, "struct oa_series holds them");

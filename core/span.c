@@ -127,3 +127,18 @@ const char *oa_evidence_name(enum oa_evidence e)
 
 	return (unsigned)e < OA_EV_COUNT ? names[e] : names[OA_EV_ROOT];
 }
+bool oa_span_db(const struct oa_span *s, struct oa_db *ret, struct oa_db_texts *ret_texts)
+{
+	struct oa_bytes all = oa_span_str(s, OA_STR_DB);
+	const uint8_t *p = all.ptr + sizeof(*ret);
+
+	if (s->what != OA_WHAT_DB || all.len < sizeof(*ret))
+		return false;
+	memcpy(ret, all.ptr, sizeof(*ret));
+	if (sizeof(*ret) + ret->operation + ret->target + ret->status > all.len)
+		return false;
+	ret_texts->operation = oa_bytes(p, ret->operation);
+	ret_texts->target = oa_bytes(p + ret->operation, ret->target);
+	ret_texts->status = oa_bytes(p + ret->operation + ret->target, ret->status);
+	return true;
+}

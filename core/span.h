@@ -16,6 +16,7 @@ enum oa_what {
 	OA_WHAT_TUNNEL = 2,  /* what followed a CONNECT or an Upgrade: byte counts only */
 	OA_WHAT_CONNECT = 3, /* a connection attempt that failed */
 	OA_WHAT_RPC = 4,     /* one gRPC call: status is the call's, not HTTP's */
+	OA_WHAT_DB = 5,      /* one command to a data store, cache or broker, and its answer */
 };
 
 enum oa_method {
@@ -60,6 +61,7 @@ enum oa_str {
 	OA_STR_UPGRADE,     /* protocol of an Upgrade ("websocket"), or "connect" */
 	OA_STR_SAMPLER,     /* u8 enum oa_sampler_type, then sampler.param */
 	OA_STR_RPC,         /* begins with struct oa_rpc */
+	OA_STR_DB = OA_STR_RPC, /* begins with struct oa_db; its texts follow */
 	OA_STR_NAME,        /* side thread: span name */
 	OA_STR_ROUTE,       /* side thread: http.route */
 	OA_STR_PATH,        /* side thread: url.path */
@@ -73,6 +75,30 @@ struct oa_rpc {
 	uint32_t messages[2]; /* complete ones: of the client, of the server */
 	uint32_t unseen;      /* some payload passed that nobody could look at */
 	uint32_t pad;
+};
+
+enum oa_store_system {
+	OA_STORE_REDIS = 1, OA_STORE_MEMCACHED, OA_STORE_POSTGRESQL, OA_STORE_MYSQL, OA_STORE_FASTCGI, OA_STORE_MONGODB,
+	OA_STORE_KAFKA, OA_STORE_AMQP, OA_STORE_DNS, OA_STORE_SYSTEM_COUNT,
+};
+
+#define OA_DB_HAS_ROWS 0x1u
+#define OA_DB_HAS_NS   0x2u
+#define OA_DB_FAILED   0x4u
+
+#define OA_DB_NAME_MAX 64 /* operation, target: longer ones are cut */
+
+/* Of a command to a store. */
+struct oa_db {
+	uint64_t rows;
+	uint32_t args;        /* behind the operation */
+	uint32_t ns;          /* number of the database */
+	uint32_t batch;       /* operations it is, 0 and 1: one */
+	uint16_t status_num;
+	uint8_t system;       /* enum oa_store_system */
+	uint8_t flags;        /* OA_DB_* */
+	uint8_t operation, target, status; /* lengths of the texts behind it, in this order */
+	uint8_t pad[5];
 };
 
 struct oa_link {
@@ -166,6 +192,12 @@ static inline bool oa_span_has_parent(const struct oa_span *s)
 	memcpy(&id, s->parent_id, 8);
 	return id != 0;
 }
+
+/* What was asked of a store. returns false when the record holds none; the texts point into it */
+struct oa_db_texts {
+	struct oa_bytes operation, target, status;
+};
+bool oa_span_db(const struct oa_span *s, struct oa_db *ret, struct oa_db_texts *ret_texts);
 
 /* Sets one text of a record that has `cap` bytes in all (replacing it leaves the old bytes unused).
  *

@@ -4,6 +4,7 @@
 #include "core/sampling.h"
 #include "core/tls_names.h"
 #include "exporter/addr_text.h"
+#include "exporter/db_names.h"
 #include "exporter/grpc.h"
 #include "exporter/utf8.h"
 
@@ -111,12 +112,25 @@ static struct oa_bytes attrs_rpc_error(const struct oa_span *s)
 	return (struct oa_bytes){ 0 };
 }
 
+/* Any answer that says so is an error, of either side. */
+static struct oa_bytes attrs_db_error(const struct oa_span *s, char buf[8])
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	if (!oa_span_db(s, &db, &texts))
+		return (struct oa_bytes){ 0 };
+	return oa_db_status(&db, &texts, buf);
+}
+
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8])
 {
 	if (s->what == OA_WHAT_RPC)
 		return attrs_rpc_error(s);
 	if (s->error != OA_ERR_NONE)
 		return oa_bytes_str(oa_error_name((enum oa_error)s->error));
+	if (s->what == OA_WHAT_DB)
+		return attrs_db_error(s, buf);
 	if (attrs_status_failed(s))
 		return attrs_status_text(s->status, buf);
 	return (struct oa_bytes){ 0 };
@@ -396,6 +410,25 @@ static void attrs_rpc(struct attrs *a)
 	attrs_num(a, OA_KEY_RPC_RESP_BYTES, attrs_rpc_bytes(s->resp_body, rpc.messages[1]));
 }
 
+static void attrs_db(struct attrs *a)
+{
+	char query[OA_DB_QUERY_MAX], number[12];
+	struct oa_db_texts texts;
+	struct oa_bytes known;
+	struct oa_db db;
+
+	if (!oa_span_db(a->s, &db, &texts))
+		return;
+	known = oa_db_command(&db, texts.operation);
+	attrs_str(a, OA_KEY_DB_SYSTEM, oa_db_system(&db));
+	if (db.flags & OA_DB_HAS_NS)
+		attrs_str(a, OA_KEY_DB_NAMESPACE, oa_bytes(number, (size_t)(oa_decimal(number, db.ns) - number)));
+	attrs_str(a, OA_KEY_DB_OPERATION, known.len ? known : texts.operation);
+	attrs_str(a, OA_KEY_DB_PROCEDURE, texts.target);
+	attrs_str(a, OA_KEY_DB_QUERY, oa_bytes(query, oa_db_query(&db, texts.operation, query)));
+	attrs_str(a, OA_KEY_DB_STATUS, oa_db_status(&db, &texts, number));
+}
+
 static void attrs_tunnel(struct attrs *a)
 {
 	struct oa_bytes upgrade = oa_span_str(a->s, OA_STR_UPGRADE);
@@ -454,6 +487,8 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 		attrs_http(&a);
 	else if (s->what == OA_WHAT_RPC)
 		attrs_rpc(&a);
+	else if (s->what == OA_WHAT_DB)
+		attrs_db(&a);
 	else if (s->what == OA_WHAT_TUNNEL)
 		attrs_tunnel(&a);
 	attrs_server(&a);
@@ -509,6 +544,8 @@ struct oa_bytes oa_span_name(const struct oa_span *s)
 		return OA_LIT("connect");
 	if (s->what == OA_WHAT_RPC)
 		return OA_LIT("grpc");
+	if (s->what == OA_WHAT_DB)
+		return OA_LIT("db");
 	if (s->what == OA_WHAT_TUNNEL)
 		return OA_LIT("tunnel");
 	return oa_method_is_other(method) ? OA_LIT("HTTP") : method;

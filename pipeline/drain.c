@@ -28,7 +28,7 @@ bool oa_drain_valid(const struct oa_span *s)
 			return false;
 	return (s->kind == OA_KIND_SERVER || s->kind == OA_KIND_CLIENT ||
 		s->kind == OA_KIND_INTERNAL) &&
-	       s->what >= OA_WHAT_HTTP && s->what <= OA_WHAT_RPC &&
+	       s->what >= OA_WHAT_HTTP && s->what <= OA_WHAT_DB &&
 	       s->method < OA_METHOD_COUNT && s->error < OA_ERR_COUNT &&
 	       s->evidence < OA_EV_COUNT && s->inject < OA_INJECT_COUNT;
 }

@@ -41,6 +41,22 @@ static bool red_key_text(struct red_key *key, const struct oa_span *s, enum oa_s
 	       red_key_put(key, text.ptr, text.len);
 }
 
+/* Of a command whatever its labels say. */
+static bool red_key_db(struct red_key *key, const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	if (!oa_span_db(s, &db, &texts))
+		return false;
+	db.rows = db.args = db.batch = 0;
+	db.flags &= OA_DB_HAS_NS | OA_DB_FAILED;
+	db.target = 0;
+	return red_key_put(key, &db, sizeof(db)) &&
+	       red_key_put(key, texts.operation.ptr, texts.operation.len) &&
+	       red_key_put(key, texts.status.ptr, texts.status.len);
+}
+
 static bool red_key_client(struct red_key *key, const struct oa_span *s)
 {
 	/* Of a target only whether it begins with https:// is looked at. */
@@ -70,6 +86,8 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 	    !red_key_text(key, s, OA_STR_ROUTE, SIZE_MAX))
 		return false;
 	if (s->what == OA_WHAT_RPC && !red_key_text(key, s, OA_STR_PATH, SIZE_MAX))
+		return false;
+	if (s->what == OA_WHAT_DB && !red_key_db(key, s))
 		return false;
 	if (s->method == OA_METHOD_OTHER && !red_key_text(key, s, OA_STR_METHOD, SIZE_MAX))
 		return false;

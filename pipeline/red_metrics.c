@@ -6,6 +6,7 @@
 #include "core/inject_result.h"
 #include "core/stats.h"
 #include "core/tree.h"
+#include "exporter/db_names.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 #include "pipeline/red_cache.h"
@@ -92,6 +93,26 @@ static void red_rpc_labels(const struct oa_span *s, struct oa_label_set *set)
 	red_add(set, OA_LABEL_error, oa_span_error_type(s, none));
 }
 
+static void red_db_labels(const struct oa_span *s, struct oa_label_set *set)
+{
+	struct oa_db_texts texts = { 0 };
+	struct oa_db db = { 0 };
+	struct oa_bytes known;
+	char number[8];
+
+	if (!oa_span_db(s, &db, &texts))
+		return;
+	known = oa_db_command(&db, texts.operation);
+	red_add(set, OA_LABEL_db_system, oa_db_system(&db));
+	if (db.flags & OA_DB_HAS_NS)
+		red_add_num(set, OA_LABEL_db_namespace, db.ns);
+	red_add(set, OA_LABEL_db_operation, known.len ? known : OA_LIT("_OTHER"));
+	red_add(set, OA_LABEL_db_status, oa_db_status(&db, &texts, number));
+	if (s->kind == OA_KIND_CLIENT)
+		red_add_server(set, s);
+	red_add(set, OA_LABEL_error, oa_span_error_type(s, number));
+}
+
 void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 {
 	char status[8];
@@ -100,6 +121,10 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 	set->overflow = false;
 	if (s->what == OA_WHAT_RPC) {
 		red_rpc_labels(s, set);
+		return;
+	}
+	if (s->what == OA_WHAT_DB) {
+		red_db_labels(s, set);
 		return;
 	}
 	red_add(set, OA_LABEL_method, oa_span_method(s));
@@ -129,12 +154,13 @@ static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
 
 static bool red_is_recorded(const struct oa_span *s)
 {
-	return (s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC) && s->kind != OA_KIND_INTERNAL && oa_tree;
+	return (s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC || s->what == OA_WHAT_DB) &&
+	       s->kind != OA_KIND_INTERNAL && oa_tree;
 }
 
 static bool red_has(const struct oa_span *s, enum oa_red what)
 {
-	if (s->what == OA_WHAT_RPC)
+	if (s->what != OA_WHAT_HTTP)
 		return what == OA_RED_DURATION;
 	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
 	       (what == OA_RED_RESP_BODY && s->flags & OA_SPAN_HAS_RESP_BODY);
@@ -146,6 +172,8 @@ static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red wh
 
 	if (s->what == OA_WHAT_RPC)
 		return server ? OA_INS_rpc_server_duration : OA_INS_rpc_client_duration;
+	if (s->what == OA_WHAT_DB)
+		return server ? OA_INS_db_server_duration : OA_INS_db_client_duration;
 	return red_instruments[what][server];
 }
 

@@ -2,6 +2,7 @@
 #include "pipeline/route.h"
 
 #include "core/config.h"
+#include "exporter/db_names.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 
@@ -92,6 +93,19 @@ static struct oa_bytes route_rpc_name(const struct oa_span *s)
 	return method.len && !oa_method_is_other(method) ? method : OA_LIT("grpc");
 }
 
+/* The command; of one that we do not know, the system. */
+static struct oa_bytes route_db_name(const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_bytes command;
+	struct oa_db db;
+
+	if (!oa_span_db(s, &db, &texts))
+		return OA_LIT("db");
+	command = oa_db_command(&db, texts.operation);
+	return command.len ? command : oa_db_system(&db);
+}
+
 static void route_set_name(struct oa_span *s, struct oa_bytes route)
 {
 	struct oa_bytes method = oa_span_method(s);
@@ -103,6 +117,8 @@ static void route_set_name(struct oa_span *s, struct oa_bytes route)
 		route_name_put(route_tunnel_name(s));
 	else if (s->what == OA_WHAT_RPC)
 		route_name_put(route_rpc_name(s));
+	else if (s->what == OA_WHAT_DB)
+		route_name_put(route_db_name(s));
 	else
 		route_name_put(oa_method_is_other(method) ? OA_LIT("HTTP") : method);
 	if (route.len) {

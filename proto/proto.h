@@ -21,6 +21,8 @@ enum oa_event_type {
 	OA_EVENT_AHEAD,    /* a header block that oa_http2_ahead() has told of before: u.hash */
 	OA_EVENT_RESET,    /* the stream ends now, in both directions: u.code */
 	OA_EVENT_GOAWAY,   /* streams above `stream` will not be served: u.code */
+	OA_EVENT_NOTE,      /* stores: said of the connection, no message of its own: u.store */
+	OA_EVENT_GROUP_END, /* stores: every command of the group `stream` is over */
 };
 
 struct oa_event {
@@ -28,6 +30,7 @@ struct oa_event {
 	uint32_t stream; /* 0 where a connection has only one at a time */
 	union {
 		const struct oa_http_head *head;
+		const struct oa_store_msg *store;
 		uint64_t body_bytes;
 		uint64_t hash;
 		uint32_t code;
@@ -42,8 +45,11 @@ struct oa_request_note {
 	bool head;    /* HEAD: no body whatever the header says */
 	bool connect; /* CONNECT: 2xx turns the connection into a tunnel */
 	bool known;   /* false: nothing is known (response without a request we saw) */
+	uint16_t hint; /* stores: struct oa_store_msg.hint of the command */
 };
 typedef struct oa_request_note oa_request_note_fn(void *ctx);
+/* The same of the command an answer by `stream` belongs to. */
+typedef struct oa_request_note oa_stream_note_fn(void *ctx, uint32_t stream);
 
 /* A message begins: its head, the bytes of payload that came with it, and whether it is complete with them. */
 typedef void oa_message_fn(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
@@ -59,9 +65,11 @@ struct oa_sink {
 	oa_message_fn *message; /* told instead of a head's event, and the BODY and END that follow it at once; NULL:
 				 * events */
 	oa_memory_fn *memory;             /* for protocols whose state is more than `state` */
+	oa_stream_note_fn *stream_note;   /* stores whose answers come by stream */
 };
 
 #define OA_PROTO_HTTP    0x1u /* events carry struct oa_http_head */
+#define OA_PROTO_STORE   0x2u /* events carry struct oa_store_msg */
 #define OA_PROTO_GREETS  0x4u /* the server speaks first: detect() is asked about responses as well */
 #define OA_PROTO_STREAMS 0x8u /* many exchanges at a time: events say which by their stream */
 

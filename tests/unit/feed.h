@@ -174,7 +174,7 @@ static inline struct oa_request_note feed_on_note(void *ctx)
 /* Offers bytes once. returns bytes taken or the parser's error */
 static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state, struct oa_bytes in)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory, NULL };
 	uint8_t *at = f->at_start ? g->map + 4096 : g->end - in.len;
 	long n;
 
@@ -188,7 +188,7 @@ static inline long feed_offer(struct feed *f, struct feed_guard *g, void *state,
 
 static inline void feed_end(struct feed *f, void *state, size_t taken, size_t len)
 {
-	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory };
+	const struct oa_sink sink = { feed_on_event, feed_on_note, f, f->by_message ? feed_on_message : NULL, feed_memory, NULL };
 	int rc;
 
 	feed_flush_body(f);

@@ -525,7 +525,7 @@ START_TEST(header_lines_are_walked_as_sent)
 END_TEST
 
 static uint64_t state[8];
-static const struct oa_sink sink = { feed_on_event, feed_on_note, &check.feed, NULL, NULL };
+static const struct oa_sink sink = { feed_on_event, feed_on_note, &check.feed, NULL, NULL, NULL };
 
 static long feed_text_now(const char *text, enum oa_dir dir)
 {

@@ -1,0 +1,18 @@
+#pragma once
+/* Commands to data stores as exchanges: what their parsers tell (proto/store.h).
+ *
+ * all: runs on host thread with the connection's lock held; signal-safe: yes; heap: no; blocks: no */
+#include "conn/conn.h"
+#include "conn/span_build.h"
+
+void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev);
+
+/* What a host is about to send on a store's connection is read before it is sent: another thread may have the answer
+ * before the sending call returns.
+ *
+ * returns   false: the connection is not a store's
+ */
+bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
+
+/* It was sent, up to `n` bytes of it (< 0: nothing). Only when s->fed. */
+void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n);
