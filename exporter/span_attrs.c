@@ -4,7 +4,6 @@
 #include "core/sampling.h"
 #include "core/tls_names.h"
 #include "exporter/addr_text.h"
-#include "exporter/db_names.h"
 #include "exporter/grpc.h"
 #include "exporter/utf8.h"
 

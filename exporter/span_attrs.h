@@ -9,6 +9,7 @@
  * all: runs on side thread; locks: none; heap: no; blocks: no */
 #include "core/bytes.h"
 #include "core/span.h"
+#include "exporter/db_names.h"
 
 #define OA_ATTRS_MAX 1024 /* whatever OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT says: OA_OTLP_SPAN_MAX has room for them */
 

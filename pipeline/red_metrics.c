@@ -6,7 +6,6 @@
 #include "core/inject_result.h"
 #include "core/stats.h"
 #include "core/tree.h"
-#include "exporter/db_names.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 #include "pipeline/red_cache.h"

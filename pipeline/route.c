@@ -2,7 +2,6 @@
 #include "pipeline/route.h"
 
 #include "core/config.h"
-#include "exporter/db_names.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 

@@ -393,3 +393,24 @@ def test_replies_turned_off_end_the_observing(collector, tmp_path):
             assert s.recv(100) == b"+OK\r\n"
         metrics = wait_metrics(server.metrics_port, SERVED, 1)
         assert opaque(metrics) == {"parse_error": 1}
+
+
+def test_commands_inside_tls(collector, tmp_path):
+    """The same commands from both sides of an encrypted connection, each span with where it went."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run([need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days",
+                    "2", "-subj", "/CN=localhost"], check=True, capture_output=True)
+    port = free_port()
+    tls = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
+           "--tls-auth-clients", "no"]
+    with Server(tmp_path, collector, tls) as server:
+        wait_for_port(port)
+        said = subprocess.run([need("redis-cli"), "-p", str(port), "--tls", "--cacert", certificate], input=COMMANDS.encode(),
+                              capture_output=True, timeout=60, check=True,
+                              env=environment(collector.endpoint, "cli", BIG_QUEUE)).stdout
+        assert said.startswith(b"OK\n")
+        served = collector.wait_count(21, kind="SERVER", service="redis")
+    asked = collector.wait_count(21, kind="CLIENT", service="cli")
+    assert sorted(s.name for s in served) == sorted(s.name for s in asked) and len(asked) == 21
+    assert all(s.attributes["network.peer.port"] == port for s in asked)
+    assert not [s for s in served + asked if SECRET in repr(s.attributes) + s.name]
