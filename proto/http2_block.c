@@ -140,12 +140,12 @@ static enum oa_event_type block_is(struct http2_state *st, enum oa_dir dir, uint
 	return stream > st->last_stream ? OA_EVENT_REQUEST : OA_EVENT_TRAILERS;
 }
 
-/* CONNECT has no path; all others do. */
+/* CONNECT has no path; all others do, and it is not empty. */
 static void check_request(struct oa_http2_head *h)
 {
 	bool connect = h->http.method == OA_METHOD_CONNECT && !h->protocol.len;
 
-	if (!(h->flags & OA_HTTP2_HAS_METHOD) || (!connect && !(h->flags & OA_HTTP2_HAS_PATH)))
+	if (!(h->flags & OA_HTTP2_HAS_METHOD) || (!connect && !h->http.target.len))
 		h->flags |= OA_HTTP2_MALFORMED;
 }
 

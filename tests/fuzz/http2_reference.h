@@ -202,7 +202,7 @@ static inline void ref2_tell(struct ref2 *r, uint32_t stream, unsigned flags, st
 		h->s.type = h->status ? OA_EVENT_RESPONSE : OA_EVENT_TRAILERS;
 	else
 		h->s.type = stream > r->last_stream ? OA_EVENT_REQUEST : OA_EVENT_TRAILERS;
-	if (h->s.type == OA_EVENT_REQUEST && (!h->has[HTTP2_TEXT_METHOD] || (!connect && !h->has[HTTP2_TEXT_TARGET])))
+	if (h->s.type == OA_EVENT_REQUEST && (!h->has[HTTP2_TEXT_METHOD] || (!connect && !h->s.text[HTTP2_TEXT_TARGET].len)))
 		h->s.malformed = true;
 	ref2_flush(r);
 	http2_show(r->t, &h->s);
