@@ -10,6 +10,8 @@
 #include "core/sys.h"
 #include "core/tree.h"
 
+#define CLAIM_YIELDS 10000 /* some milliseconds at least */
+
 #define TREE_MAGIC 0x31306f7475616f74ull /* "toauto01" */
 #define TREE_HEAD_BYTES ((sizeof(struct oa_tree) + 4095) & ~(size_t)4095)
 
@@ -280,6 +282,7 @@ int oa_tree_claim(void)
 	atomic_store_explicit(&oa_self, p, memory_order_release);
 	atomic_store(&p->state, OA_PROC_LIVE);
 	atomic_store_explicit(&tree_claim_state, 2, memory_order_release);
+	oa_stat_settle(); /* it may be over before its side thread gets to it */
 	return 0;
 }
 
@@ -328,8 +331,24 @@ static OA_COLD bool tree_push_private(struct oa_ring *r, const struct oa_span *r
 	return in;
 }
 
-static OA_COLD bool tree_push_nowhere(void)
+/* Another thread is taking a slot for this process: it needs microseconds, unless it is put off its processor. Not for ever,
+ * because it may be the one that our signal handler interrupted. */
+static bool tree_wait_for_claim(void)
 {
+	for (unsigned i = 0; i < CLAIM_YIELDS; i++) {
+		if (atomic_load_explicit(&tree_shards, memory_order_acquire))
+			return true;
+		if (atomic_load_explicit(&tree_claim_state, memory_order_relaxed) != 1)
+			return false;
+		(void)oa_sys0(SYS_sched_yield);
+	}
+	return false;
+}
+
+static OA_COLD bool tree_push_early(const struct oa_span *rec)
+{
+	if (tree_wait_for_claim())
+		return oa_tree_push(rec);
 	oa_stat_inc(OA_STAT_drop_ring_full);
 	return false;
 }
@@ -345,7 +364,7 @@ OA_HOT bool oa_tree_push(const struct oa_span *rec)
 	struct oa_ring *r;
 
 	if (OA_UNLIKELY(!shards))
-		return tree_push_nowhere();
+		return tree_push_early(rec);
 	shard = (unsigned)sched_getcpu();
 	if (OA_UNLIKELY(shard >= shards))
 		shard = tree_shard_of((int)shard, shards);

@@ -125,6 +125,38 @@ START_TEST(tree_threads_that_claim_at_once_share_one_slot)
 }
 END_TEST
 
+/* Each thread has something to say at once; only one of them takes the slot. */
+static void *claim_and_push(void *arg)
+{
+	struct oa_span rec = { .bytes = sizeof(rec) };
+
+	pthread_barrier_wait(arg);
+	if (!oa_self)
+		(void)oa_tree_claim();
+	return (void *)(uintptr_t)oa_tree_push(&rec);
+}
+
+START_TEST(tree_threads_that_speak_while_another_claims_lose_nothing)
+{
+	pthread_barrier_t all;
+	pthread_t t[8];
+
+	ck_assert_int_eq(oa_tree_map(), 0);
+	ck_assert_int_eq(pthread_barrier_init(&all, NULL, 8), 0);
+	oa_stat_inc(OA_STAT_scrapes); /* before there is a slot */
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, claim_and_push, &all), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		void *in;
+
+		ck_assert_int_eq(pthread_join(t[i], &in), 0);
+		ck_assert_ptr_nonnull(in);
+	}
+	ck_assert_uint_eq(oa_self->stat[OA_STAT_scrapes], 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_full), 0);
+}
+END_TEST
+
 START_TEST(tree_records_come_back_from_the_rings_of_the_process)
 {
 	start();
@@ -429,6 +461,7 @@ int main(void)
 	tcase_add_test(tc, tree_without_memory_records_nothing_and_breaks_nothing);
 	tcase_add_test(tc, tree_slot_is_claimed_once_and_names_its_process);
 	tcase_add_test(tc, tree_threads_that_claim_at_once_share_one_slot);
+	tcase_add_loop_test(tc, tree_threads_that_speak_while_another_claims_lose_nothing, 0, 50);
 	tcase_add_test(tc, tree_records_come_back_from_the_rings_of_the_process);
 	tcase_add_test(tc, tree_child_has_a_slot_and_rings_of_its_own);
 	tcase_add_test(tc, tree_records_of_a_child_that_died_are_still_there_for_another);
