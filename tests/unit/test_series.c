@@ -355,10 +355,8 @@ START_TEST(what_is_counted_before_there_is_a_slot_moves_into_it_once)
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_scrapes), 3);
 	ck_assert_int_eq(oa_tree_map(), 0);
 	ck_assert_int_eq(oa_tree_claim(), 0);
+	ck_assert_uint_eq(oa_self->stat[OA_STAT_scrapes], 3);
 	oa_stat_inc(OA_STAT_scrapes);
-	ck_assert_uint_eq(oa_stat_sum(OA_STAT_scrapes), 4);
-	ck_assert_uint_eq(oa_self->stat[OA_STAT_scrapes], 1);
-	oa_stat_settle();
 	oa_stat_settle();
 	ck_assert_uint_eq(oa_self->stat[OA_STAT_scrapes], 4);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_scrapes), 4);
