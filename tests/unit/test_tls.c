@@ -159,6 +159,15 @@ static unsigned strip(struct fake *f)
 	return n;
 }
 
+/* Goes with the process of its test; until then it is not lost. */
+static void *wire_new(size_t bytes)
+{
+	static void *kept[8];
+	static unsigned count;
+
+	return kept[count++ % 8] = malloc(bytes);
+}
+
 START_TEST(a_session_gets_what_its_socket_knows)
 {
 	struct fake f = { .seed = 7, .role = OA_ROLE_SERVER, .finished = true };
@@ -168,7 +177,7 @@ START_TEST(a_session_gets_what_its_socket_knows)
 	rig_accept(SOCK, false);
 	hello_on_socket(SOCK, 7, true);
 	session_read(&f, "GET /in HTTP/1.1\r\nHost: h\r\n\r\n");
-	f.wire = malloc(1000);
+	f.wire = wire_new(1000);
 	f.record = RECORD;
 	while (session_write(&f, (const uint8_t *)"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) == 0)
 		;
@@ -188,7 +197,7 @@ END_TEST
 
 START_TEST(a_session_without_a_socket_is_seen_all_the_same)
 {
-	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(1000) };
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = wire_new(1000) };
 	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
 	const struct oa_span *s;
 
@@ -213,7 +222,7 @@ START_TEST(an_address_used_again_is_another_session)
 	rig_accept(SOCK, false);
 	hello_on_socket(SOCK, 1, true);
 	session_read(&f, "GET /first HTTP/1.1\r\n\r\n");
-	f.wire = malloc(1000);
+	f.wire = wire_new(1000);
 	f.record = RECORD;
 	while (session_write(&f, (const uint8_t *)"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) == 0)
 		;
@@ -387,7 +396,7 @@ END_TEST
 /* One request a call, whole: each gets its header. */
 START_TEST(whole_requests_get_their_headers)
 {
-	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(100000) };
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = wire_new(100000) };
 	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
 
 	start();
@@ -405,7 +414,7 @@ END_TEST
 /* Before the handshake is over a library holds on to nothing: what comes again may be something else. */
 START_TEST(what_waited_for_the_handshake_may_change)
 {
-	struct fake f = { .role = OA_ROLE_CLIENT, .record = RECORD, .wire = malloc(1000), .moving = true };
+	struct fake f = { .role = OA_ROLE_CLIENT, .record = RECORD, .wire = wire_new(1000), .moving = true };
 	struct oa_tls_source src = source(&f);
 	const char *a = "GET /a HTTP/1.1\r\n\r\n", *b = "GET /b HTTP/1.1\r\n\r\n";
 	struct oa_tls_write w;
@@ -432,7 +441,7 @@ END_TEST
 /* After we stood down: what a library holds must be given to it again, and nothing else is touched. */
 START_TEST(what_is_pinned_goes_out_after_standing_down)
 {
-	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = malloc(1000) };
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = wire_new(1000) };
 	const char *get = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
 	long n;
 

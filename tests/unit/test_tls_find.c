@@ -68,7 +68,10 @@ static struct module load(const char *name)
 
 static void *fresh_session(void)
 {
-	return calloc(1, 512);
+	static uint64_t sessions[4][64];
+	static unsigned count;
+
+	return sessions[count++];
 }
 
 START_TEST(each_object_gets_its_own_copy)
