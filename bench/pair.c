@@ -217,8 +217,8 @@ static const struct what whats[] = {
 	{ "client", open_client, exchange_client },
 	{ "tls-server", open_tls_server, exchange_tls_server },
 	{ "tls-client", open_tls_client, exchange_tls_client },
-	{ "redis-server", open_server, exchange_redis-server },
-	{ "redis-client", open_client, exchange_redis-client },
+	{ "redis-server", open_server, exchange_redis_server },
+	{ "redis-client", open_client, exchange_redis_client },
 	{ "pipe", open_pipe, exchange_pipe },
 	{ "accept", NULL, exchange_accept },
 };
