@@ -289,6 +289,17 @@ long app_read_body(struct app_conn *c, const struct app_head *head, char *body, 
 	return have;
 }
 
+/* The final one: what only announces it (100 Continue, 103 Early Hints) is passed over. */
+static int app_read_answer(struct app_conn *c, struct app_head *head)
+{
+	int r;
+
+	while ((r = app_read_head(c, head)) == 1 && head->status >= 100 && head->status < 200 &&
+	       head->status != 101)
+		app_take(c, head->bytes);
+	return r;
+}
+
 int app_call(int port, const char *method, const char *path, const char *extra, char *body,
 	     size_t cap)
 {
@@ -306,7 +317,7 @@ int app_call(int port, const char *method, const char *path, const char *extra, 
 	n = snprintf(text, sizeof(text),
 		     "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%sConnection: close\r\n\r\n", method,
 		     path, port, extra);
-	if (app_write_all(c->fd, text, (size_t)n) == 0 && app_read_head(c, &head) == 1) {
+	if (app_write_all(c->fd, text, (size_t)n) == 0 && app_read_answer(c, &head) == 1) {
 		if (!strcmp(method, "HEAD"))
 			head.content_length = 0;
 		if (app_read_body(c, &head, body, cap) >= 0)

