@@ -191,17 +191,10 @@ static enum oa_inject_result add_fields(struct adder *p, struct oa_exchange *ex,
 static enum oa_inject_result replace_parent(struct adder *p, struct oa_exchange *ex, const struct oa_http2_block *b)
 {
 	uint32_t from = b->fields_from + b->head->parent_from, to = b->fields_from + b->head->parent_to;
-	const struct oa_span *s = oa_exchange_span(ex);
 	struct oa_buf out = adder_texts_room(p);
-	char text[55];
-	uint8_t flags = (uint8_t)((s->flags & OA_SPAN_SAMPLED ? 1 : 0) | (s->flags & OA_SPAN_RANDOM ? 2 : 0));
+	char text[OA_TRACEPARENT];
 
-	memcpy(text, "00-", 3);
-	oa_hex(text + 3, s->trace_id, 16);
-	text[35] = '-';
-	oa_hex(text + 36, s->span_id, 8);
-	text[52] = '-';
-	oa_hex(text + 53, &flags, 1);
+	oa_propagate_exchange(ex, text);
 	oa_buf_put(&out, oa_bytes(b->frame.ptr, from));
 	adder_put_field(&out, OA_LIT("traceparent"), oa_bytes(text, sizeof(text)), b->frame.ptr[from] & 0x10);
 	oa_buf_put(&out, oa_bytes(b->frame.ptr + to, b->frame.len - to));

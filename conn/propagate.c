@@ -368,16 +368,31 @@ static void put_hex(struct oa_buf *out, const uint8_t *id, unsigned len)
 	oa_buf_put(out, oa_bytes(text, 2 * len));
 }
 
+void oa_propagate_value(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags, char ret[OA_TRACEPARENT])
+{
+	memcpy(ret, "00-", 3);
+	oa_hex(ret + 3, trace_id, 16);
+	ret[35] = '-';
+	oa_hex(ret + 36, span_id, 8);
+	ret[52] = '-';
+	oa_hex(ret + 53, &flags, 1);
+}
+
+void oa_propagate_exchange(const struct oa_exchange *ex, char ret[OA_TRACEPARENT])
+{
+	const struct oa_span *s = oa_exchange_span(ex);
+
+	oa_propagate_value(s->trace_id, s->span_id,
+			   (s->flags & OA_SPAN_SAMPLED ? 1 : 0) | (s->flags & OA_SPAN_RANDOM ? 2 : 0), ret);
+}
+
 static void put_w3c(const struct oa_context *c, struct oa_buf *out)
 {
-	uint8_t flags = (uint8_t)((c->flags & 2) | c->sampled);
+	char value[OA_TRACEPARENT];
 
-	oa_buf_put(out, OA_LIT("traceparent: 00-"));
-	put_hex(out, c->trace_id, 16);
-	oa_buf_put(out, OA_LIT("-"));
-	put_hex(out, c->span_id, 8);
-	oa_buf_put(out, OA_LIT("-"));
-	put_hex(out, &flags, 1);
+	oa_propagate_value(c->trace_id, c->span_id, (uint8_t)((c->flags & 2) | c->sampled), value);
+	oa_buf_put(out, OA_LIT("traceparent: "));
+	oa_buf_put(out, oa_bytes(value, sizeof(value)));
 	oa_buf_put(out, OA_LIT("\r\n"));
 	if (!c->tracestate.len)
 		return;

@@ -5,6 +5,7 @@
  * all: runs on host thread; signal-safe: yes; locks: none; heap: no; blocks: no */
 #include <stdbool.h>
 
+#include "conn/exchange.h"
 #include "core/buf.h"
 #include "proto/http1.h"
 
@@ -37,6 +38,12 @@ struct oa_context {
 	uint8_t flags;
 	struct oa_bytes tracestate, baggage;
 };
+
+/* "00-<trace id>-<span id>-<flags>", without a terminator. flags: sampled 1, random 2 */
+#define OA_TRACEPARENT 55
+void oa_propagate_value(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags, char ret[OA_TRACEPARENT]);
+/* The same of an exchange: what a receiver takes as its parent. */
+void oa_propagate_exchange(const struct oa_exchange *ex, char ret[OA_TRACEPARENT]);
 
 /* Writes the header lines ("traceparent: …\r\n" …) of the formats that are switched on. */
 void oa_propagate_inject(const struct oa_context *ctx, struct oa_buf *out);

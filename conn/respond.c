@@ -12,19 +12,6 @@
 #define MSG_ZEROCOPY 0x4000000
 #endif
 
-void oa_respond_value(const struct oa_exchange *ex, char ret[OA_RESPOND_VALUE])
-{
-	const struct oa_span *span = oa_exchange_span(ex);
-	uint8_t flags = (span->flags & OA_SPAN_SAMPLED ? 1 : 0) | (span->flags & OA_SPAN_RANDOM ? 2 : 0);
-
-	memcpy(ret, "00-", 3);
-	oa_hex(ret + 3, span->trace_id, 16);
-	ret[35] = '-';
-	oa_hex(ret + 36, span->span_id, 8);
-	ret[52] = '-';
-	oa_hex(ret + 53, &flags, 1);
-}
-
 /* The program, or who is behind it, has said so already. */
 static unsigned respond_present(const struct oa_http_head *head)
 {
@@ -43,9 +30,9 @@ static unsigned respond_present(const struct oa_http_head *head)
 
 static void respond_write(const struct oa_exchange *ex, unsigned which, struct oa_buf *out)
 {
-	char value[OA_RESPOND_VALUE];
+	char value[OA_TRACEPARENT];
 
-	oa_respond_value(ex, value);
+	oa_propagate_exchange(ex, value);
 	if (which & OA_RESPONSE_TRACERESPONSE) {
 		oa_buf_put(out, OA_LIT("traceresponse: "));
 		oa_buf_put(out, oa_bytes(value, sizeof(value)));

@@ -16,9 +16,5 @@ static inline bool oa_respond_on(void)
 	return (oa_config.response_headers & (OA_RESPONSE_TRACERESPONSE | OA_RESPONSE_SERVER_TIMING)) != 0;
 }
 
-/* "00-<trace id>-<span id>-<flags>", what both headers say of a server exchange. */
-#define OA_RESPOND_VALUE 55
-void oa_respond_value(const struct oa_exchange *ex, char ret[OA_RESPOND_VALUE]);
-
 /* Looks at what a server is about to send: where the header block of the next response ends, a point is set in s. */
 void oa_respond_prepare(struct oa_conn *c, struct oa_send *s);
