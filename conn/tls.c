@@ -325,7 +325,7 @@ void oa_tls_on_handshake(const struct oa_tls_source *src, struct oa_ref ref, uin
 	oa_conn_unlock(c);
 }
 
-void oa_tls_on_read(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
+static void tls_feed(const struct oa_tls_source *src, struct oa_ref ref, bool in, struct oa_bytes bytes)
 {
 	struct oa_conn *c = oa_tls_enter(ref);
 
@@ -333,8 +333,18 @@ void oa_tls_on_read(const struct oa_tls_source *src, struct oa_ref ref, const vo
 		return;
 	if (!(oa_tls_of(c)->flags & OA_TLS_KNOWN))
 		oa_tls_learn(src, c);
-	oa_feed_bytes(c, true, oa_bytes(buf, n));
+	oa_feed_bytes(c, in, bytes);
 	oa_conn_unlock(c);
+}
+
+void oa_tls_on_read(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
+{
+	tls_feed(src, ref, true, oa_bytes(buf, n));
+}
+
+void oa_tls_on_sent(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
+{
+	tls_feed(src, ref, false, oa_bytes(buf, n));
 }
 
 void oa_tls_on_end(const struct oa_tls_source *src, struct oa_ref ref, int err)
@@ -349,18 +359,6 @@ void oa_tls_on_end(const struct oa_tls_source *src, struct oa_ref ref, int err)
 		oa_io_failed(c, err);
 	else
 		oa_io_eof(c);
-	oa_conn_unlock(c);
-}
-
-void oa_tls_on_sent(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
-{
-	struct oa_conn *c = oa_tls_enter(ref);
-
-	if (!c)
-		return;
-	if (!(oa_tls_of(c)->flags & OA_TLS_KNOWN))
-		oa_tls_learn(src, c);
-	oa_feed_bytes(c, false, oa_bytes(buf, n));
 	oa_conn_unlock(c);
 }
 

@@ -409,22 +409,6 @@ static void write_again(const struct oa_tls_source *src, struct oa_tls_session *
 	oa_conn_unlock(c);
 }
 
-static void write_failed(const struct oa_tls_source *src, struct oa_tls_session *s, struct oa_ref ref, int err)
-{
-	struct oa_conn *c = oa_tls_enter(ref);
-
-	oa_tls_drop_pin(s);
-	if (!c)
-		return;
-	if (!(s->flags & OA_TLS_KNOWN) && src->ops->finished && !src->ops->finished(src))
-		oa_tls_handshake_failed(src, c);
-	else if (err)
-		oa_io_failed(c, err);
-	else
-		oa_io_eof(c);
-	oa_conn_unlock(c);
-}
-
 /* Requests that did not go out whole go on without our header. */
 static void write_settle(struct oa_tls_session *s, struct oa_tls_write *w)
 {
@@ -450,12 +434,14 @@ bool oa_tls_after_write(const struct oa_tls_source *src, struct oa_tls_write *w,
 		*ret_host = result == OA_TLS_DONE ? w->host_len : 0;
 		return false;
 	}
-	if (result == OA_TLS_DONE)
+	if (result == OA_TLS_DONE) {
 		more = write_taken(s, w, n);
-	else if (result == OA_TLS_AGAIN)
+	} else if (result == OA_TLS_AGAIN) {
 		write_again(src, s, w);
-	else
-		write_failed(src, s, w->ref, err);
+	} else {
+		oa_tls_drop_pin(s);
+		oa_tls_on_end(src, w->ref, err);
+	}
 	if (result == OA_TLS_DONE && !more)
 		write_settle(s, w);
 	/* What went out before the library had to wait is a result only where a part may be one. */

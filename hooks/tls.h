@@ -90,3 +90,14 @@ static inline void oa_tls_end(struct oa_tls_call *k)
 {
 	oa_tls.tls_call = k->outer;
 }
+
+/* After each call with what oa_tls_before_write() gave: must be made whatever the guard says, because what the host is told
+ * of its bytes is at stake. As oa_tls_after_write(); errno is kept. */
+bool oa_tls_told(struct oa_tls_call *k, struct oa_tls_write *w, size_t taken, enum oa_tls_result result, int err,
+		 size_t *ret_host);
+
+/* The program frees the library's object, or uses it for another connection. */
+void oa_tls_session_ends(void *session);
+
+/* err when it is that of a connection that broke, else 0. */
+int oa_tls_broken(int err);

@@ -8,8 +8,6 @@
 
 typedef struct gnutls_session_int *gnutls_session_t;
 
-#define CALLER ((uintptr_t)__builtin_extract_return_addr(__builtin_return_address(0)))
-
 struct datum {
 	unsigned char *data;
 	unsigned int size;
@@ -39,42 +37,9 @@ unsigned int gnutls_session_get_verify_cert_status(gnutls_session_t session);
 #define VERSION_TLS1_3 5
 #define NOT_VERIFIED   0xffffffffu
 
-enum {
-#define OA_TLS_HOOK(name, refusal) FN_##name,
-#define OA_TLS_ASK(name) FN_##name,
-#include "hooks/gnutls.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	FN_COUNT
-};
-_Static_assert(FN_COUNT <= OA_TLS_FUNCTIONS, "room for all of them");
-
-#define OA_TLS_HOOK(name, value) static long refuse_##name(void) { return value; }
-#define OA_TLS_ASK(name)
-#include "hooks/gnutls.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-
-static struct oa_tls_lib no_gnutls;
-static const struct oa_tls_names gnutls = {
-	.file = "libgnutls.", .count = FN_COUNT, .none = &no_gnutls,
-	.name = {
-#define OA_TLS_HOOK(name, value) #name,
-#define OA_TLS_ASK(name) #name,
-#include "hooks/gnutls.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	},
-	.refusal = {
-#define OA_TLS_HOOK(name, value) (void *)refuse_##name,
-#define OA_TLS_ASK(name) NULL,
-#include "hooks/gnutls.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	},
-};
-
-#define FN(lib, name) ((__typeof__(&name))((const struct oa_tls_lib *)(lib))->fn[FN_##name])
+#define OA_TLS_LIST "hooks/gnutls.def"
+#define OA_TLS_FILE "libgnutls."
+#include "hooks/tls_names.h"
 
 /* -- what can be asked -- */
 
@@ -93,23 +58,21 @@ static bool gnutls_random(const struct oa_tls_source *src, uint8_t ret[32])
 
 static uint16_t gnutls_version(const struct oa_tls_source *src)
 {
-	int version = FN(src->lib, gnutls_protocol_get_version) ?
-			      FN(src->lib, gnutls_protocol_get_version)(src->session) : 0;
+	int version = ASK(src, gnutls_protocol_get_version, 0);
 
 	return version >= VERSION_SSL3 && version <= VERSION_TLS1_3 ? (uint16_t)(0x0300 + version - VERSION_SSL3) : 0;
 }
 
 static uint16_t gnutls_cipher(const struct oa_tls_source *src)
 {
-	const char *name = FN(src->lib, gnutls_ciphersuite_get) ? FN(src->lib, gnutls_ciphersuite_get)(src->session) : NULL;
+	const char *name = ASK(src, gnutls_ciphersuite_get, NULL);
 
 	return name ? oa_cipher_number(oa_bytes_str(name)) : 0;
 }
 
 static bool gnutls_distrusted(const struct oa_tls_source *src)
 {
-	unsigned int status = FN(src->lib, gnutls_session_get_verify_cert_status) ?
-				      FN(src->lib, gnutls_session_get_verify_cert_status)(src->session) : 0;
+	unsigned int status = ASK(src, gnutls_session_get_verify_cert_status, 0);
 
 	return status && status != NOT_VERIFIED;
 }
@@ -128,7 +91,7 @@ static const struct oa_tls_ops gnutls_ops = {
 /* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
 #define CALL_BEGIN(k, session) \
 	struct oa_tls_call k; \
-	k.lib = oa_tls_lib(&gnutls, (session), CALLER); \
+	k.lib = oa_tls_lib(&tls_names, (session), CALLER); \
 	oa_tls_begin(&k, &gnutls_ops, (session), CALLER)
 
 static enum oa_tls_result call_result(const struct oa_tls_call *k, ssize_t result)
@@ -137,12 +100,6 @@ static enum oa_tls_result call_result(const struct oa_tls_call *k, ssize_t resul
 		return OA_TLS_DONE;
 	return FN(k->lib, gnutls_error_is_fatal) && FN(k->lib, gnutls_error_is_fatal)((int)result) ? OA_TLS_FAILED :
 												     OA_TLS_AGAIN;
-}
-
-static int call_errno(int err)
-{
-	return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT || err == ECONNABORTED || err == EHOSTUNREACH ||
-			       err == ENETUNREACH ? err : 0;
 }
 
 /* -- reading -- */
@@ -156,7 +113,7 @@ static ssize_t recv_told(struct oa_tls_call *k, const void *data, size_t size, s
 		if (n > 0)
 			oa_tls_on_read(&k->src, k->ref, data, (size_t)n);
 		else if (n == 0 || call_result(k, n) == OA_TLS_FAILED)
-			oa_tls_on_end(&k->src, k->ref, n ? call_errno(g_.err) : 0);
+			oa_tls_on_end(&k->src, k->ref, n ? oa_tls_broken(g_.err) : 0);
 	}
 	return n;
 }
@@ -212,25 +169,11 @@ static ssize_t put_call(const struct oa_tls_call *k, const struct put *p, const 
 	return FN(k->lib, gnutls_record_send)(k->src.session, data, size);
 }
 
-/* Must hear of every call that it watches: what the host is told of its bytes is at stake. */
-static bool put_done(struct oa_tls_call *k, struct oa_tls_write *w, ssize_t n, size_t *ret_host)
-{
-	uintptr_t outer = oa_tls.guard_sp;
-	enum oa_tls_result result = call_result(k, n);
-	int err = errno;
-	bool more;
-
-	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
-	more = oa_tls_after_write(&k->src, w, n > 0 ? (size_t)n : 0, result, call_errno(err), ret_host);
-	oa_tls.guard_sp = outer;
-	errno = err;
-	return more;
-}
-
 OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
 {
 	struct oa_tls_write w;
 	bool watched = false;
+	enum oa_tls_result result;
 	size_t host;
 	ssize_t n;
 
@@ -238,9 +181,10 @@ OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const vo
 		watched = oa_tls_before_write(&k->src, k->ref, data, size, &w);
 	if (!watched)
 		return put_call(k, p, data, size);
-	do
+	do {
 		n = put_call(k, p, w.at, w.len);
-	while (put_done(k, &w, n, &host));
+		result = call_result(k, n);
+	} while (oa_tls_told(k, &w, n > 0 ? (size_t)n : 0, result, oa_tls_broken(errno), &host));
 	return host ? (ssize_t)host : n;
 }
 
@@ -335,7 +279,7 @@ OA_EXPORT int gnutls_handshake(gnutls_session_t session)
 
 OA_EXPORT int gnutls_bye(gnutls_session_t session, int how)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&gnutls, session, CALLER) };
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, session, CALLER) };
 	bool own = oa_tls_begin_plain(&k, session, CALLER);
 	int result = FN(k.lib, gnutls_bye)(session, how);
 
@@ -348,11 +292,10 @@ OA_EXPORT int gnutls_bye(gnutls_session_t session, int how)
 
 OA_EXPORT void gnutls_deinit(gnutls_session_t session)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&gnutls, session, CALLER) };
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, session, CALLER) };
 
-	if (oa_tls_begin_plain(&k, session, CALLER) && session && (oa_hook_active() || oa_tls_pinned()))
-		OA_OBSERVE_ALWAYS()
-			oa_tls_before_free(session);
+	if (oa_tls_begin_plain(&k, session, CALLER))
+		oa_tls_session_ends(session);
 	FN(k.lib, gnutls_deinit)(session);
 	oa_tls_end(&k);
 }

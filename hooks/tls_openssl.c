@@ -7,8 +7,6 @@
 
 typedef struct ssl_st SSL;
 
-#define CALLER ((uintptr_t)__builtin_extract_return_addr(__builtin_return_address(0)))
-
 /* As in the library's own headers. */
 int SSL_read(SSL *ssl, void *buf, int num);
 int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *ret_read);
@@ -43,44 +41,9 @@ long SSL_get_verify_result(const SSL *ssl);
 #define RECEIVED_SHUTDOWN  2
 #define EARLY_DATA_SUCCESS 1
 
-enum {
-#define OA_TLS_HOOK(name, refusal) FN_##name,
-#define OA_TLS_ASK(name) FN_##name,
-#include "hooks/openssl.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	FN_COUNT
-};
-_Static_assert(FN_COUNT <= OA_TLS_FUNCTIONS, "room for all of them");
-
-#define OA_TLS_HOOK(name, value) static long refuse_##name(void) { return value; }
-#define OA_TLS_ASK(name)
-#include "hooks/openssl.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-
-static struct oa_tls_lib no_openssl;
-static const struct oa_tls_names openssl = {
-	.file = "libssl", .count = FN_COUNT, .none = &no_openssl,
-	.name = {
-#define OA_TLS_HOOK(name, value) #name,
-#define OA_TLS_ASK(name) #name,
-#include "hooks/openssl.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	},
-	.refusal = {
-#define OA_TLS_HOOK(name, value) (void *)refuse_##name,
-#define OA_TLS_ASK(name) NULL,
-#include "hooks/openssl.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
-	},
-};
-
-#define FN(lib, name)       ((__typeof__(&name))((const struct oa_tls_lib *)(lib))->fn[FN_##name])
-#define ASK(src, name, otherwise, ...) \
-	(FN((src)->lib, name) ? FN((src)->lib, name)((src)->session __VA_OPT__(,) __VA_ARGS__) : (otherwise))
+#define OA_TLS_LIST "hooks/openssl.def"
+#define OA_TLS_FILE "libssl"
+#include "hooks/tls_names.h"
 
 /* -- what can be asked -- */
 
@@ -146,7 +109,7 @@ static const struct oa_tls_ops openssl_ops = {
 /* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
 #define CALL_BEGIN(k, ssl) \
 	struct oa_tls_call k; \
-	k.lib = oa_tls_lib(&openssl, (ssl), CALLER); \
+	k.lib = oa_tls_lib(&tls_names, (ssl), CALLER); \
 	oa_tls_begin(&k, &openssl_ops, (ssl), CALLER)
 
 /* What a call that did not succeed means. */
@@ -160,8 +123,7 @@ static int call_errno(const struct oa_tls_call *k, int err)
 {
 	if (ASK(&k->src, SSL_get_shutdown, 0) & RECEIVED_SHUTDOWN)
 		return 0;
-	return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT || err == ECONNABORTED || err == EHOSTUNREACH ||
-			       err == ENETUNREACH ? err : 0;
+	return oa_tls_broken(err);
 }
 
 /* -- reading -- */
@@ -237,29 +199,13 @@ static enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, c
 	return p->result > 0 ? OA_TLS_DONE : OA_TLS_FAILED;
 }
 
-/* Must hear of every call that it watches: what the host is told of its bytes is at stake. */
-static bool put_done(struct oa_tls_call *k, struct oa_tls_write *w, struct put *p, enum oa_tls_result result,
-		     size_t *ret_host)
-{
-	uintptr_t outer = oa_tls.guard_sp;
-	int err = errno;
-	bool more;
-
-	if (result == OA_TLS_FAILED)
-		result = call_result(k);
-	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
-	more = oa_tls_after_write(&k->src, w, p->taken, result,
-				  result == OA_TLS_FAILED ? call_errno(k, err) : 0, ret_host);
-	oa_tls.guard_sp = outer;
-	errno = err;
-	return more;
-}
-
 OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf, size_t len)
 {
+	enum oa_tls_result result;
 	struct oa_tls_write w;
 	bool watched = false;
 	size_t host;
+	int err;
 
 	OA_OBSERVE_ALWAYS()
 		watched = oa_tls_before_write(&k->src, k->ref, buf, len, &w);
@@ -267,8 +213,13 @@ OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf
 		put_call(k, p, buf, len);
 		return p->taken;
 	}
-	while (put_done(k, &w, p, put_call(k, p, w.at, w.len), &host))
-		;
+	do {
+		result = put_call(k, p, w.at, w.len);
+		err = errno;
+		if (result == OA_TLS_FAILED)
+			result = call_result(k);
+		errno = err;
+	} while (oa_tls_told(k, &w, p->taken, result, result == OA_TLS_FAILED ? call_errno(k, err) : 0, &host));
 	return host;
 }
 
@@ -333,59 +284,41 @@ OA_EXPORT ssize_t SSL_sendfile(SSL *ssl, int fd, off_t offset, size_t size, int 
 
 /* -- the beginning and the end -- */
 
-static void handshake_tell(const struct oa_tls_call *k, uint64_t start_ns, int result)
+/* `fn`: one of the three functions that shake hands. */
+static int handshake(SSL *ssl, unsigned fn, uintptr_t caller)
 {
-	if (!k->ref.gen)
-		return;
-	OA_OBSERVE()
-		oa_tls_on_handshake(&k->src, k->ref, start_ns, result == 1 ? OA_TLS_DONE : call_result(k));
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, caller) };
+	uint64_t start_ns;
+	int result;
+
+	oa_tls_begin(&k, &openssl_ops, ssl, caller);
+	start_ns = k.ref.gen ? oa_now_ns() : 0;
+	result = ((int (*)(SSL *))k.lib->fn[fn])(ssl);
+	oa_tls_end(&k);
+	if (k.ref.gen)
+		OA_OBSERVE()
+			oa_tls_on_handshake(&k.src, k.ref, start_ns, result == 1 ? OA_TLS_DONE : call_result(&k));
+	return result;
 }
 
 OA_EXPORT int SSL_do_handshake(SSL *ssl)
 {
-	uint64_t start_ns;
-	int result;
-	CALL_BEGIN(k, ssl);
-
-	start_ns = k.ref.gen ? oa_now_ns() : 0;
-	result = FN(k.lib, SSL_do_handshake)(ssl);
-
-	oa_tls_end(&k);
-	handshake_tell(&k, start_ns, result);
-	return result;
+	return handshake(ssl, FN_SSL_do_handshake, CALLER);
 }
 
 OA_EXPORT int SSL_accept(SSL *ssl)
 {
-	uint64_t start_ns;
-	int result;
-	CALL_BEGIN(k, ssl);
-
-	start_ns = k.ref.gen ? oa_now_ns() : 0;
-	result = FN(k.lib, SSL_accept)(ssl);
-
-	oa_tls_end(&k);
-	handshake_tell(&k, start_ns, result);
-	return result;
+	return handshake(ssl, FN_SSL_accept, CALLER);
 }
 
 OA_EXPORT int SSL_connect(SSL *ssl)
 {
-	uint64_t start_ns;
-	int result;
-	CALL_BEGIN(k, ssl);
-
-	start_ns = k.ref.gen ? oa_now_ns() : 0;
-	result = FN(k.lib, SSL_connect)(ssl);
-
-	oa_tls_end(&k);
-	handshake_tell(&k, start_ns, result);
-	return result;
+	return handshake(ssl, FN_SSL_connect, CALLER);
 }
 
 OA_EXPORT int SSL_shutdown(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&openssl, ssl, CALLER) };
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
 	bool own = oa_tls_begin_plain(&k, ssl, CALLER);
 	int result = FN(k.lib, SSL_shutdown)(ssl);
 
@@ -396,21 +329,14 @@ OA_EXPORT int SSL_shutdown(SSL *ssl)
 	return result;
 }
 
-static void session_ends(SSL *ssl)
-{
-	if (ssl && (oa_hook_active() || oa_tls_pinned()))
-		OA_OBSERVE_ALWAYS()
-			oa_tls_before_free(ssl);
-}
-
 /* The object is about to be used for another connection. (The library itself begins each handshake with this.) */
 OA_EXPORT int SSL_clear(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&openssl, ssl, CALLER) };
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
 	int result;
 
 	if (oa_tls_begin_plain(&k, ssl, CALLER))
-		session_ends(ssl);
+		oa_tls_session_ends(ssl);
 	result = FN(k.lib, SSL_clear)(ssl);
 	oa_tls_end(&k);
 	return result;
@@ -418,10 +344,10 @@ OA_EXPORT int SSL_clear(SSL *ssl)
 
 OA_EXPORT void SSL_free(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&openssl, ssl, CALLER) };
+	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
 
 	if (oa_tls_begin_plain(&k, ssl, CALLER))
-		session_ends(ssl);
+		oa_tls_session_ends(ssl);
 	FN(k.lib, SSL_free)(ssl);
 	oa_tls_end(&k);
 }
