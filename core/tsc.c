@@ -32,14 +32,9 @@ static void tsc_publish(uint64_t ticks, uint64_t ns, uint64_t mult, uint64_t spa
 	atomic_store_explicit(&oa_tsc.seq, seq + 2, memory_order_release);
 }
 
-static void tsc_off(void)
-{
-	tsc_publish(0, 0, 0, 0);
-}
-
 void oa_tsc_stop(void)
 {
-	tsc_off();
+	tsc_publish(0, 0, 0, 0);
 }
 
 static bool tsc_is_on(void)
@@ -72,7 +67,7 @@ static void tsc_start_over(uint64_t ticks, uint64_t ns)
 	tsc_last_ticks = ticks;
 	tsc_last_ns = ns;
 	if (tsc_is_on())
-		tsc_off();
+		oa_tsc_stop();
 }
 
 static void tsc_jumped(uint64_t ticks, uint64_t ns)
@@ -153,7 +148,7 @@ void oa_tsc_tick(void)
 		tsc_usable = tsc_kernel_uses_it() && tsc_invariant();
 	if (!tsc_usable) {
 		if (tsc_is_on())
-			tsc_off();
+			oa_tsc_stop();
 		return;
 	}
 	if (tsc_compare(&ticks, &ns))
