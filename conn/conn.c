@@ -95,6 +95,7 @@ static enum oa_error conn_close_error(const struct oa_conn *c)
 
 static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 {
+	oa_conn_heed(c);
 	if (c->state == OA_CONN_CONNECTING) {
 		if (oa_ns_since(c->connect_ns, closed_ns) >= CONNECT_TIMEOUT_NS)
 			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT, (struct oa_bytes){ 0 });
@@ -125,8 +126,10 @@ static void conn_unref(uint32_t index, bool closing)
 
 	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	if (!oa_conn_lock(c))
-		return; /* somebody is stuck in it: it leaks rather than break */
+	if (!oa_conn_lock_patiently(c)) { /* somebody is stuck in it: it leaks rather than break */
+		oa_stat_inc(OA_STAT_opaque_contention);
+		return;
+	}
 	closed_ns = closing ? atomic_load_explicit(&c->closed_ns, memory_order_relaxed) : 0;
 	closed_ns = closed_ns ? closed_ns : oa_host_now_ns();
 	if (c->tls == OA_TLS_BELOW)
@@ -210,7 +213,8 @@ static struct oa_conn *conn_make(enum oa_role role, enum oa_conn_state state)
 		return NULL;
 	}
 	c = oa_conn_at((uint32_t)index);
-	if ((!oa_self && oa_tree_claim() == -ENOMEM) || !oa_conn_try_lock(c)) {
+	if ((!oa_self && oa_tree_claim() == -ENOMEM) || !oa_conn_lock_patiently(c)) {
+		oa_stat_inc(OA_STAT_untracked_pool);
 		oa_pool_give(&oa_conn_pool, (uint32_t)index);
 		return NULL;
 	}
@@ -317,8 +321,7 @@ struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
 		oa_conn_unlock(c);
 		return NULL;
 	}
-	if (__builtin_expect(atomic_load_explicit(&c->contended, memory_order_relaxed), 0) && c->state != OA_CONN_OPAQUE)
-		oa_conn_make_opaque(c, atomic_load(&c->contended) == 2 ? OA_STAT_opaque_pool : OA_STAT_opaque_contention);
+	oa_conn_heed(c);
 	return c;
 }
 

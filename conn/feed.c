@@ -17,23 +17,24 @@
 #define LOCK_MOMENT_NS 50000 /* 400 of them: as long as a busy machine takes to come round */
 #define LOCK_MOMENTS   400
 
-/* A connection that many threads use at a time: its holder has lost its processor and will be back. The host's own lock
- * around such a connection waits for the same. */
-static OA_COLD bool lock_patiently(struct oa_conn *c)
+OA_COLD bool oa_conn_lock_patiently(struct oa_conn *c)
 {
 	static const struct timespec moment = { .tv_nsec = LOCK_MOMENT_NS };
+
+	for (unsigned i = 0; !oa_conn_lock_once(c); i++) {
+		if (i == LOCK_MOMENTS)
+			return false;
+		oa_sys2(SYS_nanosleep, &moment, NULL);
+	}
+	return true;
+}
+
+/* A connection that many threads use at a time is worth waiting for. The host's own lock around it waits for the same. */
+static bool lock_is_shared(const struct oa_conn *c)
+{
 	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED);
 
-	if (!proto || !(oa_protos[proto - 1]->flags & OA_PROTO_STREAMS))
-		return false;
-	for (unsigned i = 0; i < LOCK_MOMENTS; i++) {
-		oa_sys2(SYS_nanosleep, &moment, NULL);
-		if (oa_conn_lock_once(c))
-			return true;
-		if (atomic_load_explicit(&c->contended, memory_order_relaxed))
-			return false;
-	}
-	return false;
+	return proto && oa_protos[proto - 1]->flags & OA_PROTO_STREAMS;
 }
 
 bool oa_conn_lock(struct oa_conn *c)
@@ -45,7 +46,7 @@ bool oa_conn_lock(struct oa_conn *c)
 			return false;
 		__builtin_ia32_pause();
 	}
-	if (lock_patiently(c))
+	if (lock_is_shared(c) && oa_conn_lock_patiently(c))
 		return true;
 	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
 	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);
@@ -195,7 +196,7 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 			continue;
 		d = oa_protos[i]->detect(dir, bytes);
 		if (d == OA_DETECT_YES) {
-			c->proto = (uint8_t)(i + 1);
+			oa_conn_set_proto(c, (uint8_t)(i + 1));
 			oa_conn_set_state(c, OA_CONN_HTTP);
 			if (c->role == OA_ROLE_UNKNOWN)
 				feed_set_role(c, in);
@@ -218,7 +219,7 @@ static bool feed_answers_prepared(struct oa_conn *c)
 		p = oa_protos[c->proto - 1];
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i] == p)
-			c->proto = (uint8_t)(i + 1);
+			oa_conn_set_proto(c, (uint8_t)(i + 1));
 	oa_conn_set_state(c, OA_CONN_HTTP);
 	return true;
 }
@@ -368,10 +369,9 @@ static void feed_parsed(struct oa_conn *c, bool in, enum oa_dir dir, struct oa_b
 		feed_failed(c, dir, taken);
 		return;
 	}
-	if (atomic_load_explicit(&c->contended, memory_order_relaxed)) {
-		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
+	oa_conn_heed(c);
+	if (c->state == OA_CONN_OPAQUE)
 		return;
-	}
 	if (upgraded && oa_http2_upgrade(c)) {
 		oa_feed_bytes(c, in, oa_bytes(bytes.ptr + taken, bytes.len - (size_t)taken));
 	} else if (upgraded) {

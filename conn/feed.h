@@ -18,6 +18,8 @@ static inline bool oa_conn_lock_once(struct oa_conn *c)
 bool oa_conn_lock(struct oa_conn *c);
 /* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
 bool oa_conn_try_lock(struct oa_conn *c);
+/* Waits for a holder that has lost its processor, 20 ms at the most: for what cannot be left undone. */
+bool oa_conn_lock_patiently(struct oa_conn *c);
 static inline void oa_conn_unlock(struct oa_conn *c)
 {
 	atomic_store_explicit(&c->lock, 0, memory_order_release);
@@ -29,6 +31,15 @@ struct oa_conn *oa_exchange_pin(struct oa_ref ref);
 
 /* Leaves a connection alone for good, counted by reason. Its open exchanges are dropped: their end cannot be known. */
 void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason);
+
+/* For whoever has just locked it: somebody could not get in, or found no memory, and so has missed some of its bytes. */
+static inline void oa_conn_heed(struct oa_conn *c)
+{
+	uint16_t missed = atomic_load_explicit(&c->contended, memory_order_relaxed);
+
+	if (__builtin_expect(missed, 0) && c->state != OA_CONN_OPAQUE)
+		oa_conn_make_opaque(c, missed == 2 ? OA_STAT_opaque_pool : OA_STAT_opaque_contention);
+}
 
 /* Bytes that the parser of a direction was offered and has not taken. */
 struct oa_bytes oa_feed_carried(const struct oa_conn *c, enum oa_dir dir);

@@ -360,7 +360,7 @@ bool oa_http2_upgrade(struct oa_conn *c)
 
 	if (!ex || !oa_http2_is_upgrade(ex) || oa_exchange_span(ex)->what != OA_WHAT_HTTP)
 		return false;
-	c->proto = oa_http2_proto();
+	oa_conn_set_proto(c, oa_http2_proto());
 	memset(c->pstate, 0, sizeof(c->pstate));
 	oa_http2_upgraded(c->pstate[OA_DIR_REQUEST]);
 	if (!oa_stream_add(c, 1, c->first - 1)) {

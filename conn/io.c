@@ -10,11 +10,9 @@
 #include "conn/respond.h"
 #include "conn/store.h"
 #include "core/state.h"
-#include "core/sys.h"
 #include "core/thread.h"
 #include "core/tsc.h"
 
-#define OWING_YIELDS 10000 /* some milliseconds at least */
 #define RECV_NOT_DATA (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
 
 static bool io_try_again(int err)
@@ -193,16 +191,12 @@ static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int i
 }
 
 /* Locks a connection that owes its peer a part of a header, or will: that must be kept and go first, or the host's stream is
- * broken. So it is waited for; whoever is in it is another thread, and soon out again. */
+ * broken. So it is waited for. */
 static bool send_lock_owing(struct oa_conn *c)
 {
-	for (unsigned i = 0; !oa_conn_try_lock(c); i++) {
-		if (i == OWING_YIELDS)
-			return false;
-		(void)oa_sys0(SYS_sched_yield);
-	}
-	if (atomic_load_explicit(&c->contended, memory_order_relaxed) && c->state != OA_CONN_OPAQUE)
-		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
+	if (!oa_conn_lock_patiently(c))
+		return false;
+	oa_conn_heed(c);
 	return true;
 }
 

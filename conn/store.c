@@ -193,7 +193,7 @@ static OA_COLD void store_detect(struct oa_conn *c, const struct oa_send *s)
 		if (!(oa_protos[i]->flags & OA_PROTO_STORE) ||
 		    oa_protos[i]->detect(OA_DIR_REQUEST, first) != OA_DETECT_YES)
 			continue;
-		c->proto = (uint8_t)(i + 1);
+		oa_conn_set_proto(c, (uint8_t)(i + 1));
 		oa_conn_set_state(c, OA_CONN_HTTP);
 		return;
 	}

@@ -166,8 +166,7 @@ struct oa_conn *oa_tls_enter(struct oa_ref ref)
 		oa_conn_unlock(c);
 		return NULL;
 	}
-	if (atomic_load_explicit(&c->contended, memory_order_relaxed) && c->state != OA_CONN_OPAQUE)
-		oa_conn_make_opaque(c, atomic_load(&c->contended) == 2 ? OA_STAT_opaque_pool : OA_STAT_opaque_contention);
+	oa_conn_heed(c);
 	return c;
 }
 

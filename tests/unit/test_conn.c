@@ -815,6 +815,21 @@ START_TEST(conn_that_two_threads_are_in_at_once_is_left_alone)
 }
 END_TEST
 
+/* The answer was missed: that the close came before it would be a lie. */
+START_TEST(conn_that_was_left_alone_as_it_closed_is_not_an_error)
+{
+	rig_start();
+	rig_accept(FD, false);
+	rig_receive(FD, GET);
+	ck_assert(oa_conn_lock(conn_of(FD)));
+	rig_respond(FD);
+	oa_conn_unlock(conn_of(FD));
+	host_closes(FD);
+	assert_none();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 1);
+}
+END_TEST
+
 START_TEST(conn_that_two_threads_send_on_at_once_is_left_alone)
 {
 	struct iovec a = { (void *)(uintptr_t)GET, strlen(GET) }, b = a;
@@ -932,6 +947,7 @@ int main(void)
 	tcase_add_test(tc, conn_looks_at_no_more_than_the_buffer_holds);
 	tcase_add_test(tc, conn_handed_from_thread_to_thread_is_followed);
 	tcase_add_test(tc, conn_that_two_threads_are_in_at_once_is_left_alone);
+	tcase_add_test(tc, conn_that_was_left_alone_as_it_closed_is_not_an_error);
 	tcase_add_test(tc, conn_that_two_threads_send_on_at_once_is_left_alone);
 	tcase_add_test(tc, conn_asks_for_the_side_thread_when_there_is_something_to_watch);
 	tcase_add_test(tc, conn_knows_the_port_that_was_listened_on);
