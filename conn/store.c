@@ -18,7 +18,8 @@ _Static_assert(sizeof(((struct oa_send *)0)->before) == OA_PROTO_STATE_BYTES, "w
 static uint8_t store_put(uint8_t *to, struct oa_bytes text)
 {
 	text = oa_bytes_cut(text, OA_DB_NAME_MAX);
-	memcpy(to, text.ptr, text.len);
+	if (text.len)
+		memcpy(to, text.ptr, text.len);
 	return (uint8_t)text.len;
 }
 
