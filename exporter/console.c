@@ -212,6 +212,7 @@ static int console_open(void)
 
 static void console_send(const struct oa_batch *batch, uint64_t deadline_ns, oa_batch_done_fn *done, void *arg)
 {
+	static uint64_t out;
 	size_t shown = 0;
 
 	(void)deadline_ns;
@@ -224,7 +225,7 @@ static void console_send(const struct oa_batch *batch, uint64_t deadline_ns, oa_
 		if (console_out.len == console_out.max)
 			console_out.buf[console_out.len++] = '\n';
 	}
-	oa_wire_set(true);
+	oa_wire_set(&out, true);
 	if (!shown || !oa_log_write(console_out.buf, console_out.len))
 		shown = 0;
 	done(arg, shown, 0, batch->count - shown);

@@ -33,9 +33,10 @@ struct oa_batch {
 typedef void oa_batch_done_fn(void *arg, size_t ok, size_t rejected, size_t failed);
 
 /* Says whether a request with the batch is on its way, so that nobody knows whether it arrived: true when it goes
- * out, false when it has failed and comes again later (a batch begins so). Should the process be killed meanwhile, the
- * others of the tree send the batch in its place only when it is not on its way. For the batch under way. */
-void oa_wire_set(bool on);
+ * out, false when it has failed (a batch begins so). Should the process be killed meanwhile, the others of the tree send
+ * the batch in its place only when no exporter has it on its way. For the batch under way.
+ * out: the caller's memory of what it said last, 0 at first */
+void oa_wire_set(uint64_t *out, bool on);
 /* For pipeline/batch.c: whose batch it is, NULL none; one exporter has delivered it. */
 void oa_wire_begin(struct oa_proc *owner);
 void oa_wire_arrived(void);

@@ -31,6 +31,7 @@ struct oa_post {
 	struct oa_curl_transfer transfer; /* easy: NULL before the first request and when it had to be left behind */
 	struct event *timer;              /* until the next attempt */
 	bool running;                     /* a request is under way, or waits for its next attempt */
+	uint64_t out;                     /* of oa_wire_set() */
 	bool gzip;
 	struct oa_bytes body;
 	uint8_t prefix[OA_GRPC_PREFIX];
@@ -139,11 +140,11 @@ static CURLcode post_set_unix(CURL *easy, const struct oa_post *p)
 /* There is a connection, and the request goes out next. */
 static int post_on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-	const struct oa_post *p = arg;
+	struct oa_post *p = arg;
 
 	(void)peer, (void)local, (void)peer_port, (void)local_port;
 	if (!p->aside)
-		oa_wire_set(true);
+		oa_wire_set(&p->out, true);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -222,8 +223,11 @@ static void post_settle(struct oa_post *p, struct oa_post_result result)
 {
 	p->running = false;
 	result.said = p->answer.grpc_message;
-	if (!p->aside)
+	if (!p->aside) {
 		oa_stat_inc(result.end == OA_POST_OK ? OA_STAT_export_requests : OA_STAT_export_errors);
+		if (result.end != OA_POST_OK)
+			oa_wire_set(&p->out, false);
+	}
 	p->done(p->arg, &result);
 	if (!p->running) /* done() may have sent the next */
 		oa_answer_trim(&p->answer);
@@ -270,7 +274,7 @@ static void post_retry(struct oa_post *p, unsigned status, int64_t asked_ms, con
 	}
 	if (p->aside)
 		return;
-	oa_wire_set(false);
+	oa_wire_set(&p->out, false);
 	oa_stat_inc(OA_STAT_export_retries);
 }
 

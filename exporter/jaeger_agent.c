@@ -35,6 +35,7 @@ static struct {
 	bool active;
 	size_t sent, failed;
 	uint64_t deadline_ns;
+	uint64_t out; /* of oa_wire_set() */
 	oa_batch_done_fn *done;
 	void *arg;
 } ag;
@@ -162,7 +163,7 @@ static void agent_push(void)
 	const struct timeval again = { 0, AGENT_AGAIN_MS * 1000 };
 	struct agent_packet head;
 
-	oa_wire_set(true);
+	oa_wire_set(&ag.out, true);
 	for (; ag.at < ag.len; ag.at += sizeof(head) + head.len) {
 		long n;
 

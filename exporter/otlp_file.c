@@ -26,6 +26,7 @@ static struct {
 	oa_batch_done_fn *done;
 	void *arg;
 } file_flight;
+static uint64_t file_wire; /* of oa_wire_set() */
 
 static void file_settle(bool ok)
 {
@@ -40,14 +41,16 @@ static void file_try(void)
 	const struct timeval again = { 0, FILE_AGAIN_MS * 1000 };
 	int err;
 
-	oa_wire_set(true);
+	oa_wire_set(&file_wire, true);
 	err = oa_file_append(&file_out, oa_bytes(file_json.mem, file_json.len));
 	if (err == -EAGAIN && oa_now_ns() < file_flight.deadline_ns && evtimer_add(file_timer, &again) == 0) {
-		oa_wire_set(false);
+		oa_wire_set(&file_wire, false);
 		return;
 	}
-	if (err)
+	if (err) {
+		oa_wire_set(&file_wire, false);
 		oa_info("%u spans could not be written to %s: error %d", (unsigned)file_flight.count, file_out.path, -err);
+	}
 	file_settle(!err);
 }
 

@@ -24,6 +24,7 @@ struct oa_ship {
 	bool gzip;
 	struct oa_bytes body;
 	size_t count, left_out;
+	uint64_t kept; /* of oa_wire_set(): by the spool */
 	oa_batch_done_fn *done;
 	void *arg;
 	/* with a spool */
@@ -93,10 +94,14 @@ static void ship_is_back(struct oa_ship *s)
 
 static void ship_keep(struct oa_ship *s)
 {
-	int err = oa_spool_put(s->config.spool_kind, s->body, s->gzip, s->count);
+	int err;
 
-	if (err)
+	oa_wire_set(&s->kept, true); /* who runs next sends it from there */
+	err = oa_spool_put(s->config.spool_kind, s->body, s->gzip, s->count);
+	if (err) {
+		oa_wire_set(&s->kept, false);
 		oa_info("%s: %u could not be kept on disk (error %d)", s->what, (unsigned)s->count, -err);
+	}
 	ship_settle(s, 0, 0, err ? s->count : 0);
 }
 

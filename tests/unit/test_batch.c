@@ -27,6 +27,7 @@ struct fake {
 	oa_batch_done_fn *done; /* of what is under way */
 	void *arg;
 	size_t count;
+	uint64_t out; /* of oa_wire_set() */
 	bool at_once; /* settles inside send() */
 	int open;     /* what open() gives */
 };
@@ -57,7 +58,7 @@ static void fake_send(struct fake *f, const struct oa_batch *batch, uint64_t dea
 	f->deadline_ns = deadline_ns;
 	f->done = done;
 	f->arg = arg;
-	oa_wire_set(true);
+	oa_wire_set(&f->out, true);
 	if (f->at_once)
 		fake_finish(f, batch->count, 0, 0);
 }
@@ -368,7 +369,7 @@ START_TEST(what_waited_for_the_next_attempt_at_the_end_is_lost_and_counted)
 	add(1);
 	add(1);
 	tick(oa_now_ns());
-	oa_wire_set(false);
+	oa_wire_set(&fakes[0].out, false);
 	oa_batch_end();
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 2);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 2);
@@ -384,11 +385,34 @@ START_TEST(what_one_exporter_delivered_is_never_as_if_it_had_not_been)
 	add(1);
 	tick(oa_now_ns());
 	fake_finish(&fakes[0], 2, 0, 0);
-	oa_wire_set(false); /* the other one tries again later */
+	oa_wire_set(&fakes[1].out, false); /* the other one tries again later */
 	ck_assert_uint_eq(atomic_load(&oa_self->wire), OA_WIRE_OUT);
 	oa_batch_end();
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 2);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_unknown), 2);
+}
+END_TEST
+
+START_TEST(what_is_on_its_way_by_one_exporter_is_so_whatever_the_other_one_says)
+{
+	fresh(3, 100, 2);
+	add(1);
+	add(1);
+	tick(oa_now_ns());
+	oa_wire_set(&fakes[1].out, false); /* could not connect */
+	ck_assert_uint_eq(atomic_load(&oa_self->wire), OA_WIRE_OUT);
+	oa_wire_set(&fakes[1].out, true);
+	oa_wire_set(&fakes[1].out, false);
+	oa_wire_set(&fakes[1].out, false);
+	ck_assert_uint_eq(atomic_load(&oa_self->wire), OA_WIRE_OUT);
+	oa_wire_set(&fakes[0].out, false);
+	ck_assert_uint_eq(atomic_load(&oa_self->wire), OA_WIRE_WAITS);
+	fake_finish(&fakes[0], 0, 0, 2);
+	fake_finish(&fakes[1], 0, 0, 2);
+	add(1);
+	add(1);
+	tick(oa_now_ns());
+	ck_assert_uint_eq(atomic_load(&oa_self->wire), OA_WIRE_OUT); /* the next one begins anew */
 }
 END_TEST
 
@@ -533,7 +557,7 @@ static void queue_two_send_one(int fd)
 static void queue_two_retry_one(int fd)
 {
 	queue_two_send_one(fd);
-	oa_wire_set(false); /* exporter/http_post.c, between two attempts */
+	oa_wire_set(&fakes[0].out, false); /* exporter/http_post.c, between two attempts */
 }
 
 static void queue_two_deliver_both(int fd)
@@ -668,7 +692,7 @@ static void end_with_heir(bool out, unsigned unknown, unsigned left)
 	add(1);
 	add(1);
 	tick(oa_now_ns());
-	oa_wire_set(out);
+	oa_wire_set(&fakes[0].out, out);
 	oa_batch_end();
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_unknown), unknown);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 0);
@@ -725,6 +749,7 @@ int main(void)
 	tcase_add_test(tc, at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted);
 	tcase_add_test(tc, what_waited_for_the_next_attempt_at_the_end_is_lost_and_counted);
 	tcase_add_test(tc, what_one_exporter_delivered_is_never_as_if_it_had_not_been);
+	tcase_add_test(tc, what_is_on_its_way_by_one_exporter_is_so_whatever_the_other_one_says);
 	tcase_add_test(tc, the_queue_of_a_dead_process_is_exported_under_its_identity);
 	tcase_add_test(tc, a_process_killed_while_it_took_spans_off_its_queue_loses_none_behind);
 	tcase_add_test(tc, a_span_that_was_queued_when_its_process_died_is_not_queued_again);
