@@ -1,7 +1,9 @@
 /* Size classes with free lists, cut from chunks; large blocks are mappings of their own. Every block has
  * a 16-byte header in front. Chunks are kept for ever: the third parties ask for the same sizes again
- * and again. */
+ * and again. So are a few large blocks as long as there is work: a request's buffer is asked for with each
+ * request, and to have its pages made anew each time would cost as much as to encode and send it. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +16,8 @@
 #define ARENA_PAGE_BYTES  4096u
 #define ARENA_MAGIC       0x6f617200u /* the low byte is the generation: one per fork */
 #define ARENA_LARGE       0xffu
+#define ARENA_KEPT_MAX    4
+#define ARENA_KEPT_BYTES  (2304u << 10) /* of one largest upload buffer, and something beside it */
 
 struct arena_block {
 	uint32_t magic;
@@ -38,6 +42,8 @@ static struct {
 	struct arena_free *free[ARENA_CLASSES];
 	char *chunk;
 	size_t chunk_left;
+	struct arena_block *kept[ARENA_KEPT_MAX]; /* large ones, free */
+	size_t kept_bytes;
 	size_t mapped;
 	size_t used;
 	uint8_t generation;
@@ -70,12 +76,52 @@ static void *arena_hand_out(struct arena_block *block, uint32_t class_idx, size_
 	return block + 1;
 }
 
+/* One that is not much larger than asked for, or NULL. */
+static struct arena_block *arena_take_kept(size_t bytes)
+{
+	for (unsigned i = 0; i < ARENA_KEPT_MAX; i++) {
+		struct arena_block *block = arena.kept[i];
+
+		if (!block || block->bytes < bytes || block->bytes / 2 > bytes)
+			continue;
+		arena.kept[i] = NULL;
+		arena.kept_bytes -= block->bytes;
+		return block;
+	}
+	return NULL;
+}
+
+static bool arena_keep(struct arena_block *block)
+{
+	for (unsigned i = 0; i < ARENA_KEPT_MAX; i++) {
+		if (arena.kept[i] || block->bytes > ARENA_KEPT_BYTES - arena.kept_bytes)
+			continue;
+		arena.kept[i] = block;
+		arena.kept_bytes += block->bytes;
+		return true;
+	}
+	return false;
+}
+
+static void arena_unmap(struct arena_block *block)
+{
+	arena.mapped -= block->bytes;
+	oa_sys2(SYS_munmap, block, block->bytes);
+}
+
 static void *arena_alloc_large(size_t bytes)
 {
 	size_t whole = (bytes + sizeof(struct arena_block) + ARENA_PAGE_BYTES - 1) &
 		       ~(size_t)(ARENA_PAGE_BYTES - 1);
-	struct arena_block *block = arena_map(whole);
+	struct arena_block *block = arena_take_kept(whole);
 
+	if (block)
+		return arena_hand_out(block, ARENA_LARGE, block->bytes);
+	block = arena_map(whole);
+	if (!block && arena.kept_bytes) { /* what is kept may be what is missing */
+		oa_arena_trim();
+		block = arena_map(whole);
+	}
 	return block ? arena_hand_out(block, ARENA_LARGE, whole) : arena_out_of_memory();
 }
 
@@ -136,14 +182,24 @@ void oa_arena_free(void *at)
 	block->magic = 0;
 	arena.used -= block->bytes;
 	if (block->class_idx == ARENA_LARGE) {
-		arena.mapped -= block->bytes;
-		oa_sys2(SYS_munmap, block, block->bytes);
+		if (!arena_keep(block))
+			arena_unmap(block);
 	} else {
 		struct arena_free *unused = (struct arena_free *)block;
 
 		unused->next = arena.free[block->class_idx];
 		arena.free[block->class_idx] = unused;
 	}
+}
+
+void oa_arena_trim(void)
+{
+	for (unsigned i = 0; i < ARENA_KEPT_MAX; i++) {
+		if (arena.kept[i])
+			arena_unmap(arena.kept[i]);
+		arena.kept[i] = NULL;
+	}
+	arena.kept_bytes = 0;
 }
 
 void *oa_arena_resize(void *at, size_t bytes)

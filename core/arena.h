@@ -13,8 +13,11 @@ void *oa_arena_alloc(size_t bytes);
 /* Like realloc(): NULL leaves the old block as it was. */
 void *oa_arena_resize(void *block, size_t bytes);
 
-/* Gives a block back; NULL is fine. Large blocks go back to the kernel at once. */
+/* Gives a block back; NULL is fine. Large blocks go back to the kernel, some of them with oa_arena_trim() only. */
 void oa_arena_free(void *block);
+
+/* For when there is nothing to do: large blocks that were kept to be used again go back to the kernel. */
+void oa_arena_trim(void);
 
 /* Starts anew with nothing allocated. For the child after fork: the parent's side thread may have been
  * in the middle of a change. Old blocks stay readable for ever; freeing one does nothing.

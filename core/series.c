@@ -197,8 +197,11 @@ void oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_ins
 
 	if (!s)
 		s = &t->entry[SERIES_HASHED + ins];
-	atomic_fetch_add_explicit(&s->bucket[bucket], 0, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->exemplar[bucket].seq, 0, memory_order_relaxed);
+	/* What is not zero was written before. */
+	if (!atomic_load_explicit(&s->bucket[bucket], memory_order_relaxed))
+		atomic_fetch_add_explicit(&s->bucket[bucket], 0, memory_order_relaxed);
+	if (!atomic_load_explicit(&s->exemplar[bucket].seq, memory_order_relaxed))
+		atomic_fetch_add_explicit(&s->exemplar[bucket].seq, 0, memory_order_relaxed);
 }
 
 void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,

@@ -33,6 +33,10 @@ void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy)
 	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
 		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
 
+		if (!text.len) {
+			out->str[i] = (struct oa_strref){ 0 };
+			continue;
+		}
 		if (text.len > sizeof(*ret_copy) - at) {
 			text.len = sizeof(*ret_copy) - at;
 			out->flags |= OA_SPAN_TRUNCATED;

@@ -36,6 +36,14 @@ void oa_stat_add(enum oa_stat s, uint64_t n)
 	atomic_fetch_add_explicit(self ? &self->stat[s] : &stats_early[s], n, memory_order_relaxed);
 }
 
+void oa_stat_touch(enum oa_stat s)
+{
+	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_acquire);
+
+	if (!self || !atomic_load_explicit(&self->stat[s], memory_order_relaxed))
+		oa_stat_add(s, 0);
+}
+
 static bool stats_in_tree(const struct oa_proc *p)
 {
 	return oa_tree && p >= oa_tree->procs && p < oa_tree->procs + OA_PROCS_MAX;

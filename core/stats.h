@@ -31,6 +31,8 @@ enum oa_usage {
 /* runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no */
 void oa_stat_add(enum oa_stat s, uint64_t n);
 #define oa_stat_inc(s) oa_stat_add((s), 1)
+/* Makes sure of the counter's memory, so that counting cannot fail for want of any. */
+void oa_stat_touch(enum oa_stat s);
 
 /* Sum over all processes of the tree, dead ones included. */
 uint64_t oa_stat_sum(enum oa_stat s);

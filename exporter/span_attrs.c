@@ -461,6 +461,8 @@ static void attrs_tls(struct attrs *a)
 {
 	char buf[8];
 
+	if (!(a->s->tls_version | a->s->tls_cipher))
+		return;
 	attrs_str(a, OA_KEY_TLS_VERSION, oa_tls_version_name(a->s->tls_version));
 	attrs_str(a, OA_KEY_TLS_CIPHER, oa_cipher_name(a->s->tls_cipher, buf));
 }

@@ -20,13 +20,15 @@ static struct {
 
 bool oa_drain_valid(const struct oa_span *s)
 {
+	bool outside = false;
+
 	if (s->bytes < sizeof(*s) || s->bytes > sizeof(struct oa_span_buf))
 		return false;
-	for (unsigned i = 0; i < OA_STR_COUNT; i++)
-		if (s->str[i].len &&
-		    (s->str[i].off < sizeof(*s) || s->str[i].off + s->str[i].len > s->bytes))
-			return false;
-	return (s->kind == OA_KIND_SERVER || s->kind == OA_KIND_CLIENT ||
+	for (unsigned i = 0; i < OA_STR_COUNT; i++) /* without branches: each record comes by twice */
+		outside |= (s->str[i].len != 0) &
+			   ((s->str[i].off < sizeof(*s)) | (s->str[i].off + s->str[i].len > s->bytes));
+	return !outside &&
+	       (s->kind == OA_KIND_SERVER || s->kind == OA_KIND_CLIENT ||
 		s->kind == OA_KIND_INTERNAL) &&
 	       s->what >= OA_WHAT_HTTP && s->what <= OA_WHAT_DB &&
 	       s->method < OA_METHOD_COUNT && s->error < OA_ERR_COUNT &&

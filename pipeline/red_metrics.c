@@ -189,15 +189,15 @@ static enum oa_stat red_decision(const struct oa_span *s)
 	return s->keep ? OA_STAT_spans_kept : s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled;
 }
 
-/* 0 makes sure of the memory. */
-static void red_count(const struct oa_span *s, unsigned count)
+static void red_inc(enum oa_stat s) { oa_stat_inc(s); }
+
+static inline void red_count_by(const struct oa_span *s, void (*count)(enum oa_stat))
 {
 	if (!(s->flags & OA_SPAN_HELD)) /* else keep.c counts it when it knows */
-		oa_stat_add(red_decision(s), count);
-	oa_stat_add((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence), count);
+		count(red_decision(s));
+	count((enum oa_stat)(OA_STAT_parent_ROOT + s->evidence));
 	if (s->inject != OA_INJECT_NONE)
-		oa_stat_add((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE),
-			    count);
+		count((enum oa_stat)(OA_STAT_inject_DONE + s->inject - OA_INJECT_DONE));
 }
 
 static uint64_t red_value(const struct oa_span *s, enum oa_red what)
@@ -209,7 +209,7 @@ static uint64_t red_value(const struct oa_span *s, enum oa_red what)
 
 static void red_prepare(const struct oa_span *s)
 {
-	red_count(s, 0);
+	red_count_by(s, oa_stat_touch);
 	if (!red_is_recorded(s))
 		return;
 	red.labelled = false;
@@ -249,7 +249,7 @@ static void red_record(const struct oa_span *s)
 
 static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
-	red_count(&span->s, 1);
+	red_count_by(&span->s, red_inc);
 	if (red_is_recorded(&span->s))
 		red_record(&span->s);
 	return 0;

@@ -14,6 +14,7 @@
 
 static struct oa_bytes redact_keys[REDACT_KEYS_MAX];
 static unsigned redact_key_count;
+static uint64_t redact_key_lens; /* a bit for each length that a key has; REDACT_KEY_BYTES is bit 63 */
 static bool redact_all;
 
 static struct {
@@ -79,6 +80,35 @@ static bool redact_wanted(struct oa_bytes key)
 	return false;
 }
 
+static uint64_t redact_len_bit(size_t len) { return 1ull << (len < 63 ? len : 63); }
+
+/* Whether any name in the query is one of ours: mostly not, which is seen without looking at them. */
+static bool redact_concerns(struct oa_bytes query)
+{
+	size_t name = 0;
+	bool encoded = false, in_name = true;
+
+	if (redact_all)
+		return true;
+	for (size_t i = 0; i < query.len; i++) {
+		uint8_t c = query.ptr[i];
+
+		if (c == '&' || c == ';') {
+			name = i + 1;
+			in_name = true;
+			encoded = false;
+		} else if (c == '%') {
+			encoded = true;
+		} else if (c == '=' && in_name) {
+			in_name = false;
+			if ((encoded || redact_key_lens & redact_len_bit(i - name)) &&
+			    redact_wanted(oa_bytes(query.ptr + name, i - name)))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Sets of delimiters, all below 64 in ASCII. */
 #define REDACT_CHAR(c) (1ull << (c))
 
@@ -115,10 +145,18 @@ static void redact_query(struct oa_bytes query)
 	}
 }
 
+/* Where `c` is first, the length when it is not there. */
+static size_t redact_find_one(struct oa_bytes text, char c)
+{
+	const uint8_t *at = text.len ? memchr(text.ptr, c, text.len) : NULL;
+
+	return at ? (size_t)(at - text.ptr) : text.len;
+}
+
 static void redact_split_path(struct oa_bytes rest)
 {
-	size_t end = redact_find(rest, 0, REDACT_CHAR('#'));
-	size_t path = redact_find(oa_bytes_cut(rest, end), 0, REDACT_CHAR('?'));
+	size_t end = redact_find_one(rest, '#');
+	size_t path = redact_find_one(oa_bytes_cut(rest, end), '?');
 
 	redact_url.path = oa_bytes(rest.ptr, path);
 	redact_url.has_query = path < end;
@@ -210,6 +248,10 @@ static void redact_set_absolute(struct oa_span_buf *span)
 
 static void redact_set_query(struct oa_span_buf *span)
 {
+	if (!redact_concerns(redact_url.query)) {
+		redact_set(span, OA_STR_QUERY, redact_url.query);
+		return;
+	}
 	redact_out.len = 0;
 	redact_out.cut = false;
 	redact_query(redact_url.query);
@@ -311,6 +353,7 @@ static int redact_open(void)
 	struct oa_bytes list = oa_bytes_str(oa_config.redact_query);
 
 	redact_key_count = 0;
+	redact_key_lens = 0;
 	redact_all = false;
 	if (oa_bytes_eq(oa_bytes_trim(list), OA_LIT("none")))
 		return 0;
@@ -323,6 +366,7 @@ static int redact_open(void)
 			redact_all = true;
 		else if (key.len)
 			redact_keys[redact_key_count++] = key;
+		redact_key_lens |= redact_len_bit(key.len);
 		end += end < list.len;
 		list = oa_bytes(list.ptr + end, list.len - end);
 	}

@@ -78,17 +78,16 @@ static unsigned guess_step(unsigned parent, struct oa_bytes text, bool is_static
  * skipped. */
 static bool guess_next_segment(struct oa_bytes *path, struct oa_bytes *ret_segment)
 {
-	size_t end = 0, semicolon;
+	size_t end = 0, semicolon = SIZE_MAX;
 
 	while (path->len && path->ptr[0] == '/')
 		*path = oa_bytes(path->ptr + 1, path->len - 1);
 	if (!path->len)
 		return false;
-	while (end < path->len && path->ptr[end] != '/')
-		end++;
-	for (semicolon = 0; semicolon < end && path->ptr[semicolon] != ';';)
-		semicolon++;
-	*ret_segment = oa_bytes(path->ptr, semicolon);
+	for (; end < path->len && path->ptr[end] != '/'; end++)
+		if (path->ptr[end] == ';' && semicolon == SIZE_MAX)
+			semicolon = end;
+	*ret_segment = oa_bytes(path->ptr, semicolon < end ? semicolon : end);
 	*path = oa_bytes(path->ptr + end, path->len - end);
 	return true;
 }

@@ -4,19 +4,33 @@
 #include "pipeline/route.h"
 
 #define SEGMENT_STATIC_MAX 40
+#define SEGMENT_WORD_MAX   8 /* from here on letters alone may be no name */
 
 /* Sets of ASCII characters: those below 64, those from 64 on. */
 #define LOW(c)  (1ull << (c))
 #define HIGH(c) (1ull << ((c)-64))
-#define SEGMENT_ODD \
-	(LOW('"') | LOW('*') | LOW('<') | LOW('>')), (HIGH('\\') | HIGH('{') | HIGH('}'))
-#define SEGMENT_VALUE \
-	(LOW('%') | LOW('=') | LOW(',') | LOW('!') | LOW('$') | LOW('&') | LOW('\'') | LOW('(') | \
-	 LOW(')') | LOW('+')), \
-		HIGH('@')
 #define SEGMENT_NUMERIC \
 	(LOW('-') | LOW('.') | LOW(':') | LOW(',') | LOW('+')), (HIGH('_') | HIGH('T') | HIGH('Z'))
 #define SEGMENT_VOWEL 0, (HIGH('a') | HIGH('e') | HIGH('i') | HIGH('o') | HIGH('u') | HIGH('y'))
+
+/* What a character may be; all that is asked of a whole segment is asked of these at once. */
+enum {
+	SEG_ODD = 1,     /* what we want in no label */
+	SEG_VALUE = 2,   /* what no name has */
+	SEG_NUMERIC = 4, /* digits, SEGMENT_NUMERIC */
+	SEG_DIGIT = 8,
+	SEG_LOWER = 16,
+	SEG_DOT = 32,
+};
+static const uint8_t segment_chars[256] = {
+	[0 ... 0x20] = SEG_ODD, ['"'] = SEG_ODD, ['*'] = SEG_ODD, ['<'] = SEG_ODD, ['>'] = SEG_ODD, ['\\'] = SEG_ODD,
+	['{'] = SEG_ODD, ['}'] = SEG_ODD, [0x7f ... 0xff] = SEG_ODD,
+	['!'] = SEG_VALUE, ['$'] = SEG_VALUE, ['%'] = SEG_VALUE, ['&'] = SEG_VALUE, ['\''] = SEG_VALUE, ['('] = SEG_VALUE,
+	[')'] = SEG_VALUE, ['='] = SEG_VALUE, ['@'] = SEG_VALUE,
+	['+'] = SEG_VALUE | SEG_NUMERIC, [','] = SEG_VALUE | SEG_NUMERIC,
+	['-'] = SEG_NUMERIC, [':'] = SEG_NUMERIC, ['_'] = SEG_NUMERIC, ['T'] = SEG_NUMERIC, ['Z'] = SEG_NUMERIC,
+	['.'] = SEG_NUMERIC | SEG_DOT, ['0' ... '9'] = SEG_NUMERIC | SEG_DIGIT, ['a' ... 'z'] = SEG_LOWER,
+};
 
 struct segment_marks {
 	unsigned len, digits, digit_runs, upper, lower, turns, vowels;
@@ -101,7 +115,7 @@ static bool segment_has_id(struct oa_bytes t)
 {
 	size_t from = 0;
 
-	if (t.len > SEGMENT_STATIC_MAX || segment_is_numeric(t))
+	if (t.len > SEGMENT_STATIC_MAX)
 		return true;
 	for (size_t i = 0; i <= t.len; i++) {
 		if (i < t.len && (segment_is_alpha(t.ptr[i]) || segment_is_digit(t.ptr[i])))
@@ -131,26 +145,27 @@ static struct oa_bytes segment_ext(struct oa_bytes t)
 
 enum oa_segment oa_route_segment(struct oa_bytes t, struct oa_bytes *ret_ext)
 {
-	bool value = false;
+	uint8_t any = 0, all = 0xff;
+	struct oa_bytes name;
 
 	for (size_t i = 0; i < t.len; i++) {
-		uint8_t c = t.ptr[i];
-
-		if (c <= 0x20 || c >= 0x7f || segment_in(c, SEGMENT_ODD))
-			return OA_SEGMENT_ODD;
-		value |= segment_in(c, SEGMENT_VALUE);
+		any |= segment_chars[t.ptr[i]];
+		all &= segment_chars[t.ptr[i]];
 	}
-	if (oa_bytes_eq(t, OA_LIT(".")) || oa_bytes_eq(t, OA_LIT("..")))
+	if (any & SEG_ODD || oa_bytes_eq(t, OA_LIT(".")) || oa_bytes_eq(t, OA_LIT("..")))
 		return OA_SEGMENT_ODD;
-	if (value)
+	if (any & SEG_VALUE)
 		return OA_SEGMENT_ID;
+	if (any == SEG_LOWER && all == SEG_LOWER && t.len < SEGMENT_WORD_MAX)
+		return OA_SEGMENT_STATIC; /* as below, for most names */
 	if (segment_is_version(t))
 		return OA_SEGMENT_STATIC;
-	if (segment_is_numeric(t))
+	if (all & SEG_NUMERIC && any & SEG_DIGIT)
 		return OA_SEGMENT_ID;
-	*ret_ext = segment_ext(t);
+	if (any & SEG_DOT)
+		*ret_ext = segment_ext(t);
 	if (!ret_ext->len)
 		return segment_has_id(t) ? OA_SEGMENT_ID : OA_SEGMENT_STATIC;
-	return segment_has_id(oa_bytes(t.ptr, t.len - ret_ext->len)) ? OA_SEGMENT_ID_EXT
-								     : OA_SEGMENT_STATIC;
+	name = oa_bytes(t.ptr, t.len - ret_ext->len);
+	return segment_is_numeric(name) || segment_has_id(name) ? OA_SEGMENT_ID_EXT : OA_SEGMENT_STATIC;
 }

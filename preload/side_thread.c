@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "conn/conn.h"
+#include "core/arena.h"
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/fork_gate.h"
@@ -28,6 +29,9 @@
 
 #define SIDE_STACK_BYTES   (256u << 10)
 #define SIDE_RETRY_NS      1000000000ull
+#define SIDE_BUSY_MS       10
+#define SIDE_IDLE_MS       100
+#define SIDE_TURN_RECORDS  256 /* a quarter of what a ring holds of ordinary records */
 #define SIDE_LAST_FLUSH_NS 20000000ull /* what a stop leaves for the last spans */
 
 enum side_state { SIDE_NONE, SIDE_STARTING, SIDE_RUNNING, SIDE_GONE };
@@ -76,18 +80,26 @@ static void side_answer_flush(void)
 	side_futex_wake(&side_flushed);
 }
 
-/* Busy processes are looked after every 10 ms, idle ones ten times a second. */
-static unsigned side_next_wait_ms(unsigned was, unsigned seen)
+/* Busy processes are looked after every 10 ms, earlier when their rings fill faster, idle ones ten times a second. A turn
+ * that an answer of the collector cut short says little about how fast they fill.
+ * since_ns: since the last time */
+static unsigned side_next_wait_ms(unsigned was, unsigned seen, uint64_t since_ns)
 {
-	if (seen)
-		return 10;
-	return was < 20 ? 20 : was < 50 ? 50 : 100;
+	uint64_t ms = seen ? since_ns * SIDE_TURN_RECORDS / seen / 1000000 : UINT64_MAX;
+
+	if (!seen && since_ns < was * 1000000ull)
+		return was;
+	if (!seen && was >= SIDE_BUSY_MS)
+		return was < 20 ? 20 : was < 50 ? 50 : SIDE_IDLE_MS;
+	ms = ms < 2ull * was ? ms : 2ull * was;
+	return ms < 1 ? 1 : ms < SIDE_BUSY_MS ? (unsigned)ms : SIDE_BUSY_MS;
 }
 
 static void side_run(void)
 {
 	int opened;
-	unsigned wait_ms = 10;
+	unsigned wait_ms = 1;
+	uint64_t last_ns = oa_now_ns(), now_ns;
 
 	oa_fork_gate_enter();
 	/* Third parties write numbers with printf: never in the host's locale. */
@@ -98,12 +110,16 @@ static void side_run(void)
 	while (!atomic_load(&side_stop)) {
 		unsigned seen;
 
+		now_ns = oa_now_ns();
 		oa_conn_reap(false);
 		seen = oa_pipeline_turn(wait_ms);
 		if (opened < 0) /* then nothing in a turn waits */
 			side_futex_wait(&side_state, SIDE_RUNNING, wait_ms * 1000000ull);
 		side_answer_flush();
-		wait_ms = side_next_wait_ms(wait_ms, seen);
+		wait_ms = side_next_wait_ms(wait_ms, seen, now_ns - last_ns);
+		last_ns = now_ns;
+		if (wait_ms == SIDE_IDLE_MS)
+			oa_arena_trim();
 	}
 	oa_conn_reap(true);
 	oa_pipeline_flush(oa_now_ns() + SIDE_LAST_FLUSH_NS);

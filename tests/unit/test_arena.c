@@ -66,6 +66,40 @@ START_TEST(large_blocks_go_back_to_the_kernel)
 }
 END_TEST
 
+START_TEST(a_large_block_that_is_asked_for_again_and_again_is_the_same_until_there_is_nothing_to_do)
+{
+	size_t before = oa_arena_mapped_bytes(), after;
+	char *large = oa_arena_alloc(500000);
+
+	large[499999] = 1;
+	oa_arena_free(large);
+	after = oa_arena_mapped_bytes();
+	ck_assert_uint_gt(after, before);
+	ck_assert_ptr_eq(oa_arena_alloc(500000), large);
+	oa_arena_free(large);
+	ck_assert_ptr_eq(oa_arena_alloc(300000), large);
+	oa_arena_free(large);
+	ck_assert_ptr_ne(oa_arena_alloc(200000), large); /* most of it would lie idle */
+	oa_arena_trim();
+	ck_assert_uint_lt(oa_arena_mapped_bytes(), after);
+}
+END_TEST
+
+START_TEST(few_large_blocks_are_kept)
+{
+	void *blocks[40];
+
+	for (unsigned i = 0; i < 40; i++)
+		blocks[i] = oa_arena_alloc(600000);
+	for (unsigned i = 0; i < 40; i++)
+		oa_arena_free(blocks[i]);
+	ck_assert_uint_eq(oa_arena_used_bytes(), 0);
+	ck_assert_uint_lt(oa_arena_mapped_bytes(), 3 << 20);
+	oa_arena_trim();
+	ck_assert_uint_lt(oa_arena_mapped_bytes(), 600000);
+}
+END_TEST
+
 START_TEST(beyond_the_limit_there_is_null_and_afterwards_it_goes_on)
 {
 	void *list = NULL, *at;
@@ -179,6 +213,8 @@ int main(void)
 	tcase_add_test(tc, blocks_of_every_size_are_aligned_and_apart);
 	tcase_add_test(tc, freed_memory_is_used_again_without_asking_the_kernel);
 	tcase_add_test(tc, large_blocks_go_back_to_the_kernel);
+	tcase_add_test(tc, a_large_block_that_is_asked_for_again_and_again_is_the_same_until_there_is_nothing_to_do);
+	tcase_add_test(tc, few_large_blocks_are_kept);
 	tcase_add_test(tc, beyond_the_limit_there_is_null_and_afterwards_it_goes_on);
 	tcase_add_test(tc, a_resized_block_keeps_what_it_held);
 	tcase_add_test(tc, memory_of_another_allocator_is_left_alone);
