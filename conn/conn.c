@@ -13,6 +13,7 @@
 #include "conn/internal.h"
 #include "conn/lookup.h"
 #include "conn/peer.h"
+#include "conn/respond.h"
 #include "conn/span_build.h"
 #include "conn/streams.h"
 #include "conn/tls.h"
@@ -34,7 +35,7 @@ static void conn_no_side_thread(void)
 
 void (*oa_conn_want_side_thread)(void) = conn_no_side_thread;
 
-static const char *conn_captured[4]; /* the allow-lists of header fields */
+static const char *conn_captured[5]; /* the allow-lists of header fields, and what we add ourselves */
 
 int oa_conn_init(void)
 {
@@ -48,7 +49,8 @@ int oa_conn_init(void)
 	conn_captured[1] = oa_config.capture_server_response_headers;
 	conn_captured[2] = oa_config.capture_client_request_headers;
 	conn_captured[3] = oa_config.capture_client_response_headers;
-	oa_http2_init(conn_captured, 4);
+	conn_captured[4] = oa_respond_on() ? OA_RESPOND_FIELDS : NULL;
+	oa_http2_init(conn_captured, 5);
 	err = oa_ctx_init();
 	return err ? err : (oa_fd_get(0) ? 0 : -ENOMEM);
 }

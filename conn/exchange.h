@@ -155,7 +155,11 @@ struct oa_exchange {
 	uint16_t home;              /* generation of the process that counts it */
 	uint32_t baggage;           /* block + 1 of class 2, 0 none */
 	uint32_t baggage_len;       /* HTTP/2 client: recognises its header block instead; stores: the command's hint */
-	struct oa_ref parent;       /* client: the server exchange it was made for */
+	union {
+		struct oa_ref parent;   /* client: the server exchange it was made for */
+		uint32_t ahead;         /* HTTP/2 server: header blocks of the response that were decoded before they
+					 * were sent, by exclusive or of their hashes */
+	};
 	uint8_t first[OA_EXCHANGE_TEXT] __attribute__((aligned(8)));
 };
 _Static_assert(sizeof(struct oa_exchange) == 9 * 64, "whole cache lines");

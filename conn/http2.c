@@ -4,6 +4,7 @@
 #include "conn/http2.h"
 
 #include "conn/feed.h"
+#include "conn/respond.h"
 #include "conn/rpc.h"
 #include "conn/span_http.h"
 #include "conn/streams.h"
@@ -161,6 +162,8 @@ static void http2_sent(struct oa_feed *f, struct oa_exchange *ex)
 /* A block that was looked at before it was sent has been taken by the kernel. */
 static void http2_on_ahead(struct oa_feed *f, struct oa_exchange *ex, uint64_t hash)
 {
+	if (ex && f->c->role == OA_ROLE_SERVER)
+		ex->ahead ^= (uint32_t)hash;
 	if (!ex || !(ex->flags & OA_EX_PREPARED))
 		return; /* answered already, or trailers */
 	if (ex->baggage_len == (uint32_t)hash)
@@ -202,6 +205,29 @@ static void http2_on_response(struct oa_exchange *ex, const struct oa_http2_head
 	}
 }
 
+static void http2_on_trailers(struct oa_exchange *ex, const struct oa_http2_head *h)
+{
+	if (oa_exchange_span(ex)->what == OA_WHAT_RPC)
+		oa_rpc_trailers(ex, h);
+}
+
+OA_COLD void oa_http2_answer_ahead(struct oa_exchange *ex, const struct oa_http2_block *b)
+{
+	ex->ahead ^= (uint32_t)b->hash;
+	if (b->promise)
+		return;
+	if (b->head->flags & OA_HTTP2_HAS_STATUS)
+		http2_on_response(ex, b->head);
+	else
+		http2_on_trailers(ex, b->head);
+}
+
+/* The server has sent other blocks than it showed us before: what became of this answer is not known. */
+static bool http2_is_another(const struct oa_feed *f, const struct oa_exchange *ex)
+{
+	return f->c->role == OA_ROLE_SERVER && (ex->ahead || (oa_respond_on() && !(ex->flags & OA_EX_RESPONDED)));
+}
+
 static void http2_on_body(struct oa_feed *f, struct oa_exchange *ex, const struct oa_event *ev)
 {
 	struct oa_span *s = oa_exchange_span(ex);
@@ -221,6 +247,10 @@ static void http2_on_end(struct oa_feed *f, struct oa_exchange *ex, uint32_t ind
 	if (f->dir == OA_DIR_REQUEST) {
 		oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
 		s->flags |= OA_SPAN_HAS_REQ_BODY;
+		return;
+	}
+	if (OA_UNLIKELY(http2_is_another(f, ex))) {
+		atomic_store_explicit(&f->c->contended, 1, memory_order_relaxed);
 		return;
 	}
 	s->flags |= OA_SPAN_HAS_RESP_BODY;
@@ -322,8 +352,8 @@ OA_HOT void oa_http2_on_event(struct oa_feed *f, const struct oa_event *ev)
 		http2_on_response(ex, oa_http2_head(ev->u.head));
 		break;
 	case OA_EVENT_TRAILERS:
-		if (f->dir == OA_DIR_RESPONSE && oa_exchange_span(ex)->what == OA_WHAT_RPC)
-			oa_rpc_trailers(ex, oa_http2_head(ev->u.head));
+		if (f->dir == OA_DIR_RESPONSE)
+			http2_on_trailers(ex, oa_http2_head(ev->u.head));
 		break;
 	case OA_EVENT_BODY:
 		http2_on_body(f, ex, ev);

@@ -4,6 +4,7 @@
  * all: runs on host thread with the connection's lock held; signal-safe: yes; heap: no; blocks: no */
 #include "conn/span_build.h"
 #include "conn/conn.h"
+#include "proto/http2.h"
 
 /* Its number: oa_conn.proto. */
 uint8_t oa_http2_proto(void);
@@ -16,9 +17,11 @@ bool oa_http2_is_upgrade(const struct oa_exchange *ex);
 bool oa_http2_upgrade(struct oa_conn *c);
 
 /* A request of this process, about to be sent: like oa_span_open_client(). returns exchange index or -1 */
-struct oa_http2_head;
 int64_t oa_http2_open_client(struct oa_conn *c, const struct oa_http2_head *h, uint32_t stream, uint64_t now_ns,
 			     struct oa_remote *remote, uint8_t *ret_result);
+
+/* A header block of its response that is about to be sent was decoded. */
+void oa_http2_answer_ahead(struct oa_exchange *ex, const struct oa_http2_block *b);
 
 /* -- http2_inject.c -- */
 

@@ -1,4 +1,4 @@
-/* traceresponse and Server-Timing on HTTP/1 responses. */
+/* traceresponse and Server-Timing, and where they go in HTTP/1 responses. */
 #include "conn/respond.h"
 
 #include <limits.h>
@@ -12,8 +12,7 @@
 #define MSG_ZEROCOPY 0x4000000
 #endif
 
-/* The program, or who is behind it, has said so already. */
-static unsigned respond_present(const struct oa_http_head *head)
+unsigned oa_respond_missing(const struct oa_http_head *head)
 {
 	struct oa_bytes name, value;
 	unsigned found = 0;
@@ -25,10 +24,10 @@ static unsigned respond_present(const struct oa_http_head *head)
 		else if (oa_bytes_ieq(name, OA_LIT("server-timing")) && memmem(value.ptr, value.len, "traceparent", 11))
 			found |= OA_RESPONSE_SERVER_TIMING;
 	}
-	return found;
+	return oa_config.response_headers & (OA_RESPONSE_TRACERESPONSE | OA_RESPONSE_SERVER_TIMING) & ~found;
 }
 
-static void respond_write(const struct oa_exchange *ex, unsigned which, struct oa_buf *out)
+void oa_respond_lines(const struct oa_exchange *ex, unsigned which, struct oa_buf *out)
 {
 	char value[OA_TRACEPARENT];
 
@@ -47,8 +46,8 @@ static void respond_write(const struct oa_exchange *ex, unsigned which, struct o
 
 static void respond_add(struct oa_send *s, const struct oa_exchange *ex, const struct oa_http_head *head, size_t off)
 {
-	unsigned which = oa_config.response_headers & ~respond_present(head);
-	int64_t block = which & (OA_RESPONSE_TRACERESPONSE | OA_RESPONSE_SERVER_TIMING) ? oa_block_take(0) : -1;
+	unsigned which = oa_respond_missing(head);
+	int64_t block = which ? oa_block_take(0) : -1;
 	struct oa_buf out;
 
 	if (block < 0)
@@ -56,7 +55,7 @@ static void respond_add(struct oa_send *s, const struct oa_exchange *ex, const s
 	s->text = (uint32_t)block + 1;
 	s->text_cls = 0;
 	out = oa_buf(oa_block_at(0, (uint32_t)block), oa_block_bytes[0]);
-	respond_write(ex, which, &out);
+	oa_respond_lines(ex, which, &out);
 	s->point[0] = (struct oa_point){ .off = (uint32_t)(off + head->blank_off), .len = (uint32_t)out.len, .text = out.ptr };
 	s->points = 1;
 }
@@ -87,7 +86,13 @@ void oa_respond_prepare(struct oa_conn *c, struct oa_send *s)
 	struct oa_bytes view;
 	uint32_t block;
 
-	if (!ex || c->state != OA_CONN_HTTP || oa_protos[c->proto - 1] != &oa_proto_http1 || c->carry[OA_DIR_RESPONSE] || ex->flags & OA_EX_RESPONDED ||
+	if (!ex || c->state != OA_CONN_HTTP)
+		return;
+	if (oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS) {
+		oa_http2_respond(c, s);
+		return;
+	}
+	if (oa_protos[c->proto - 1] != &oa_proto_http1 || c->carry[OA_DIR_RESPONSE] || ex->flags & OA_EX_RESPONDED ||
 	    oa_exchange_span(ex)->what != OA_WHAT_HTTP || s->flags & MSG_ZEROCOPY || s->host_iovcnt + 2 > IOV_MAX ||
 	    !oa_http1_at_boundary(c->pstate[OA_DIR_RESPONSE]))
 		return;

@@ -57,7 +57,8 @@ struct oa_http2_block {
 	size_t at;              /* offset of frame in all bytes, those before included */
 	uint32_t stream;
 	bool single;            /* the block is in one frame */
-	bool request;           /* its stream is new */
+	bool request;           /* a client's, and its stream is new */
+	bool promise;           /* of a pushed request: nothing is told of it */
 	uint64_t hash;          /* recognises the block */
 	const struct oa_http2_head *head; /* NULL: told of in an earlier call and not sent yet */
 };
@@ -72,7 +73,7 @@ typedef bool oa_http2_block_fn(void *ctx, const struct oa_http2_block *b);
  * runs on   host thread; signal-safe: yes; locks: none; heap: no; blocks: no
  */
 struct iovec;
-int oa_http2_ahead(void *state, struct oa_bytes before, const struct iovec *iov, int iovcnt,
+int oa_http2_ahead(void *state, enum oa_dir dir, struct oa_bytes before, const struct iovec *iov, int iovcnt,
 		   const struct oa_sink *sink, oa_http2_block_fn *each, void *ctx);
 
 extern const struct oa_proto oa_proto_http2;

@@ -122,13 +122,13 @@ static int look_at_block(struct http2_state *st, const struct walk *w, size_t le
 }
 
 /* Steps over what is left of something feed() is in the middle of. returns false when that is all there is */
-static bool walk_begin(struct http2_state *st, struct walk *w)
+static bool walk_begin(struct http2_state *st, enum oa_dir dir, struct walk *w)
 {
 	walk_settle(w);
 	switch (st->phase) {
 	case HTTP2_START:
 		oa_http2_begin(st);
-		return walk_skip(w, sizeof(OA_HTTP2_PREFACE) - 1);
+		return dir == OA_DIR_REQUEST ? walk_skip(w, sizeof(OA_HTTP2_PREFACE) - 1) : walk_more(w);
 	case HTTP2_PAYLOAD:
 		return walk_skip(w, st->left + st->padding);
 	case HTTP2_SKIP:
@@ -139,17 +139,17 @@ static bool walk_begin(struct http2_state *st, struct walk *w)
 	return walk_more(w);
 }
 
-int oa_http2_ahead(void *state, struct oa_bytes before, const struct iovec *iov, int iovcnt,
+int oa_http2_ahead(void *state, enum oa_dir dir, struct oa_bytes before, const struct iovec *iov, int iovcnt,
 		   const struct oa_sink *sink, oa_http2_block_fn *each, void *ctx)
 {
 	struct http2_state *st = state;
 	struct walk w = { .before = { (void *)(uintptr_t)before.ptr, before.len }, .iov = iov, .end = iov + iovcnt };
 	struct http2_look look = { .each = each, .ctx = ctx, .known = st->ahead, .go_on = true };
-	uint32_t last = st->last_stream;
+	uint32_t last = dir == OA_DIR_REQUEST ? st->last_stream : UINT32_MAX;
 	struct http2_frame f;
 	int err = 0;
 
-	if (!walk_begin(st, &w))
+	if (!walk_begin(st, dir, &w))
 		return 0;
 	while (!err && look.go_on && walk_frame(&w, &f)) {
 		size_t len = HTTP2_FRAME_HEAD + f.len;

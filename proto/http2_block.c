@@ -229,6 +229,7 @@ int oa_http2_block_look(struct http2_state *st, struct oa_bytes in, struct http2
 	b->frame = oa_bytes(in.ptr + at, HTTP2_FRAME_HEAD + last.len);
 	b->at += at;
 	b->single = !at;
+	b->promise = f.type == HTTP2_PUSH_PROMISE;
 	b->stream = f.stream;
 	b->hash = block_hash(in);
 	err = oa_http2_fragment(&last, oa_bytes(b->frame.ptr + HTTP2_FRAME_HEAD, last.len), &fields);
