@@ -840,8 +840,6 @@ static struct oa_ref ctx_only_parked(bool worker)
 	return (struct oa_ref){ 0, 0 };
 }
 
-#define CTX_LINK_THREADS 64 /* looked through for candidates */
-
 static void ctx_links_of(const struct ctx_thread *t, struct oa_pick *ret)
 {
 	for (unsigned i = 0; i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
@@ -859,8 +857,10 @@ static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
 		ctx_links_of(t, ret);
 		return;
 	}
-	for (uint32_t i = 0; i < ctx_threads() && i < CTX_LINK_THREADS; i++)
-		ctx_links_of(thread_at(i), ret);
+	for (uint32_t i = 0; i < ctx_threads() && ret->links < OA_LINKS_MAX; i++) {
+		if (thread_open(thread_at(i)))
+			ctx_links_of(thread_at(i), ret);
+	}
 }
 
 /* Rules 2 to 4: certain without looking at the message. */

@@ -325,7 +325,48 @@ START_TEST(context_worker_gets_the_only_request_a_loop_left_parked)
 }
 END_TEST
 
-static pthread_barrier_t step;
+static pthread_barrier_t step, over;
+
+#define THREADS 80
+
+static void *serving_thread(void *arg)
+{
+	int number = (int)(intptr_t)arg;
+
+	rig_accept(700 + number, false);
+	serve(700 + number, 1);
+	if (number < THREADS - 2)
+		rig_respond(700 + number);
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&over);
+	return NULL;
+}
+
+START_TEST(context_candidates_are_found_however_many_threads_there_are)
+{
+	const struct oa_span *s = NULL;
+	pthread_t t[THREADS];
+
+	loop_start();
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_barrier_init(&over, NULL, THREADS + 1);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_create(&t[i], NULL, serving_thread, (void *)(intptr_t)i);
+		pthread_barrier_wait(&step); /* one after another, none ends */
+		if (i < THREADS - 2)
+			ck_assert_ptr_nonnull(rig_next());
+	}
+	call_out(520);
+	answer(520);
+	s = rig_next();
+	ck_assert_ptr_nonnull(s);
+	ck_assert_int_eq(s->evidence, OA_EV_AMBIGUOUS);
+	ck_assert_uint_eq(oa_span_str(s, OA_STR_LINKS).len, 2 * sizeof(struct oa_link));
+	pthread_barrier_wait(&over);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+END_TEST
 
 static void *background_thread(void *arg)
 {
@@ -430,6 +471,7 @@ int main(void)
 	tcase_add_test(tc, context_calls_that_no_request_explains_are_evidence_against);
 	tcase_add_test(tc, context_ambiguous_call_links_to_its_candidates);
 	tcase_add_test(tc, context_worker_gets_the_only_request_a_loop_left_parked);
+	tcase_add_test(tc, context_candidates_are_found_however_many_threads_there_are);
 	tcase_add_test(tc, context_background_thread_is_never_taken_for_a_worker);
 	tcase_add_test(tc, context_epoll_shared_by_threads_counts_the_whole_process);
 	tcase_add_test(tc, context_header_handed_on_is_rewritten_to_name_our_span);
