@@ -4,8 +4,8 @@
 
 #include "proto/http2_impl.h"
 
-#define SCRATCH_SMALL 2032u /* texts of a usual block */
 #define SCRATCH_LARGE 36000u
+#define SCRATCH_SMALL 2032u /* texts of a usual block */
 
 long oa_http2_block_len(struct oa_bytes in, struct http2_frame first)
 {
@@ -69,7 +69,7 @@ struct scratch {
 static int scratch_open(struct scratch *s, struct oa_bytes in, struct http2_frame f, const struct oa_sink *sink,
 			struct oa_bytes *ret_fields)
 {
-	size_t want = in.len <= 400 ? SCRATCH_SMALL : SCRATCH_LARGE, got;
+	size_t got;
 	long len;
 
 	*s = (struct scratch){ .joined = NULL };
@@ -85,7 +85,10 @@ static int scratch_open(struct scratch *s, struct oa_bytes in, struct http2_fram
 			return (int)len;
 		*ret_fields = oa_bytes(s->joined, (size_t)len);
 	}
-	s->buf.ptr = sink->memory(sink->ctx, NULL, want, &got);
+	/* Three bytes may stand for a long text that is in the table. */
+	s->buf.ptr = sink->memory(sink->ctx, NULL, SCRATCH_LARGE, &got);
+	if (!s->buf.ptr)
+		s->buf.ptr = sink->memory(sink->ctx, NULL, SCRATCH_SMALL, &got);
 	if (!s->buf.ptr)
 		return -ENOMEM;
 	s->buf.cap = got;
