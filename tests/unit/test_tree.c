@@ -128,12 +128,12 @@ END_TEST
 /* Each thread has something to say at once; only one of them takes the slot. */
 static void *claim_and_push(void *arg)
 {
-	struct oa_span rec = { .bytes = sizeof(rec) };
+	struct oa_span own = { .bytes = sizeof(own) };
 
 	pthread_barrier_wait(arg);
 	if (!oa_self)
 		(void)oa_tree_claim();
-	return (void *)(uintptr_t)oa_tree_push(&rec);
+	return (void *)(uintptr_t)oa_tree_push(&own);
 }
 
 START_TEST(tree_threads_that_speak_while_another_claims_lose_nothing)
