@@ -7,12 +7,14 @@
  *   server    read a request, write a response, on accepted connections
  *   client    write a request, read a response, on connected connections (injection included)
  *   tls-server, tls-client  the same inside TLS, by SSL_read and SSL_write
+ *   http2-server, http2-client, grpc-server, grpc-client  the same by HTTP/2 in clear text
  *   redis-server, redis-client   the same with a command to Redis and its answer
  *   pipe      read and write on a pipe
  *   accept    accept4 and close
  *   --routes  asks for that many paths once before it starts, to fill the metrics
  * Prints one JSON object. */
 #include "measure.h"
+#include "pair_http2.h"
 #include "pair_tls.h"
 
 #include <fcntl.h>
@@ -97,6 +99,30 @@ static void open_tls_client(struct worker *w, int *ret_client, int *ret_server)
 	pair_tls_open(*ret_client, *ret_server, false);
 }
 
+static void open_http2_server(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_server(w, ret_client, ret_server);
+	pair_http2_open(*ret_client, *ret_server, true, false);
+}
+
+static void open_http2_client(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_client(w, ret_client, ret_server);
+	pair_http2_open(*ret_client, *ret_server, false, false);
+}
+
+static void open_grpc_server(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_server(w, ret_client, ret_server);
+	pair_http2_open(*ret_client, *ret_server, true, true);
+}
+
+static void open_grpc_client(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_client(w, ret_client, ret_server);
+	pair_http2_open(*ret_client, *ret_server, false, true);
+}
+
 static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
 {
 	int fds[2];
@@ -149,6 +175,26 @@ static uint32_t exchange_tls_server(struct worker *w, const struct measure_libc 
 static uint32_t exchange_tls_client(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
 	return pair_tls_client(w->client[conn], w->server[conn], k == &measure_plt);
+}
+
+static uint32_t exchange_http2_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_http2_server(w->client[conn], w->server[conn], k, false);
+}
+
+static uint32_t exchange_http2_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_http2_client(w->client[conn], w->server[conn], k, false);
+}
+
+static uint32_t exchange_grpc_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_http2_server(w->client[conn], w->server[conn], k, true);
+}
+
+static uint32_t exchange_grpc_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return pair_http2_client(w->client[conn], w->server[conn], k, true);
 }
 
 static const char redis_command[] = "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n";
@@ -217,6 +263,10 @@ static const struct what whats[] = {
 	{ "client", open_client, exchange_client },
 	{ "tls-server", open_tls_server, exchange_tls_server },
 	{ "tls-client", open_tls_client, exchange_tls_client },
+	{ "http2-server", open_http2_server, exchange_http2_server },
+	{ "http2-client", open_http2_client, exchange_http2_client },
+	{ "grpc-server", open_grpc_server, exchange_grpc_server },
+	{ "grpc-client", open_grpc_client, exchange_grpc_client },
 	{ "redis-server", open_server, exchange_redis_server },
 	{ "redis-client", open_client, exchange_redis_client },
 	{ "pipe", open_pipe, exchange_pipe },

@@ -116,6 +116,38 @@ def tls(bench):
         yield _result(f"p1-tls-{side}", "1", f"HTTP/1 {what}, inside TLS, 100 %", bench, loaded, plain(bench, *options), 600, None)
 
 
+@measure("p1-http2")
+def http2(bench):
+    for name, words in (("http2", "HTTP/2 request"), ("grpc", "unary gRPC call")):
+        for side, what in (("server", "served"), ("client", "made, context injected")):
+            options = ("--what", f"{name}-{side}")
+            loaded = Pair(bench, machine.library_env(bench.sink.port), *options)
+            yield _result(f"p1-{name}-{side}", "11", f"{words} {what}, 100 %", bench, loaded, plain(bench, *options), 1200, None,
+                          (700, None))
+
+
+@measure("p1-inject")
+def inject(bench):
+    """What the header costs: the same calls with no propagator."""
+    for name, words in (("client", "HTTP/1"), ("tls-client", "HTTP/1 inside TLS"), ("http2-client", "HTTP/2")):
+        options = ("--what", name)
+        none = machine.library_env(bench.sink.port, OTEL_PROPAGATORS="none")
+        before, loaded, after = (Pair(bench, env, *options) for env in (none, machine.library_env(bench.sink.port), none))
+        without = (before.added() + after.added()) / 2
+        yield Result(f"p1-inject-{name}", "11", f"{words}: injection alone", [Check("added", loaded.added() - without, 300, None, "ns")],
+                     both(_control(bench, plain(bench, *options), loaded), _same("without", before.added(), after.added())),
+                     {"loaded": loaded.details(), "none": before.details(), "plain": plain(bench, *options).details()})
+
+
+@measure("p1-redis")
+def redis(bench):
+    for side, what in (("server", "answered"), ("client", "sent")):
+        options = ("--what", f"redis-{side}")
+        loaded = Pair(bench, machine.library_env(bench.sink.port), *options)
+        yield _result(f"p1-redis-{side}", "12", f"Redis command {what}, 100 %", bench, loaded, plain(bench, *options), 300, 1.06,
+                      (200, None))
+
+
 @measure("p1-disabled")
 def disabled(bench):
     loaded = Pair(bench, machine.disabled_env())
