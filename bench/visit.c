@@ -2,7 +2,7 @@
  * of them some requests, forgets the first of these (they pay for the switch) and compares the
  * medians.
  *
- * visit --ports P,P,… [--kind http|redis] [--path /] [--conns N] [--blocks N] [--requests N]
+ * visit --ports P,P,… [--kind http|http2|redis] [--path /] [--conns N] [--blocks N] [--requests N]
  * [--discard N] [--cpu N] [--tls 1] With several connections all of them have a request under way; a sample
  * is the time of one such wave over their number. The first port is what the others are compared
  * with. Prints one JSON object. */
@@ -19,10 +19,17 @@
 #define CONNS_MAX   64
 #define BLOCK_MAX   64
 
+#define HTTP2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+/* SETTINGS, and a window for the whole connection as large as there is; a stream's is enough for its page. */
+#define HTTP2_FRAMES  "\0\0\0\4\0\0\0\0\0" "\0\0\4\10\0\0\0\0\0\x7f\xff\0\0"
+#define HTTP2_HEAD    9
+#define HTTP2_HEADERS 1
+
 static struct server {
 	unsigned port;
 	int fd[CONNS_MAX];
 	SSL *tls[CONNS_MAX]; /* NULL: in clear text */
+	uint32_t stream[CONNS_MAX]; /* HTTP/2: of the last request */
 	size_t reply_len;
 	uint32_t *ns; /* every sample kept */
 	size_t n;
@@ -31,6 +38,7 @@ static struct server {
 static unsigned server_count, conns, blocks, requests, discard;
 static char request[1024], reply[65536];
 static size_t request_len;
+static bool http2;
 
 static int dial(unsigned port)
 {
@@ -49,16 +57,28 @@ static SSL *secure(SSL_CTX *ctx, int fd)
 {
 	SSL *tls = ctx ? SSL_new(ctx) : NULL;
 
+	if (tls && http2)
+		SSL_set_alpn_protos(tls, (const unsigned char *)"\2h2", 3);
 	if (tls && (SSL_set_fd(tls, fd) != 1 || SSL_connect(tls) != 1))
 		measure_die("TLS");
 	return tls;
 }
 
-static bool say(const struct server *s, unsigned conn)
+static bool say_bytes(const struct server *s, unsigned conn, const char *bytes, size_t len)
 {
 	if (s->tls[conn])
-		return SSL_write(s->tls[conn], request, (int)request_len) == (int)request_len;
-	return measure_write_all(s->fd[conn], request, request_len);
+		return SSL_write(s->tls[conn], bytes, (int)len) == (int)len;
+	return measure_write_all(s->fd[conn], bytes, len);
+}
+
+static bool say(struct server *s, unsigned conn)
+{
+	if (http2) {
+		uint32_t stream = htonl(s->stream[conn] += s->stream[conn] ? 2 : 1);
+
+		memcpy(request + 5, &stream, sizeof(stream));
+	}
+	return say_bytes(s, conn, request, request_len);
 }
 
 static ssize_t hear(const struct server *s, unsigned conn, char *to, size_t room)
@@ -78,12 +98,29 @@ static bool hear_all(const struct server *s, unsigned conn)
 	return true;
 }
 
+/* Up to the frame that ends a stream. */
+static size_t http2_reply_length(size_t have)
+{
+	const unsigned char *p = (const unsigned char *)reply;
+
+	for (size_t at = 0; at + HTTP2_HEAD <= have;) {
+		const unsigned char *head = p + at;
+
+		at += HTTP2_HEAD + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]);
+		if (head[3] <= HTTP2_HEADERS && head[4] & 1)
+			return at <= have ? at : 0;
+	}
+	return 0;
+}
+
 /* Length of the first complete reply in `reply`, 0 when it is not complete. */
 static size_t reply_length(size_t have)
 {
 	const char *end, *length;
 	size_t whole;
 
+	if (http2)
+		return http2_reply_length(have);
 	reply[have] = '\0';
 	if (reply[0] == '$') /* $<bytes>\r\n<bytes>\r\n */
 		end = strstr(reply, "\r\n"), length = reply + 1;
@@ -98,14 +135,14 @@ static size_t reply_length(size_t have)
 	return whole <= have ? whole : 0;
 }
 
-static void learn_reply(struct server *s)
+static void learn_reply(struct server *s, unsigned conn)
 {
 	size_t have = 0;
 
-	if (!say(s, 0))
+	if (!say(s, conn))
 		measure_die("write");
 	while (!(s->reply_len = reply_length(have))) {
-		ssize_t n = hear(s, 0, reply + have, sizeof(reply) - 1 - have);
+		ssize_t n = hear(s, conn, reply + have, sizeof(reply) - 1 - have);
 
 		if (n <= 0)
 			measure_die("read");
@@ -163,6 +200,30 @@ static void print_server(struct server *s, double base)
 	free(diff);
 }
 
+/* The first reply comes with what a server says once. */
+static void greet(struct server *s, unsigned conn)
+{
+	static const char greeting[] = HTTP2_PREFACE HTTP2_FRAMES;
+
+	if (!say_bytes(s, conn, greeting, sizeof(greeting) - 1))
+		measure_die("write");
+	learn_reply(s, conn);
+}
+
+/* GET in one frame without entries of the table; say() puts the stream in. */
+static void make_http2_request(const char *path)
+{
+	static const char head[] = "\0\0\0\1\5\0\0\0\0" "\x82\x87\x01\x0b" "localhost:1" "\x04";
+	size_t len = strlen(path);
+
+	memcpy(request, head, sizeof(head) - 1);
+	request_len = sizeof(head) - 1;
+	request[request_len++] = (char)len;
+	memcpy(request + request_len, path, len);
+	request_len += len;
+	request[2] = (char)(request_len - HTTP2_HEAD);
+}
+
 static void open_servers(const char *ports, bool tls)
 {
 	SSL_CTX *ctx = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
@@ -176,7 +237,9 @@ static void open_servers(const char *ports, bool tls)
 			s->fd[i] = dial(s->port), s->tls[i] = secure(ctx, s->fd[i]);
 		s->ns = calloc((size_t)blocks * requests, sizeof(*s->ns));
 		s->block = calloc(blocks, sizeof(*s->block));
-		learn_reply(s);
+		for (unsigned i = 0; http2 && i < conns; i++)
+			greet(s, i);
+		learn_reply(s, 0);
 	}
 }
 
@@ -196,13 +259,16 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	measure_pin(measure_number(argc, argv, "--cpu", -1));
-	if (!strcmp(kind, "redis"))
+	http2 = !strcmp(kind, "http2");
+	if (http2)
+		make_http2_request(measure_option(argc, argv, "--path", "/"));
+	else if (!strcmp(kind, "redis"))
 		strcpy(request, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n");
 	else
 		snprintf(request, sizeof(request), "GET %s%s",
 			 measure_option(argc, argv, "--path", "/"),
 			 strstr(measure_request, " HTTP/1.1\r\n"));
-	request_len = strlen(request);
+	request_len = http2 ? request_len : strlen(request);
 	open_servers(measure_option(argc, argv, "--ports", ""), measure_number(argc, argv, "--tls", 0));
 	before = measure_anchor_ns(ns_per_tick);
 	for (unsigned i = 0; i < server_count; i++)

@@ -81,13 +81,13 @@ def _nginx(fleet, env, tls=""):
     return port
 
 
-def _nginx_tls(fleet, env):
+def _nginx_tls(fleet, env, more=""):
     if not hasattr(fleet, "certificate"):
         folder = fleet.certificate = fleet.folder()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                         "-subj", "/CN=bench", "-keyout", str(folder / "key"), "-out", str(folder / "cert")],
                        check=True, capture_output=True)
-    return _nginx(fleet, env, f"ssl; ssl_certificate {fleet.certificate}/cert; ssl_certificate_key {fleet.certificate}/key")
+    return _nginx(fleet, env, f"ssl{more}; ssl_certificate {fleet.certificate}/cert; ssl_certificate_key {fleet.certificate}/key")
 
 
 def _redis(fleet, env):
@@ -156,6 +156,8 @@ _row("p2-nginx-32", "6", "nginx, static file, 32 connections", _nginx, 32, (1.08
      ("--path", "/index.html"))
 _row("p2-nginx-tls", "5", "nginx, static file inside TLS", _nginx_tls, 1, (1.05, 1.03), (1.035, None),
      ("--path", "/index.html", "--tls", "1"))
+_row("p2-nginx-h2", "11", "nginx, static file by HTTP/2 inside TLS", lambda fleet, env: _nginx_tls(fleet, env, " http2"), 1, (1.08, None),
+     options=("--path", "/index.html", "--tls", "1", "--kind", "http2"))
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
 _row("p2-redis", "7", "redis-server, GET (untracked)", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))
