@@ -124,6 +124,7 @@ static inline void ref2_field(struct ref2 *r, struct ref2_head *h, struct oa_byt
 			h->s.multi_parent = true;
 		else
 			h->s.repeated = true;
+		h->last = -1; /* what stands between crumbs keeps all later ones apart, too */
 		return;
 	}
 	if (i == HTTP2_TEXT_METHOD || i == HTTP2_TEXT_TARGET)
