@@ -15,6 +15,13 @@ def jaeger(tmp_path_factory):
         yield b
 
 
+@pytest.fixture
+def fresh_jaeger(tmp_path):
+    """One that has nothing yet."""
+    with backends.Jaeger(tmp_path) as b:
+        yield b
+
+
 @pytest.fixture(scope="session")
 def collector(tmp_path_factory):
     with backends.Collector(tmp_path_factory.mktemp("collector")) as b:

@@ -1,7 +1,9 @@
 """A server under load while its collector is away, mute, slow, busy or rude: nothing is lost without being counted, memory
 stays where it was, and afterwards everything goes on without a restart."""
 import json
+import socket
 import ssl
+import struct
 
 import pytest
 
@@ -121,6 +123,50 @@ def test_with_a_spool_nothing_is_lost_at_all(library, tmp_path):
             load(program, 1)
             wait_until(lambda: len(c.spans) == 2 * REQUESTS + 2, 60, what="everything")
             assert check(program, REQUESTS + 1).results["success"] == 2 * REQUESTS + 2
+    assert not list(tmp_path.iterdir()) and not c.problems
+
+
+class Cutter(Fake):
+    """Resets each connection in the middle of the request's body, as long as `cutting`."""
+    cutting = True
+
+    def read(self, conn):
+        if not self.cutting:
+            return super().read(conn)
+        conn.recv(2000)
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return None
+
+
+def test_a_reset_in_the_middle_of_the_body(library):
+    with Cutter() as c, Leaf() as leaf:
+        with Program([app("thread_server"), leaf.port], endpoint=c.endpoint, settings=SETTINGS) as program:
+            load(program)
+            bad = check(program, REQUESTS)
+            assert bad.results["success"] == 0 and not c.received
+            c.cutting = False
+            wait_until(lambda: load(program, 4) or c.spans, 40, what="spans again")
+            good = wait_until(lambda: (g := Count(endpoint_of(program))).waiting == 0 and g.known == g.sampled and g, 30)
+            assert good.results["success"] == len(c.spans) and not c.problems
+
+
+def test_a_full_disk_for_the_spool_is_counted_and_passes(library, tmp_path):
+    """No file may be larger than 12 000 bytes: the larger batches do not fit, the others do."""
+    with Fake(answer(503)) as c, Leaf() as leaf:
+        settings = {**SETTINGS, "OTELAUTO_SPOOL_DIR": str(tmp_path), "OTEL_BSP_MAX_QUEUE_SIZE": "2048",
+                    "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        argv = ["prlimit", "--fsize=12000", app("thread_server"), leaf.port]
+        with Program(argv, endpoint=c.endpoint, settings=settings) as program:
+            load(program)
+            for _ in range(3):
+                load(program, 1)
+            full = check(program, REQUESTS + 3)
+            assert full.results["failed"] > 0 and full.results["failed"] + full.spool == 2 * (REQUESTS + 3), full
+            assert all(f.stat().st_size <= 12000 for f in tmp_path.iterdir())
+            c.script = [ok()]
+            wait_until(lambda: load(program, 1) or len(c.spans) > full.spool, 60, what="what did fit, and more")
+            good = wait_until(lambda: (g := Count(endpoint_of(program))).waiting == g.spool == 0 and g.known == g.sampled and g, 30)
+            assert good.results["success"] == len(c.spans) and good.results["failed"] == full.results["failed"]
     assert not list(tmp_path.iterdir()) and not c.problems
 
 
