@@ -1,7 +1,7 @@
-/* What a span costs from record to collector: feeds batches of typical server spans to the OTLP
- * exporter in the loop of the side thread and takes the thread's processor time around each batch.
- * Linked as libotelauto.so is (--wrap), so it has no stdio. The collector and its settings come
- * from the environment.
+/* What a span costs from record to collector: feeds batches of typical server spans to an exporter
+ * in the loop of the side thread and takes the thread's processor time around each batch.
+ * Linked as libotelauto.so is (--wrap), so it has no stdio. The exporter (the first one of
+ * OTEL_TRACES_EXPORTER), the collector and its settings come from the environment.
  *
  * encode_send [BATCHES [SPANS]]: prints one JSON object, times in ns per span */
 #include <stdio.h>
@@ -94,15 +94,15 @@ static double at_percent(double *v, unsigned n, unsigned percent)
 	return v[(size_t)n * percent / 100];
 }
 
-static const struct oa_exporter *open_otlp(void)
+static const struct oa_exporter *open_exporter(void)
 {
 	oa_config_read(environ);
 	oa_resource_open();
 	if (oa_loop_open())
 		return NULL;
 	for (unsigned i = 0; oa_exporters[i]; i++)
-		if (strcmp(oa_exporters[i]->name, "otlp") == 0 && oa_exporters[i]->open() == 0)
-			return oa_exporters[i];
+		if (oa_config.traces_exporter >> i & 1)
+			return oa_exporters[i]->open() == 0 ? oa_exporters[i] : NULL;
 	return NULL;
 }
 
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	unsigned batches = argc > 1 ? (unsigned)atoi(argv[1]) : 300;
 	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 512;
 	struct oa_batch batch = { .spans = spans, .count = count, .who = { .pid = 1 } };
-	const struct oa_exporter *exporter = open_otlp();
+	const struct oa_exporter *exporter = open_exporter();
 	char line[256];
 
 	if (!exporter || batches > BATCHES_MAX || count > SPANS_MAX || !batches || !count)

@@ -1,5 +1,5 @@
-/* A collector for the measurements: takes OTLP/HTTP posts as fast as it can and counts spans (not
- * those of compressed posts). Every line on stdin is answered by its counts so far; the end of
+/* A collector for the measurements: takes posts over HTTP/1.1 and gRPC as fast as it can and counts the spans of
+ * OTLP/HTTP (not those of compressed posts, nor of JSON). Every line on stdin is answered by its counts so far; the end of
  * stdin ends it.
  *
  * sink [--mode ok|hang] [--cpu N]: prints its port first; hang: reads nothing and answers nothing
@@ -12,12 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/sink_h2.h"
+
 #define CONNS_MAX 64
 #define POST_MAX  (4u << 20)
 
 struct conn {
 	uint8_t *mem;
 	size_t len;
+	bool h2;
 };
 
 static struct pollfd fds[2 + CONNS_MAX];
@@ -91,7 +94,8 @@ static bool take_post(struct conn *c, int fd)
 	}
 	posts++;
 	bytes += body;
-	if (!strcasestr((char *)c->mem, "\r\nContent-Encoding:"))
+	if (strcasestr((char *)c->mem, "\r\nContent-Type: application/x-protobuf") &&
+	    !strcasestr((char *)c->mem, "\r\nContent-Encoding:"))
 		count_spans(c->mem + head, c->mem + head + body, 0);
 	c->len -= head + body;
 	memmove(c->mem, c->mem + head + body, c->len);
@@ -107,6 +111,17 @@ static void hang_up(unsigned i)
 	conns[i] = conns[fd_count];
 }
 
+static void take_frames(struct conn *c, int fd)
+{
+	struct sink_h2 counts = { 0 };
+	size_t taken = sink_h2_take(fd, c->mem, c->len, &counts);
+
+	posts += counts.posts;
+	bytes += counts.bytes;
+	c->len -= taken;
+	memmove(c->mem, c->mem + taken, c->len);
+}
+
 static bool receive(unsigned i)
 {
 	struct conn *c = &conns[i];
@@ -115,8 +130,12 @@ static bool receive(unsigned i)
 	if (n <= 0)
 		return false;
 	c->len += (size_t)n;
-	while (take_post(c, fds[i].fd))
-		;
+	c->h2 |= sink_h2_is(c->mem, c->len);
+	if (c->h2)
+		take_frames(c, fds[i].fd);
+	else
+		while (take_post(c, fds[i].fd))
+			;
 	return c->len < POST_MAX;
 }
 

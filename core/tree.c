@@ -215,6 +215,9 @@ static void tree_proc_setup(struct oa_proc *p)
 	memset((void *)p->taking, 0, sizeof(p->taking));
 	atomic_store(&p->flight_end, 0);
 	atomic_store(&p->wire, OA_WIRE_WAITS);
+	atomic_store(&p->queued, 0);
+	atomic_store(&p->queue_max, 0);
+	atomic_store(&p->in_flight, 0);
 	atomic_store(&p->unsaved, 0);
 	atomic_store(&p->held, 0);
 	atomic_store(&p->held_bytes, 0);

@@ -50,6 +50,7 @@ struct oa_proc {
 	_Atomic uint32_t unsaved;    /* spans waiting in a queue that dies with the process */
 	_Atomic uint32_t held;       /* sampled spans that wait for their request to end, in memory that dies with it, too */
 	_Atomic uint64_t held_bytes; /* of all that wait so */
+	_Atomic uint32_t queued, queue_max, in_flight; /* spans: in the queue, its bound, handed to the exporters */
 	_Atomic uint64_t pushed_private, taken_private; /* records that went through rings that die with the process */
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */

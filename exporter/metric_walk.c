@@ -269,15 +269,15 @@ static void walk_stats(struct walk *w)
 }
 
 /* Totals in any case: they are sums of what walk_stats() sends. */
-static void walk_sdk(struct walk *w)
+static void walk_sdk(struct walk *w, const struct oa_prom_alive *alive)
 {
-	struct oa_metric m = { .kind = OA_METRIC_COUNTER };
+	struct oa_metric m = { 0 };
 	unsigned last = UINT_MAX;
 
 	for (unsigned i = 0; oa_sdk_point(i); i++) {
 		const struct oa_sdk_point *from = oa_sdk_point(i);
 		const struct oa_sdk_metric *info = oa_sdk_metric(from->metric);
-		struct oa_metric_point p = { .value = oa_sdk_value(from) };
+		struct oa_metric_point p = { .value = oa_sdk_value(i, alive) };
 
 		if (from->metric != last) {
 			if (m.name)
@@ -285,12 +285,14 @@ static void walk_sdk(struct walk *w)
 			m.name = info->name;
 			m.unit = info->unit;
 			m.help = info->help;
+			m.kind = info->updown ? OA_METRIC_UPDOWN : OA_METRIC_COUNTER;
 			w->sink->begin(w->ctx, &m);
 		}
 		last = from->metric;
-		walk_attr(&p, "otel.component.name", OA_LIT("otelauto"), OA_ATTR_TEXT);
-		if (*from->error)
-			walk_attr(&p, "error.type", oa_bytes_str(from->error), OA_ATTR_TEXT);
+		if (info->of_component)
+			walk_attr(&p, "otel.component.name", OA_LIT("otelauto"), OA_ATTR_TEXT);
+		if (from->key)
+			walk_attr(&p, from->key, oa_bytes_str(from->text), OA_ATTR_TEXT);
 		walk_point(w, &m, &p);
 	}
 	w->sink->end(w->ctx, &m);
@@ -329,7 +331,7 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 	walk_active(&w, &alive, OA_KIND_CLIENT, "http.client.active_requests", "Number of active HTTP client requests.");
 	walk_usage_all(&w, &alive);
 	walk_stats(&w);
-	walk_sdk(&w);
+	walk_sdk(&w, &alive);
 	walk_gauge(&w, "otelauto_processes", "processes of the tree that live", alive.count);
 	if (oa_tree)
 		walk_gauge(&w, "otelauto_series", "metric series in use", atomic_load(&oa_tree->series.used));

@@ -116,7 +116,7 @@ void oa_prom_self(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 {
 	prom_gauge(o, "otelauto_processes", "processes of the tree that live", alive->count);
 	prom_stats(o);
-	oa_prom_sdk(o);
+	oa_prom_sdk(o, alive);
 	oa_prom_sampling(o, alive);
 	prom_series_counts(o);
 	prom_rings(o, alive);

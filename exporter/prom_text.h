@@ -41,5 +41,5 @@ struct oa_prom_alive {
 void oa_prom_process(struct oa_prom_out *o, const struct oa_prom_alive *alive);
 void oa_prom_self(struct oa_prom_out *o, const struct oa_prom_alive *alive);
 /* prom_sdk.c, prom_sampling.c: part of these. */
-void oa_prom_sdk(struct oa_prom_out *o);
+void oa_prom_sdk(struct oa_prom_out *o, const struct oa_prom_alive *alive);
 void oa_prom_sampling(struct oa_prom_out *o, const struct oa_prom_alive *alive);

@@ -31,9 +31,10 @@ static struct oa_ring *queue_spill(const struct oa_ring *ring, uint32_t max)
 	return spill;
 }
 
-/* How many of the waiting spans the process takes with it when it is killed. */
-static void queue_note_unsaved(const struct oa_queue *q)
+/* How many spans wait, and how many of them the process takes with it when it is killed. */
+static void queue_note(const struct oa_queue *q)
 {
+	atomic_store_explicit(&q->proc->queued, q->waiting, memory_order_relaxed);
 	atomic_store_explicit(&q->proc->unsaved, q->proc->queue_unit < 0 ? q->waiting : q->spilled,
 			      memory_order_relaxed);
 }
@@ -42,6 +43,7 @@ void oa_queue_open(struct oa_queue *q, uint32_t max)
 {
 	struct oa_ring *ring = oa_proc_queue(oa_self);
 
+	atomic_store_explicit(&oa_self->queue_max, max, memory_order_relaxed);
 	*q = (struct oa_queue){ .proc = oa_self, .ring = ring, .spill = queue_spill(ring, max) };
 }
 
@@ -65,7 +67,7 @@ bool oa_queue_put(struct oa_queue *q, const struct oa_span *s)
 	if (!queue_push(q, &queue_packed.s))
 		return false;
 	q->waiting++;
-	queue_note_unsaved(q);
+	queue_note(q);
 	return true;
 }
 
@@ -99,6 +101,7 @@ struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **re
 	}
 	atomic_store(&q->proc->wire, OA_WIRE_WAITS); /* for the exporters to change */
 	atomic_store(&q->proc->flight_end, take.end);
+	atomic_store_explicit(&q->proc->in_flight, take.count, memory_order_relaxed);
 	return take;
 }
 
@@ -120,12 +123,17 @@ void oa_queue_settle(struct oa_queue *q, const struct oa_queue_take *take)
 	atomic_store(&q->proc->wire, OA_WIRE_SETTLED);
 	oa_ring_pop_to(q->ring, take->end);
 	atomic_store(&q->proc->flight_end, 0);
+	atomic_store_explicit(&q->proc->in_flight, 0, memory_order_relaxed);
 	q->waiting -= take->records;
 	queue_move_up(q);
-	queue_note_unsaved(q);
+	queue_note(q);
 }
 
-void oa_queue_put_back(struct oa_queue *q) { atomic_store(&q->proc->flight_end, 0); }
+void oa_queue_put_back(struct oa_queue *q)
+{
+	atomic_store(&q->proc->flight_end, 0);
+	atomic_store_explicit(&q->proc->in_flight, 0, memory_order_relaxed);
+}
 
 uint32_t oa_queue_abandon(struct oa_queue *q, bool heir)
 {
@@ -137,7 +145,7 @@ uint32_t oa_queue_abandon(struct oa_queue *q, bool heir)
 		oa_ring_pop_to(q->ring, atomic_load(&q->ring->head));
 	q->waiting -= lost;
 	q->spilled = 0;
-	queue_note_unsaved(q);
+	queue_note(q);
 	return lost;
 }
 
@@ -178,6 +186,8 @@ void oa_queue_inherit(struct oa_queue *q, struct oa_proc *p)
 	uint64_t pos;
 
 	*q = (struct oa_queue){ .proc = p, .ring = oa_proc_queue(p) };
+	atomic_store_explicit(&p->queued, 0, memory_order_relaxed);
+	atomic_store_explicit(&p->in_flight, 0, memory_order_relaxed);
 	if (!q->ring)
 		return;
 	queue_skip_delivered(q->ring);
@@ -190,4 +200,5 @@ void oa_queue_inherit(struct oa_queue *q, struct oa_proc *p)
 	/* Only its own side thread wrote here: what follows is the one record it died in the middle
 	 * of. */
 	atomic_store(&q->ring->head, pos);
+	atomic_store_explicit(&p->queued, q->waiting, memory_order_relaxed);
 }

@@ -1,7 +1,10 @@
 """The exporter: processor time per span, spans per second, and whether all of them arrive."""
 import json
 import re
+import socket
 import subprocess
+import tempfile
+import threading
 import time
 
 from . import machine, process
@@ -22,10 +25,10 @@ def _steady(before, after):
 
 # -- alone, by bench/encode_send.c --
 
-def _send(bench, sink, **more):
+def _send(bench, sink, batches=300, **more):
     env = machine.library_env(sink.port, **more)
     del env["LD_PRELOAD"]
-    report = process.run_json(["taskset", "-c", machine.HOT, machine.tool("encode_send"), 30 if bench.fast else 300],
+    report = process.run_json(["taskset", "-c", machine.HOT, machine.tool("encode_send"), 30 if bench.fast else batches],
                               env)
     if report["failed"]:
         raise process.Failed("the sink refused spans")
@@ -54,6 +57,40 @@ def alone(bench):
                   Check("gzip", 1e3 / gzip["cpu_ns"], 0.3, None, "M/s", at_least=True),
                   Check("encoder / protobuf-c", ratio, 0.3, None, "x")],
                  control, {"plain": plain, "again": again, "gzip": gzip, "encoder": said})
+
+
+def _drain_datagrams(sock):
+    while sock.recv(65536):  # an empty one ends it
+        pass
+
+
+@measure("exporter-paths")
+def paths(bench):
+    """Every way out of the process, encoded and delivered by one core; what the receiver costs is not counted."""
+    http = f"http://127.0.0.1:{bench.sink.port}"
+    otlp = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with tempfile.TemporaryDirectory(prefix="otelauto-bench-") as folder, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+        agent.bind(("127.0.0.1", 0))
+        threading.Thread(target=_drain_datagrams, args=(agent,), daemon=True).start()
+        ways = {
+            "OTLP http/protobuf": {},
+            "OTLP http/protobuf, gzip": {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+            "OTLP grpc": otlp,
+            "OTLP grpc, gzip": {**otlp, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+            "OTLP http/json": {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+            "OTLP http/json, gzip": {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+            "otlp_file": {"OTEL_TRACES_EXPORTER": "otlp_file", "OTELAUTO_FILE_PATH": f"{folder}/spans"},
+            "jaeger, HTTP": {"OTEL_TRACES_EXPORTER": "jaeger", "OTEL_EXPORTER_JAEGER_ENDPOINT": f"{http}/api/traces"},
+            "jaeger, UDP": {"OTEL_TRACES_EXPORTER": "jaeger", "OTEL_EXPORTER_JAEGER_AGENT_HOST": "127.0.0.1",
+                            "OTEL_EXPORTER_JAEGER_AGENT_PORT": str(agent.getsockname()[1])},
+            "zipkin": {"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_ZIPKIN_ENDPOINT": f"{http}/api/v2/spans"},
+            "console": {"OTEL_TRACES_EXPORTER": "console", "OTELAUTO_LOG_FILE": "/dev/null"},
+        }
+        got = {way: _send(bench, bench.sink, batches=100, **more) for way, more in ways.items()}
+        agent.sendto(b"", agent.getsockname())
+    yield Result("exporter-paths", "23", "the same by each exporter",
+                 [Check(way, 1e3 / report["cpu_ns"], None, None, "M/s") for way, report in got.items()], None, got)
 
 
 # -- in a program, by bench/generate.c --

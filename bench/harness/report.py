@@ -47,7 +47,8 @@ def store(path, results):
     return data
 
 
-def markdown(data):
+def markdown(data, before=""):
+    """The table; rows that stood in it before and were not measured here stay."""
     about = data["machine"]
     lines = [
         f"{about['cpu']}, {about['cpus']} processors; {about['system']}, Linux {about['kernel']}, {about['libc']}, "
@@ -55,6 +56,7 @@ def markdown(data):
         "| goal | what | reached | gate | stretch | control | verdict | commit |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    fresh = {}
     for stored in data["rows"].values():
         r = from_json(stored)
         cell = lambda of: "<br>".join(filter(None, map(of, r.checks)))  # noqa: E731
@@ -64,8 +66,10 @@ def markdown(data):
         verdict = r.verdict()
         columns = (r.goal, r.what, reached, gate, stretch, r.control.text if r.control else "",
                    "**miss**" if verdict == "miss" else verdict, stored["commit"])
-        lines.append("| " + " | ".join(columns) + " |")
-    return "\n".join(lines)
+        fresh[r.what] = "| " + " | ".join(columns) + " |"
+    for row in [row for row in before.splitlines() if row.startswith("| ")][2:]:
+        lines.append(fresh.pop(row.split(" | ")[1], row))
+    return "\n".join([*lines, *fresh.values()])
 
 
 def write_page(data):
@@ -73,4 +77,5 @@ def write_page(data):
     before, found, rest = text.partition(BEGIN)
     if not found or END not in rest:
         raise SystemExit(f"{PAGE} has lost its markers")
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(data)}\n{END}{rest.partition(END)[2]}")
+    table, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{markdown(data, table)}\n{END}{after}")

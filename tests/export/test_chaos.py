@@ -99,6 +99,31 @@ def test_trouble_is_counted_and_passes(library, name):
             assert not c.problems, c.problems
 
 
+def sdk(m, name, **labels):
+    return m.sum(f"otel_sdk_{name}", **labels)
+
+
+def test_the_queue_shows_what_waits_and_what_is_on_its_way(library):
+    with Fake(silent()) as c, Leaf() as leaf:
+        with Program([app("thread_server"), leaf.port], endpoint=c.endpoint,
+                     settings={**SETTINGS, "OTEL_BSP_EXPORT_TIMEOUT": "60000", "OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}) as program:
+            load(program, 100)
+            port = endpoint_of(program)
+            m = wait_until(lambda: sdk(m := scrape(port), "span_started_total") == 200 and c.received and m, 30)
+            assert sdk(m, "processor_span_queue_size") == 200 and sdk(m, "processor_span_queue_capacity") == 256
+            assert 0 < sdk(m, "exporter_span_inflight") <= 64
+            assert sdk(m, "span_started_total", otel_span_sampling_result="DROP") == 0
+            load(program, 100)
+            m = wait_until(lambda: sdk(m := scrape(port), "span_started_total") == 400 and m, 30)
+            assert sdk(m, "processor_span_queue_size") == 256
+            assert sdk(m, "processor_span_processed_total", error_type="queue_full") == 400 - 256
+            c.script = [ok()]
+            c.stopped.set()
+            m = wait_until(lambda: not sdk(m := scrape(port), "processor_span_queue_size") and m, 30)
+            assert sdk(m, "exporter_span_inflight") == 0
+            assert sdk(m, "exporter_span_exported_total") == sdk(m, "processor_span_processed_total") - 144
+
+
 def test_a_collector_that_is_not_there_and_then_is(library):
     port, keeper = closed_port()
     with Leaf() as leaf, Program([app("thread_server"), leaf.port], endpoint=f"http://127.0.0.1:{port}",
