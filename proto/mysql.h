@@ -1,0 +1,5 @@
+#pragma once
+/* MySQL's and MariaDB's protocol. The hint of a command is its code, and how this connection ends lists: */
+#define MYSQL_HINT_CODE      0x00ffu
+#define MYSQL_HINT_NO_EOF    0x0100u /* CLIENT_DEPRECATE_EOF */
+#define MYSQL_HINT_CACHED    0x0200u /* MariaDB: column descriptions may be left out */
