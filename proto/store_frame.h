@@ -80,16 +80,16 @@ static inline __attribute__((always_inline)) long store_feed(void *state, enum o
 			st->skip -= (uint32_t)step;
 			if (!st->skip)
 				done(state, sink);
-			continue;
+		} else {
+			n = unit(state, dir, oa_bytes(in.ptr + at, in.len - at), sink);
+			if (__builtin_expect(n < 0, 0)) {
+				st->dead = (uint8_t)-n;
+				return n;
+			}
+			if (n == 0)
+				break;
+			at += (size_t)n;
 		}
-		n = unit(state, dir, oa_bytes(in.ptr + at, in.len - at), sink);
-		if (__builtin_expect(n < 0, 0)) {
-			st->dead = (uint8_t)-n;
-			return n;
-		}
-		if (n == 0)
-			break;
-		at += (size_t)n;
 		if (__builtin_expect(st->closed, 0))
 			return st->closed == STORE_SILENT ? (long)in.len : (long)at;
 	}
