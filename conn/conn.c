@@ -500,6 +500,7 @@ void oa_conn_connected(struct oa_conn *c)
 	oa_conn_set_state(c, OA_CONN_NEW);
 	took = oa_ns_since(c->connect_ns, oa_host_now_ns()) / 1000;
 	c->connect_us = took ? (took < UINT32_MAX ? (uint32_t)took : UINT32_MAX) : 1;
+	c->store = 0;
 }
 
 /* A stream socket we may follow? A number made before activation is asked once. */

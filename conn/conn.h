@@ -90,7 +90,10 @@ struct oa_send {
 	struct oa_point own[OA_INJECT_POINTS_MAX];
 	union {
 		struct iovec small[OA_SEND_IOV];
-		uint8_t before[32]; /* when fed: what the parser was */
+		struct {            /* when fed: what was */
+			uint8_t parser[32];
+			uint32_t last, batch; /* the newest exchange, and how many operations it was */
+		} before;
 	};
 };
 

@@ -91,7 +91,10 @@ struct oa_conn {
 	struct oa_ref other;     /* TLS: the session of a socket, the socket of a session; gen 0: none */
 	union {
 		uint64_t connect_ns; /* CONNECTING: start of connect() */
-		uint32_t connect_us; /* later: how long it took, see oa_conn_connect_us() */
+		struct {             /* later */
+			uint32_t connect_us; /* how long it took, see oa_conn_connect_us() */
+			uint32_t store;      /* stores: index + 1 of what conn/store_session.c remembers */
+		};
 	};
 	uint8_t pstate[2][OA_PROTO_STATE_BYTES] __attribute__((aligned(8)));
 };
@@ -120,7 +123,8 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 #define OA_EX_ACTIVE    0x08u /* counted in the active gauge */
 #define OA_EX_HEAD      0x10u
 #define OA_EX_CONNECT   0x20u
-#define OA_EX_ANSWERED  0x40u /* HTTP/2 client: over, but for what the sending thread has to say of the request */
+#define OA_EX_ANSWERED  0x40u /* over since duration_ns; HTTP/2 client: but for what the sending thread has to say of the
+			       * request; stores: but for more of the same batch */
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
 #define OA_EXCHANGE_TEXT 464 /* record bytes an exchange holds itself: enough for a usual GET */
@@ -148,7 +152,7 @@ struct oa_exchange {
 	uint8_t active_method;      /* what the active gauge was counted under */
 	uint8_t looked_at;          /* HTTP/2 client: low byte of the send that it was prepared for last */
 	uint32_t next, prev;        /* in the connection's queue, index + 1; */
-	uint32_t stream;            /* HTTP/2; 0 none */
+	uint32_t stream;            /* HTTP/2; stores whose answers do not just come in order; 0 none */
 	uint32_t block;             /* index of the block, when cls > 0 */
 	struct oa_span *span;       /* its record: first[], or a block */
 	uint16_t fork_gen;          /* forks of this process and its parents when it was opened */

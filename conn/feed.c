@@ -7,6 +7,8 @@
 #include "conn/feed.h"
 #include "conn/http2.h"
 #include "conn/span_build.h"
+#include "conn/store.h"
+#include "conn/store_session.h"
 #include "conn/tls.h"
 #include "core/tsc.h"
 #include "core/limits.h"
@@ -151,6 +153,8 @@ void oa_feed_release(struct oa_conn *c)
 {
 	struct oa_sink sink = { .memory = oa_http2_memory };
 
+	if (c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STORE)
+		oa_session_release(c);
 	if (!c->proto || !oa_protos[c->proto - 1]->release)
 		return;
 	oa_protos[c->proto - 1]->release(c->pstate[OA_DIR_REQUEST], &sink);
@@ -200,6 +204,10 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 			oa_conn_set_state(c, OA_CONN_HTTP);
 			if (c->role == OA_ROLE_UNKNOWN)
 				feed_set_role(c, in);
+			if (OA_UNLIKELY(oa_protos[i]->flags & OA_PROTO_CLIENT && c->role == OA_ROLE_SERVER)) {
+				oa_conn_make_opaque(c, OA_STAT_opaque_served_store);
+				return OA_DETECT_NO;
+			}
 			return d;
 		}
 		if (d == OA_DETECT_MORE)
@@ -261,6 +269,8 @@ static void feed_upgraded(struct oa_conn *c)
 {
 	struct oa_exchange *ex;
 
+	if (oa_store_begins_anew(c))
+		return;
 	oa_conn_set_state(c, OA_CONN_TUNNEL);
 	carry_drop(c, OA_DIR_REQUEST);
 	carry_drop(c, OA_DIR_RESPONSE);

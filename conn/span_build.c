@@ -275,7 +275,7 @@ struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)
 	struct oa_feed *f = ctx;
 
 	for (uint32_t i = f->c->first; i; i = oa_exchange_at(i - 1)->next)
-		if (oa_exchange_at(i - 1)->stream == stream)
+		if (oa_exchange_at(i - 1)->stream == stream && !(oa_exchange_at(i - 1)->flags & OA_EX_ANSWERED))
 			return (struct oa_request_note){ .known = true,
 							 .hint = (uint16_t)oa_exchange_at(i - 1)->baggage_len };
 	return (struct oa_request_note){ 0 };

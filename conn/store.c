@@ -4,14 +4,16 @@
 
 #include "conn/feed.h"
 #include "conn/span_http.h"
+#include "conn/store_session.h"
 #include "core/stats.h"
 #include "proto/redis.h"
 #include "proto/store.h"
 
 #define STORE_PIPELINE_MAX 4096 /* open commands on one connection */
 #define STORE_EARLY        0xff /* c->answered while bytes are read that are not sent yet */
+#define STORE_TLS          1    /* c->user: what follows is TLS */
 
-_Static_assert(sizeof(((struct oa_send *)0)->before) == OA_PROTO_STATE_BYTES, "what the parser was");
+_Static_assert(sizeof(((struct oa_send *)0)->before.parser) == OA_PROTO_STATE_BYTES, "what the parser was");
 
 /* -- the record -- */
 
@@ -38,14 +40,39 @@ static void store_record_set(struct oa_exchange *ex, struct store_record *r, con
 	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(r, (size_t)(to - (uint8_t *)r)));
 }
 
+static uint8_t store_flags(const struct oa_store_msg *m)
+{
+	return (m->flags & OA_STORE_HAS_NS ? OA_DB_HAS_NS : 0) | (m->flags & OA_STORE_NO_REPLY ? OA_DB_SILENT : 0) |
+	       (m->flags & OA_STORE_SESSION ? OA_DB_USES : 0) | (m->flags & OA_STORE_WHOLE ? OA_DB_WHOLE : 0) |
+	       (m->flags & OA_STORE_EXECUTE ? OA_DB_EXECUTE : 0);
+}
+
 static inline void store_record_command(struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct oa_db_texts texts = { .operation = m->operation, .target = m->target };
 	struct store_record r;
 
 	r.db = (struct oa_db){ .args = m->args, .batch = m->batch, .ns = m->ns_num, .system = m->system,
-			       .flags = m->flags & OA_STORE_HAS_NS ? OA_DB_HAS_NS : 0 };
+			       .flags = store_flags(m) };
 	store_record_set(ex, &r, &texts);
+}
+
+/* The part of the record that does not move. */
+static struct oa_db store_db(struct oa_exchange *ex)
+{
+	struct oa_db_texts texts;
+	struct oa_db db = { 0 };
+
+	(void)oa_span_db(oa_exchange_span(ex), &db, &texts);
+	return db;
+}
+
+static void store_set_db(struct oa_exchange *ex, const struct oa_db *db)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+
+	if (s->str[OA_STR_DB].len >= sizeof(*db))
+		memcpy((uint8_t *)s + s->str[OA_STR_DB].off, db, sizeof(*db));
 }
 
 /* In place, but for an answer that has a status. */
@@ -57,14 +84,32 @@ static void store_record_answer(struct oa_exchange *ex, const struct oa_store_ms
 
 	if (!oa_span_db(s, &r.db, &texts))
 		return;
-	r.db.rows = m->rows;
+	r.db.rows += m->rows;
 	r.db.status_num = m->status_num;
 	r.db.flags |= (m->flags & OA_STORE_FAILED ? OA_DB_FAILED : 0) | (m->flags & OA_STORE_HAS_ROWS ? OA_DB_HAS_ROWS : 0);
-	texts.status = m->status;
-	if (m->status.len)
+	r.db.done++;
+	if (r.db.flags & OA_DB_WHOLE)
+		r.db.batch = r.db.done;
+	if (m->status.len) {
+		texts.status = m->status;
 		store_record_set(ex, &r, &texts);
-	else
-		memcpy((uint8_t *)s + s->str[OA_STR_DB].off, &r.db, sizeof(r.db));
+	} else {
+		store_set_db(ex, &r.db);
+	}
+}
+
+/* The text of a query, or of the statement that it runs; and for which database. */
+static void store_record_texts(struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	struct oa_bytes text = m->text;
+	bool cut = m->flags & OA_STORE_CUT;
+
+	if (m->stmt && !text.len)
+		text = oa_session_statement(c, m->stmt, &cut);
+	if (cut)
+		oa_exchange_span(ex)->flags |= OA_SPAN_TRUNCATED;
+	oa_exchange_set_str(ex, OA_STR_DB_NAMESPACE, oa_session_ns(c));
+	oa_exchange_set_str(ex, OA_STR_DB_TEXT, oa_bytes_cut(text, OA_STORE_TEXT_MAX));
 }
 
 /* -- commands -- */
@@ -88,28 +133,79 @@ static OA_COLD void store_declined(struct oa_conn *c)
 	oa_conn_make_opaque(c, OA_STAT_opaque_pool);
 }
 
-static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
+/* The end that was noted when it was answered. */
+static void store_finish_answered(struct oa_conn *c, uint32_t index)
+{
+	const struct oa_span *s = oa_exchange_span(oa_exchange_at(index));
+
+	oa_exchange_finish(c, index, s->start_ns + s->duration_ns, OA_ERR_NONE);
+}
+
+/* One that waited for more of its batch: something else comes. */
+static inline void store_batch_ends(struct oa_conn *c)
+{
+	if (c->last && oa_exchange_at(c->last - 1)->flags & OA_EX_ANSWERED)
+		store_finish_answered(c, c->last - 1);
+}
+
+/* The same statement once more, in the same group: an operation of the same batch. */
+static bool store_is_more(const struct oa_conn *c, const struct oa_event *ev)
 {
 	const struct oa_store_msg *m = ev->u.store;
-	struct oa_conn *c = f->c;
-	bool server = c->role == OA_ROLE_SERVER;
-	struct oa_exchange *ex;
-	int64_t index = -1;
+	const struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
 
-	if (OA_LIKELY(c->open < STORE_PIPELINE_MAX))
-		index = server ? oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_DB, oa_feed_now(f))
-			       : oa_span_open_call(c, OA_WHAT_DB, oa_feed_now(f));
-	if (OA_UNLIKELY(index < 0)) {
-		store_declined(c);
-		return;
-	}
-	ex = oa_exchange_at((uint32_t)index);
+	return m->flags & OA_STORE_EXECUTE && m->flags & OA_STORE_BY_GROUP && m->stmt && ex && ex->stream == ev->stream &&
+	       (uint16_t)ex->baggage_len == m->hint && oa_session_running(c) == m->stmt;
+}
+
+static void store_add_to_batch(struct oa_conn *c)
+{
+	struct oa_exchange *ex = oa_exchange_at(c->last - 1);
+	struct oa_db db = store_db(ex);
+
+	db.batch = db.batch ? db.batch + 1 : 2;
+	store_set_db(ex, &db);
+	oa_exchange_flag(ex, 0, OA_EX_ANSWERED | OA_EX_REQ_DONE);
+}
+
+static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_event *ev)
+{
+	const struct oa_store_msg *m = ev->u.store;
+	struct oa_exchange *ex = oa_exchange_at(index);
+
 	ex->baggage_len = m->hint;
 	store_record_command(ex, m);
-	if (server)
-		store_serve(c, (uint32_t)index);
+	if (m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM))
+		ex->stream = ev->stream;
+	if (c->store || m->text.len)
+		store_record_texts(c, ex, m);
+	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
+		oa_session_will_use(c, m->ns);
+	if (c->store || m->stmt)
+		oa_session_set_running(c, m->flags & OA_STORE_EXECUTE ? m->stmt : 0);
+	if (c->role == OA_ROLE_SERVER)
+		store_serve(c, index);
 	else if (c->answered == STORE_EARLY)
 		oa_exchange_flag(ex, OA_EX_PREPARED, 0);
+}
+
+static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
+{
+	struct oa_conn *c = f->c;
+	int64_t index = -1;
+
+	if (OA_UNLIKELY(store_is_more(c, ev))) {
+		store_add_to_batch(c);
+		return;
+	}
+	store_batch_ends(c);
+	if (OA_LIKELY(c->open < STORE_PIPELINE_MAX))
+		index = c->role == OA_ROLE_SERVER ? oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_DB, oa_feed_now(f))
+						  : oa_span_open_call(c, OA_WHAT_DB, oa_feed_now(f));
+	if (OA_UNLIKELY(index < 0))
+		store_declined(c);
+	else
+		store_opened(c, (uint32_t)index, ev);
 }
 
 /* -- answers -- */
@@ -125,35 +221,139 @@ static inline void store_moves_context(struct oa_feed *f, struct oa_exchange *ex
 	}
 }
 
-static void store_on_answer(struct oa_feed *f, const struct oa_store_msg *m)
+/* Whose answer it is: the oldest of its stream or group that still waits for one. returns index + 1, 0 nobody's */
+static inline uint32_t store_asked(const struct oa_conn *c, uint32_t stream)
 {
-	struct oa_conn *c = f->c;
-	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
+	uint32_t i = c->first;
 
-	if (OA_UNLIKELY(!ex)) {
-		oa_conn_make_opaque(c, OA_STAT_opaque_parse);
+	while (i && (oa_exchange_at(i - 1)->stream != stream || oa_exchange_at(i - 1)->flags & OA_EX_ANSWERED))
+		i = oa_exchange_at(i - 1)->next;
+	return i;
+}
+
+static OA_COLD void store_failed(struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	if (m->flags & OA_STORE_BY_GROUP)
+		oa_session_set_failed(c, ex->stream);
+	if (ex->baggage_len & REDIS_HINT_SELECT && store_db(ex).system == OA_STORE_REDIS)
+		oa_redis_forget_database(c->pstate[OA_DIR_REQUEST]);
+}
+
+/* What it changes on the connection. */
+static void store_succeeded(struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	const struct oa_span *s = oa_exchange_span(ex);
+
+	if (m->flags & OA_STORE_PREPARE && m->stmt)
+		oa_session_prepare(c, m->stmt, oa_span_str(s, OA_STR_DB_TEXT), s->flags & OA_SPAN_TRUNCATED);
+	if (c->store && store_db(ex).flags & OA_DB_USES)
+		oa_session_used(c);
+}
+
+static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
+{
+	const struct oa_store_msg *m = ev->u.store;
+	struct oa_conn *c = f->c;
+	uint32_t asked = store_asked(c, ev->stream);
+	struct oa_exchange *ex;
+
+	if (OA_UNLIKELY(!asked)) {
+		if (!(m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM)))
+			oa_conn_make_opaque(c, OA_STAT_opaque_parse);
 		return;
 	}
+	ex = oa_exchange_at(asked - 1);
 	store_moves_context(f, ex);
 	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
-	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED && ex->baggage_len & REDIS_HINT_SELECT))
-		oa_redis_forget_database(c->pstate[OA_DIR_REQUEST]);
+	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED))
+		store_failed(c, ex, m);
+	else
+		store_succeeded(c, ex, m);
 	if (m->flags || m->status_num)
 		store_record_answer(ex, m);
 }
 
-static void store_on_end(struct oa_feed *f)
+/* One of a group: more of its batch may come as long as nothing else has. */
+static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+	struct oa_db db = store_db(ex);
+
+	if (db.done < (db.batch ? db.batch : 1))
+		return;
+	s->duration_ns = oa_feed_now(f) > s->start_ns ? oa_feed_now(f) - s->start_ns : 0;
+	oa_exchange_flag(ex, OA_EX_ANSWERED, OA_EX_PREPARED);
+	while (f->c->first && f->c->first != f->c->last && oa_exchange_at(f->c->first - 1)->flags & OA_EX_ANSWERED)
+		store_finish_answered(f->c, f->c->first - 1);
+}
+
+static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
-	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
+	struct oa_exchange *ex;
+	uint32_t asked;
 
 	if (f->dir == OA_DIR_REQUEST) {
 		if (c->last)
 			oa_exchange_flag(oa_exchange_at(c->last - 1), OA_EX_REQ_DONE, 0);
-	} else if (ex && ex->flags & OA_EX_RESPONDED) {
-		store_moves_context(f, ex);
-		oa_exchange_finish(c, c->first - 1, oa_feed_now(f), OA_ERR_NONE);
+		return;
 	}
+	asked = store_asked(c, ev->stream);
+	ex = asked ? oa_exchange_at(asked - 1) : NULL;
+	if (!ex || !(ex->flags & OA_EX_RESPONDED))
+		return;
+	store_moves_context(f, ex);
+	if (ev->stream && store_db(ex).flags & OA_DB_EXECUTE)
+		store_answered(f, ex);
+	else
+		oa_exchange_finish(c, asked - 1, oa_feed_now(f), OA_ERR_NONE);
+}
+
+/* Answered or not: what the server passed over behind an error gets no answer of its own. */
+static void store_on_group_end(struct oa_feed *f, uint32_t group)
+{
+	struct oa_conn *c = f->c;
+	bool failed = group && oa_session_failed(c) == group;
+
+	while (c->first && oa_exchange_at(c->first - 1)->stream == group) {
+		struct oa_exchange *ex = oa_exchange_at(c->first - 1);
+		bool skipped = failed && !(ex->flags & OA_EX_RESPONDED);
+
+		store_moves_context(f, ex);
+		if (ex->flags & OA_EX_ANSWERED)
+			store_finish_answered(c, c->first - 1);
+		else
+			oa_exchange_finish(c, c->first - 1, oa_feed_now(f), skipped ? OA_ERR_PIPELINE_ABORTED : OA_ERR_NONE);
+	}
+}
+
+/* -- what is said of the connection -- */
+
+static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
+{
+	struct oa_conn *c = f->c;
+
+	if (m->flags & OA_STORE_SESSION)
+		oa_session_use(c, m->ns);
+	if (m->flags & OA_STORE_PREPARE) {
+		oa_session_set_running(c, 0); /* what runs under that name behind this is another one */
+		oa_session_prepare(c, m->stmt, m->text, m->flags & OA_STORE_CUT);
+	}
+	if (m->flags & OA_STORE_FORGET)
+		oa_session_forget(c, m->stmt);
+}
+
+bool oa_store_begins_anew(struct oa_conn *c)
+{
+	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STORE) || c->user != STORE_TLS)
+		return false;
+	oa_feed_forget(c, OA_DIR_REQUEST);
+	oa_feed_forget(c, OA_DIR_RESPONSE);
+	oa_session_release(c);
+	c->user = c->proto = 0;
+	memset(c->pstate, 0, sizeof(c->pstate));
+	oa_conn_set_state(c, OA_CONN_NEW);
+	return true;
 }
 
 OA_HOT void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev)
@@ -165,13 +365,20 @@ OA_HOT void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev)
 		store_on_command(f, ev);
 		break;
 	case OA_EVENT_RESPONSE:
-		store_on_answer(f, ev->u.store);
+		store_on_answer(f, ev);
 		break;
 	case OA_EVENT_END:
-		store_on_end(f);
+		store_on_end(f, ev);
+		break;
+	case OA_EVENT_GROUP_END:
+		store_on_group_end(f, ev->stream);
+		break;
+	case OA_EVENT_NOTE:
+		store_on_note(f, ev->u.store);
 		break;
 	case OA_EVENT_UPGRADED:
 		f->upgraded = true;
+		f->c->user = ev->u.code == OA_UPGRADED_TLS ? STORE_TLS : 0;
 		break;
 	default:
 		break;
@@ -209,9 +416,19 @@ static size_t store_bytes(const struct oa_send *s)
 	return n;
 }
 
+/* How many commands the bytes began. */
+static uint16_t store_prepared(const struct oa_conn *c)
+{
+	uint16_t n = 0;
+
+	for (uint32_t i = c->last; i && oa_exchange_at(i - 1)->flags & OA_EX_PREPARED; i = oa_exchange_at(i - 1)->prev)
+		n++;
+	return n;
+}
+
 bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 {
-	uint32_t last = c->last, open = c->open;
+	uint32_t last = c->last;
 
 	if (OA_UNLIKELY(c->state == OA_CONN_NEW && !c->carry[OA_DIR_REQUEST] && c->role == OA_ROLE_CLIENT))
 		store_detect(c, s);
@@ -219,15 +436,18 @@ bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 		return false;
 	if (c->state != OA_CONN_HTTP || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST])
 		return true; /* the rest of a command: it is read when it was sent */
-	memcpy(s->before, c->pstate[OA_DIR_REQUEST], sizeof(s->before));
+	memcpy(s->before.parser, c->pstate[OA_DIR_REQUEST], sizeof(s->before.parser));
+	s->before.last = last;
+	s->before.batch = last ? store_db(oa_exchange_at(last - 1)).batch : 0;
 	c->answered = STORE_EARLY;
 	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
 	c->answered = 0;
+	s->fed = c->state == OA_CONN_NEW; /* what follows is TLS: this was read, whatever becomes of it */
 	if (c->state != OA_CONN_HTTP)
 		return true; /* no longer */
 	s->fed = true;
-	s->prepared = (uint16_t)(c->last != last ? c->open - open : 0);
-	if (c->last != last) {
+	s->prepared = store_prepared(c);
+	if (s->prepared) {
 		s->first = c->last - 1;
 		s->first_gen = atomic_load_explicit(&oa_exchange_at(s->first)->gen, memory_order_relaxed);
 	}
@@ -251,6 +471,18 @@ static void store_sent(struct oa_conn *c)
 	}
 }
 
+/* What was added to the batch of a command that was sent before. */
+static void store_undo_batch(struct oa_conn *c, const struct oa_send *s)
+{
+	struct oa_db db;
+
+	if (!c->last || c->last != s->before.last)
+		return;
+	db = store_db(oa_exchange_at(c->last - 1));
+	db.batch = s->before.batch;
+	store_set_db(oa_exchange_at(c->last - 1), &db);
+}
+
 /* Back to where the connection stood before. returns false when it cannot be: some of it was answered meanwhile */
 static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 {
@@ -260,7 +492,8 @@ static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 		oa_exchange_discard(c, c->last - 1);
 	}
 	oa_feed_forget(c, OA_DIR_REQUEST);
-	memcpy(c->pstate[OA_DIR_REQUEST], s->before, sizeof(s->before));
+	memcpy(c->pstate[OA_DIR_REQUEST], s->before.parser, sizeof(s->before.parser));
+	store_undo_batch(c, s);
 	return true;
 }
 
@@ -268,7 +501,7 @@ void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
 {
 	bool meanwhile = atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq;
 
-	if (c->state == OA_CONN_OPAQUE)
+	if (c->state != OA_CONN_HTTP)
 		return;
 	/* Two threads sent at once, and the order is unknown; unless this one's commands were over before. */
 	if (meanwhile && (!s->prepared || store_last_is_open(s))) {

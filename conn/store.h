@@ -7,6 +7,9 @@
 
 void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev);
 
+/* The parser has said that something else follows. returns true when that is TLS: its first bytes are awaited */
+bool oa_store_begins_anew(struct oa_conn *c);
+
 /* What a host is about to send on a store's connection is read before it is sent: another thread may have the answer
  * before the sending call returns.
  *

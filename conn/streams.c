@@ -116,7 +116,7 @@ void oa_stream_remove(struct oa_conn *c, uint32_t stream)
 	struct streams *t;
 	uint32_t hole, at;
 
-	if (!*streams_name(c))
+	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS) || !*streams_name(c))
 		return;
 	t = streams_of(c);
 	hole = streams_slot_of(t, stream);

@@ -252,6 +252,15 @@ static void session_link(struct oa_conn *c, uint64_t key)
 	oa_conn_unlock(sock);
 }
 
+/* An OpenSSL object that can be either says "server" until its handshake begins. */
+static void session_learn_role(const struct oa_tls_source *src, struct oa_conn *c)
+{
+	enum oa_role role = src->ops->role ? src->ops->role(src) : OA_ROLE_UNKNOWN;
+
+	if (role != OA_ROLE_UNKNOWN && c->state == OA_CONN_NEW && !c->carry[0] && !c->carry[1])
+		atomic_store_explicit(&c->role, role, memory_order_relaxed);
+}
+
 void oa_tls_learn(const struct oa_tls_source *src, struct oa_conn *c)
 {
 	struct oa_tls_session *s = oa_tls_of(c);
@@ -265,6 +274,7 @@ void oa_tls_learn(const struct oa_tls_source *src, struct oa_conn *c)
 	if (s->flags & OA_TLS_KNOWN || (src->ops->finished && !src->ops->finished(src)))
 		return;
 	s->flags |= OA_TLS_KNOWN;
+	session_learn_role(src, c);
 	s->version = src->ops->version ? src->ops->version(src) : 0;
 	s->cipher = src->ops->cipher ? src->ops->cipher(src) : 0;
 }

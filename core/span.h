@@ -64,8 +64,11 @@ enum oa_str {
 	OA_STR_DB = OA_STR_RPC, /* begins with struct oa_db; its texts follow */
 	OA_STR_NAME,        /* side thread: span name */
 	OA_STR_ROUTE,       /* side thread: http.route */
+	OA_STR_DB_SUMMARY = OA_STR_ROUTE, /* side thread: db.query.summary */
 	OA_STR_PATH,        /* side thread: url.path */
+	OA_STR_DB_NAMESPACE = OA_STR_PATH, /* a store's database, where it has a name */
 	OA_STR_QUERY,       /* side thread: url.query, redacted */
+	OA_STR_DB_TEXT = OA_STR_QUERY, /* of a query as it was sent; pipeline/sql.c makes it what may leave the process */
 	OA_STR_COUNT,
 };
 
@@ -82,9 +85,14 @@ enum oa_store_system {
 	OA_STORE_KAFKA, OA_STORE_AMQP, OA_STORE_DNS, OA_STORE_SYSTEM_COUNT,
 };
 
-#define OA_DB_HAS_ROWS 0x1u
-#define OA_DB_HAS_NS   0x2u
-#define OA_DB_FAILED   0x4u
+#define OA_DB_HAS_ROWS 0x01u
+#define OA_DB_HAS_NS   0x02u /* `ns` is the database's number */
+#define OA_DB_FAILED   0x04u
+#define OA_DB_SILENT   0x08u /* conn/: gets no answer */
+#define OA_DB_USES     0x10u /* conn/: is about the database of all that follows */
+#define OA_DB_WHOLE    0x20u /* conn/: several statements, each with an answer */
+#define OA_DB_EXECUTE  0x40u /* conn/: may be run several times in a row, as one batch */
+#define OA_DB_ANSWER   (OA_DB_HAS_ROWS | OA_DB_HAS_NS | OA_DB_FAILED) /* what others than conn/ may look at */
 
 #define OA_DB_NAME_MAX 64 /* operation, target: longer ones are cut */
 
@@ -98,7 +106,8 @@ struct oa_db {
 	uint8_t system;       /* enum oa_store_system */
 	uint8_t flags;        /* OA_DB_* */
 	uint8_t operation, target, status; /* lengths of the texts behind it, in this order */
-	uint8_t pad[5];
+	uint8_t pad;
+	uint32_t done;        /* conn/: operations that were answered */
 };
 
 struct oa_link {

@@ -13,7 +13,7 @@ static const struct oa_bytes db_commands[] = {
 struct oa_bytes oa_db_system(const struct oa_db *db)
 {
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
-		[OA_STORE_REDIS] = "redis",
+		[OA_STORE_REDIS] = "redis", [OA_STORE_POSTGRESQL] = "postgresql",
 	};
 
 	return oa_bytes_str(db->system < OA_STORE_SYSTEM_COUNT ? names[db->system] : NULL);
@@ -33,7 +33,7 @@ static int db_compare(struct oa_bytes a, struct oa_bytes capitals)
 	return a.len == capitals.len ? 0 : a.len < capitals.len ? -1 : 1;
 }
 
-struct oa_bytes oa_db_command(const struct oa_db *db, struct oa_bytes operation)
+static struct oa_bytes db_redis_command(struct oa_bytes operation)
 {
 	size_t from = 0, to = sizeof(db_commands) / sizeof(db_commands[0]);
 
@@ -51,21 +51,38 @@ struct oa_bytes oa_db_command(const struct oa_db *db, struct oa_bytes operation)
 	return (struct oa_bytes){ 0 };
 }
 
+struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation)
+{
+	if (!oa_db_is_sql(db))
+		return db_redis_command(operation);
+	return db->flags & OA_DB_EXECUTE && s->str[OA_STR_DB_SUMMARY].len ? (struct oa_bytes){ 0 } : operation;
+}
+
+struct oa_bytes oa_db_namespace(const struct oa_span *s, const struct oa_db *db, char buf[12])
+{
+	if (db->flags & OA_DB_HAS_NS)
+		return oa_bytes(buf, (size_t)(oa_decimal(buf, db->ns) - buf));
+	return oa_span_str(s, OA_STR_DB_NAMESPACE);
+}
+
 struct oa_bytes oa_db_status(const struct oa_db *db, const struct oa_db_texts *texts, char buf[8])
 {
 	if (!(db->flags & OA_DB_FAILED))
 		return (struct oa_bytes){ 0 };
-	if (texts->status.len)
-		return texts->status;
-	return db->status_num ? oa_bytes(buf, (size_t)(oa_decimal(buf, db->status_num) - buf)) : OA_LIT("_OTHER");
+	if (db->status_num)
+		return oa_bytes(buf, (size_t)(oa_decimal(buf, db->status_num) - buf));
+	return texts->status.len ? texts->status : OA_LIT("_OTHER");
 }
 
-size_t oa_db_query(const struct oa_db *db, struct oa_bytes operation, char buf[OA_DB_QUERY_MAX])
+struct oa_bytes oa_db_query(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation,
+			    char buf[OA_DB_QUERY_MAX])
 {
-	struct oa_bytes known = oa_db_command(db, operation);
+	struct oa_bytes known = oa_db_command(s, db, operation);
 	struct oa_bytes name = oa_bytes_cut(known.len ? known : operation, OA_DB_NAME_MAX);
 	char *out = buf;
 
+	if (oa_db_is_sql(db))
+		return oa_span_str(s, OA_STR_DB_TEXT);
 	memcpy(out, name.ptr, name.len);
 	out += name.len;
 	for (uint32_t i = 0; i < db->args && i < DB_ARGS_SHOWN; i++) {
@@ -76,5 +93,5 @@ size_t oa_db_query(const struct oa_db *db, struct oa_bytes operation, char buf[O
 		memcpy(out, " ...", 4);
 		out += 4;
 	}
-	return (size_t)(out - buf);
+	return oa_bytes(buf, (size_t)(out - buf));
 }

@@ -7,12 +7,23 @@
 /* db.system.name */
 struct oa_bytes oa_db_system(const struct oa_db *db);
 
-/* The command in capitals when it is one we know; empty when not: a client can make up as many as it likes. */
-struct oa_bytes oa_db_command(const struct oa_db *db, struct oa_bytes operation);
+/* Whether it is a database that is asked in SQL. */
+static inline bool oa_db_is_sql(const struct oa_db *db)
+{
+	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL;
+}
+
+/* The command in capitals when it is one we know; empty when not: a client can make up as many as it likes. Of SQL what is
+ * done besides running it ("PREPARE"): the statement's own verbs are in its summary. */
+struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation);
+
+/* db.namespace. buf: room for a number */
+struct oa_bytes oa_db_namespace(const struct oa_span *s, const struct oa_db *db, char buf[12]);
 
 /* db.response.status_code of an answer that failed. buf: room for a number */
 struct oa_bytes oa_db_status(const struct oa_db *db, const struct oa_db_texts *texts, char buf[8]);
 
-/* db.query.text: "SET ? ?". returns bytes written */
+/* db.query.text: "SET ? ?"; of SQL what pipeline/sql.c made of it. */
 #define OA_DB_QUERY_MAX 128
-size_t oa_db_query(const struct oa_db *db, struct oa_bytes operation, char buf[OA_DB_QUERY_MAX]);
+struct oa_bytes oa_db_query(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation,
+			    char buf[OA_DB_QUERY_MAX]);

@@ -418,13 +418,17 @@ static void attrs_db(struct attrs *a)
 
 	if (!oa_span_db(a->s, &db, &texts))
 		return;
-	known = oa_db_command(&db, texts.operation);
+	known = oa_db_command(a->s, &db, texts.operation);
 	attrs_str(a, OA_KEY_DB_SYSTEM, oa_db_system(&db));
-	if (db.flags & OA_DB_HAS_NS)
-		attrs_str(a, OA_KEY_DB_NAMESPACE, oa_bytes(number, (size_t)(oa_decimal(number, db.ns) - number)));
-	attrs_str(a, OA_KEY_DB_OPERATION, known.len ? known : texts.operation);
+	attrs_str(a, OA_KEY_DB_NAMESPACE, oa_db_namespace(a->s, &db, number));
+	attrs_str(a, OA_KEY_DB_OPERATION, known.len || oa_db_is_sql(&db) ? known : texts.operation);
 	attrs_str(a, OA_KEY_DB_PROCEDURE, texts.target);
-	attrs_str(a, OA_KEY_DB_QUERY, oa_bytes(query, oa_db_query(&db, texts.operation, query)));
+	attrs_str(a, OA_KEY_DB_SUMMARY, oa_span_str(a->s, OA_STR_DB_SUMMARY));
+	attrs_str(a, OA_KEY_DB_QUERY, oa_db_query(a->s, &db, texts.operation, query));
+	if (db.batch > 1)
+		attrs_num(a, OA_KEY_DB_BATCH, db.batch);
+	if (db.flags & OA_DB_HAS_ROWS)
+		attrs_num(a, OA_KEY_DB_ROWS, db.rows);
 	attrs_str(a, OA_KEY_DB_STATUS, oa_db_status(&db, &texts, number));
 }
 

@@ -49,8 +49,8 @@ static bool red_key_db(struct red_key *key, const struct oa_span *s)
 
 	if (!oa_span_db(s, &db, &texts))
 		return false;
-	db.rows = db.args = db.batch = 0;
-	db.flags &= OA_DB_HAS_NS | OA_DB_FAILED;
+	db.rows = db.args = db.batch = db.done = 0;
+	db.flags &= OA_DB_HAS_NS | OA_DB_FAILED | OA_DB_EXECUTE;
 	db.target = 0;
 	return red_key_put(key, &db, sizeof(db)) &&
 	       red_key_put(key, texts.operation.ptr, texts.operation.len) &&
@@ -85,7 +85,7 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 	if (!red_key_put(key, &fixed, sizeof(fixed)) ||
 	    !red_key_text(key, s, OA_STR_ROUTE, SIZE_MAX))
 		return false;
-	if (s->what == OA_WHAT_RPC && !red_key_text(key, s, OA_STR_PATH, SIZE_MAX))
+	if ((s->what == OA_WHAT_RPC || s->what == OA_WHAT_DB) && !red_key_text(key, s, OA_STR_PATH, SIZE_MAX))
 		return false;
 	if (s->what == OA_WHAT_DB && !red_key_db(key, s))
 		return false;

@@ -9,6 +9,7 @@
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 #include "pipeline/red_cache.h"
+#include "pipeline/sql.h"
 
 #define RED_HOST_MAX 128 /* longest server.address in a label */
 
@@ -97,15 +98,15 @@ static void red_db_labels(const struct oa_span *s, struct oa_label_set *set)
 	struct oa_db_texts texts = { 0 };
 	struct oa_db db = { 0 };
 	struct oa_bytes known;
-	char number[8];
+	char number[12];
 
 	if (!oa_span_db(s, &db, &texts))
 		return;
-	known = oa_db_command(&db, texts.operation);
+	known = oa_db_command(s, &db, texts.operation);
 	red_add(set, OA_LABEL_db_system, oa_db_system(&db));
-	if (db.flags & OA_DB_HAS_NS)
-		red_add_num(set, OA_LABEL_db_namespace, db.ns);
-	red_add(set, OA_LABEL_db_operation, known.len ? known : OA_LIT("_OTHER"));
+	red_add(set, OA_LABEL_db_namespace, oa_db_namespace(s, &db, number));
+	red_add(set, OA_LABEL_db_operation, known.len || oa_db_is_sql(&db) ? known : OA_LIT("_OTHER"));
+	red_add(set, OA_LABEL_db_summary, oa_sql_label(oa_span_str(s, OA_STR_DB_SUMMARY)));
 	red_add(set, OA_LABEL_db_status, oa_db_status(&db, &texts, number));
 	if (s->kind == OA_KIND_CLIENT)
 		red_add_server(set, s);

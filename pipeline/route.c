@@ -92,17 +92,28 @@ static struct oa_bytes route_rpc_name(const struct oa_span *s)
 	return method.len && !oa_method_is_other(method) ? method : OA_LIT("grpc");
 }
 
-/* The command; of one that we do not know, the system. */
-static struct oa_bytes route_db_name(const struct oa_span *s)
+/* The summary, or the command; of one that we do not know, the system. SQL without a summary is called by what is done and
+ * the database. */
+static void route_put_db_name(const struct oa_span *s)
 {
+	struct oa_bytes command, summary = oa_span_str(s, OA_STR_DB_SUMMARY), ns = { 0 };
 	struct oa_db_texts texts;
-	struct oa_bytes command;
 	struct oa_db db;
+	char number[12];
 
-	if (!oa_span_db(s, &db, &texts))
-		return OA_LIT("db");
-	command = oa_db_command(&db, texts.operation);
-	return command.len ? command : oa_db_system(&db);
+	if (summary.len || !oa_span_db(s, &db, &texts)) {
+		route_name_put(summary.len ? summary : OA_LIT("db"));
+		return;
+	}
+	command = oa_db_command(s, &db, texts.operation);
+	if (oa_db_is_sql(&db))
+		ns = oa_db_namespace(s, &db, number);
+	route_name_put(command);
+	if (command.len && ns.len)
+		route_name_put(OA_LIT(" "));
+	route_name_put(ns);
+	if (!command.len && !ns.len)
+		route_name_put(oa_db_system(&db));
 }
 
 static void route_set_name(struct oa_span *s, struct oa_bytes route)
@@ -117,7 +128,7 @@ static void route_set_name(struct oa_span *s, struct oa_bytes route)
 	else if (s->what == OA_WHAT_RPC)
 		route_name_put(route_rpc_name(s));
 	else if (s->what == OA_WHAT_DB)
-		route_name_put(route_db_name(s));
+		route_put_db_name(s);
 	else
 		route_name_put(oa_method_is_other(method) ? OA_LIT("HTTP") : method);
 	if (route.len) {

@@ -23,9 +23,16 @@ size_t oa_sql_sanitize(struct oa_bytes text, enum oa_sql_dialect dialect, enum o
 		       size_t cap);
 
 /* "SELECT orders customers" for a text that was sanitized: operations and what they work on, in their order, as written.
- * Empty when it begins with no verb we know.
+ * Empty when it begins with no verb we know. Of statements in a row that come to the same, one is said.
  *
+ * ret_statements  how many are said
  * returns   bytes written to out, at most OA_SQL_SUMMARY_MAX, cut between words
  * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no; time: linear
  */
-size_t oa_sql_summarize(struct oa_bytes sanitized, uint8_t out[OA_SQL_SUMMARY_MAX]);
+size_t oa_sql_summarize(struct oa_bytes sanitized, uint8_t out[OA_SQL_SUMMARY_MAX], unsigned *ret_statements);
+
+/* The summary as a label of metrics: the first ones of a process are told apart, of what comes behind them only the verb.
+ * Borrowed from `summary`.
+ *
+ * runs on   side thread */
+struct oa_bytes oa_sql_label(struct oa_bytes summary);

@@ -24,6 +24,8 @@ struct summary {
 	uint32_t from_means_table; /* by depth: a SELECT or DELETE is open there */
 	uint32_t in_from;      /* by depth: this parenthesis stands where a table would */
 	struct oa_bytes before; /* last word */
+	size_t piece, piece_before; /* where the summaries of this statement and of the one before it begin */
+	unsigned pieces;       /* different ones, one behind another */
 };
 
 static bool word_in(struct oa_bytes word, const char *list)
@@ -50,6 +52,23 @@ static void put_part(struct summary *s, struct oa_bytes text, bool joined)
 		s->out[s->len++] = ' ';
 	memcpy(s->out + s->len, text.ptr, text.len);
 	s->len += text.len;
+}
+
+/* A statement is over: one like the one before it is said once. */
+static void end_statement(struct summary *s)
+{
+	size_t len = s->len - s->piece;
+	size_t before = s->piece - s->piece_before;
+
+	if (!len || s->full)
+		return;
+	if (s->piece && before == len - 1 && !memcmp(s->out + s->piece_before, s->out + s->piece + 1, before)) {
+		s->len = s->piece;
+		return;
+	}
+	s->piece_before = s->piece + (s->piece > 0); /* behind the gap */
+	s->piece = s->len;
+	s->pieces++;
 }
 
 #define ONES(depth) (1u << (depth))
@@ -194,6 +213,7 @@ static void on_punct(struct summary *s, uint8_t c)
 		on_paren_close(s);
 		break;
 	case ';':
+		end_statement(s);
 		s->depth = 0;
 		s->from_means_table = 0;
 		s->plain = s->insert = false;
@@ -243,7 +263,7 @@ static size_t backquoted(struct sql_lex *l)
 	return l->at - from;
 }
 
-size_t oa_sql_summarize(struct oa_bytes sanitized, uint8_t out[OA_SQL_SUMMARY_MAX])
+size_t oa_sql_summarize(struct oa_bytes sanitized, uint8_t out[OA_SQL_SUMMARY_MAX], unsigned *ret_statements)
 {
 	/* Quoted names are as they were; of both ways to write them, none is another thing in the other dialect any more. */
 	struct sql_lex l = { .text = sanitized, .dialect = OA_SQL_POSTGRESQL };
@@ -274,5 +294,7 @@ size_t oa_sql_summarize(struct oa_bytes sanitized, uint8_t out[OA_SQL_SUMMARY_MA
 				s.before = (struct oa_bytes){ 0 };
 		}
 	}
+	end_statement(&s);
+	*ret_statements = s.pieces + s.full;
 	return s.len;
 }

@@ -163,7 +163,7 @@ static int on_bind(struct postgres_state *st, struct oa_bytes body, bool cut)
 
 static int on_execute(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
-	struct oa_store_msg m = { 0 };
+	struct oa_store_msg m = { .operation = OA_LIT("EXECUTE") };
 	struct oa_bytes portal;
 
 	if (!store_cstring(&body, &portal))
@@ -388,11 +388,14 @@ static int on_answer(struct postgres_state *st, uint8_t type, struct oa_bytes bo
 	case '1':
 		on_prepared(st, sink);
 		return 0;
+	case '2': case 'G': case 'H': /* what was described before was a statement that did not run */
+		st->described = 0;
+		return 0;
 	case 'W':
 		on_copy_both(st, sink);
 		return 0;
-	case 'R': case 'S': case 'K': case 'N': case 'A': case '2': case '3': case 't': case 'n': case 'G': case 'H':
-	case 'd': case 'c': case 'V': case 'v':
+	case 'R': case 'S': case 'K': case 'N': case 'A': case '3': case 't': case 'n': case 'd': case 'c': case 'V':
+	case 'v':
 		return 0;
 	default:
 		return -EPROTO;
@@ -403,7 +406,7 @@ static int on_answer(struct postgres_state *st, uint8_t type, struct oa_bytes bo
 static STORE_COLD long encryption(struct postgres_state *st, uint8_t letter, const struct oa_sink *sink)
 {
 	if (letter == 'S' || letter == 'G')
-		store_upgraded(&st->st, sink);
+		store_upgraded_to(&st->st, letter == 'S' ? OA_UPGRADED_TLS : 0, sink);
 	else if (letter != 'N')
 		st->st.begun = 1;
 	return !st->st.begun;
@@ -474,7 +477,7 @@ static enum oa_detect postgres_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_postgres = {
 	.name = "postgres",
 	.state_bytes = sizeof(struct postgres_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
 	.detect = postgres_detect,
 	.feed = postgres_feed,
 	.close = postgres_close,

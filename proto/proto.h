@@ -40,6 +40,9 @@ struct oa_event {
 
 typedef void oa_event_fn(void *ctx, const struct oa_event *ev);
 
+/* UPGRADED, u.code: what follows is TLS, and inside of it the protocol from its beginning. */
+#define OA_UPGRADED_TLS 1u
+
 /* Answers a response parser needs about the request it answers. */
 struct oa_request_note {
 	bool head;    /* HEAD: no body whatever the header says */
@@ -71,6 +74,7 @@ struct oa_sink {
 #define OA_PROTO_HTTP    0x1u /* events carry struct oa_http_head */
 #define OA_PROTO_STORE   0x2u /* events carry struct oa_store_msg */
 #define OA_PROTO_GREETS  0x4u /* the server speaks first: detect() is asked about responses as well */
+#define OA_PROTO_CLIENT  0x10u /* only of programs that ask: whoever serves it is left alone */
 #define OA_PROTO_STREAMS 0x8u /* many exchanges at a time: events say which by their stream */
 
 enum oa_detect { OA_DETECT_NO, OA_DETECT_MORE, OA_DETECT_YES };

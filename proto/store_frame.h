@@ -42,10 +42,17 @@ static inline void store_end(struct store_state *st, const struct oa_sink *sink,
 	}
 }
 
+static inline void store_upgraded_to(struct store_state *st, uint32_t code, const struct oa_sink *sink)
+{
+	struct oa_event ev = { .type = OA_EVENT_UPGRADED, .u.code = code };
+
+	st->closed = STORE_UPGRADED;
+	sink->event(sink->ctx, &ev);
+}
+
 static inline void store_upgraded(struct store_state *st, const struct oa_sink *sink)
 {
-	st->closed = STORE_UPGRADED;
-	store_emit(sink, OA_EVENT_UPGRADED, 0, NULL);
+	store_upgraded_to(st, 0, sink);
 }
 
 /* What was to be passed over has been. */

@@ -220,6 +220,7 @@ static inline void ref_read(struct sql_ref *r)
 static inline const char *sql_check(struct oa_bytes text, enum oa_sql_dialect dialect)
 {
 	static uint8_t a[2 * SQL_CHECK_MAX], b[2 * SQL_CHECK_MAX], other[SQL_CHECK_MAX], summary[256];
+	unsigned statements;
 	size_t len, n;
 
 	if (text.len > SQL_CHECK_MAX)
@@ -229,7 +230,7 @@ static inline const char *sql_check(struct oa_bytes text, enum oa_sql_dialect di
 		n = oa_sql_sanitize(oa_bytes(a, len), dialect, (enum oa_sql_escapes)escapes, b, sizeof(b));
 		if (n != len || memcmp(a, b, len))
 			return "not the same when sanitized again";
-		n = oa_sql_summarize(oa_bytes(a, len), summary);
+		n = oa_sql_summarize(oa_bytes(a, len), summary, &statements);
 		if (n > OA_SQL_SUMMARY_MAX)
 			return "a long summary";
 		for (int on = 0; on < 2; on++) {

@@ -157,7 +157,7 @@ def cluster(tmp_path_factory):
 
 
 @contextmanager
-def postgres(way, cluster, folder):
+def postgres(way, cluster, folder, options=()):
     port = way.port()
     data = way.folder / "data"
     command("cp", "-a", cluster, data)
@@ -165,7 +165,8 @@ def postgres(way, cluster, folder):
     sockets.mkdir()
     shutil.chown(sockets, "postgres", "postgres")
     settings = {"LD_PRELOAD": str(library_for_all(folder))} if way.ours else {}
-    argv = [postgres_tool("postgres"), "-D", data, "-p", port, "-k", sockets, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    argv = [postgres_tool("postgres"), "-D", data, "-p", port, "-k", sockets, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
+            *options]
     with way.program(argv, settings=settings, user="postgres", group="postgres", cwd=str(data)) as program:
         tree = listen(program, port)
         wait_until(lambda: subprocess.run([postgres_tool("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"],

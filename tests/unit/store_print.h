@@ -80,9 +80,11 @@ static inline void store_print_event(struct feed_text *t, const struct oa_event 
 	}
 	if (ev->type == OA_EVENT_BODY)
 		store_print_number(t, "bytes", ev->u.body_bytes);
-	else if (ev->u.store)
+	else if (ev->type == OA_EVENT_UPGRADED && ev->u.code == OA_UPGRADED_TLS)
+		feed_puts(t, " to TLS");
+	else if (ev->type != OA_EVENT_UPGRADED && ev->u.store)
 		store_print_msg(t, ev->u.store);
-	if (ev->type == OA_EVENT_BODY || !ev->u.store)
+	if (ev->type == OA_EVENT_BODY || ev->type == OA_EVENT_UPGRADED || !ev->u.store)
 		feed_puts(t, "\n");
 }
 

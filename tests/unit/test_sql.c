@@ -40,6 +40,10 @@ static const struct {
 	{ PG, UNKNOWN, "SELECT a IS DISTINCT FROM b FROM c", "SELECT a IS DISTINCT FROM b FROM c", "SELECT c" },
 	{ PG, UNKNOWN, "WITH a AS (SELECT 1 FROM b) SELECT * FROM a", "WITH a AS (SELECT ? FROM b) SELECT * FROM a", "SELECT b SELECT a" },
 	{ PG, UNKNOWN, "SELECT 1 UNION ALL SELECT x FROM u", "SELECT ? UNION ALL SELECT x FROM u", "SELECT SELECT u" },
+	{ PG, UNKNOWN, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2);INSERT INTO t VALUES (3)",
+	  "INSERT INTO t VALUES (?); INSERT INTO t VALUES (?);INSERT INTO t VALUES (?)", "INSERT t" },
+	{ PG, UNKNOWN, "SELECT 1; SELECT * FROM t; SELECT * FROM t; SELECT 2", "SELECT ?; SELECT * FROM t; SELECT * FROM t; SELECT ?",
+	  "SELECT SELECT t SELECT" },
 	{ PG, UNKNOWN, "BEGIN; UPDATE t SET x=1; COMMIT", "BEGIN; UPDATE t SET x=?; COMMIT", "BEGIN UPDATE t COMMIT" },
 	{ PG, UNKNOWN, "SELECT 1 FROM t FOR UPDATE OF t", "SELECT ? FROM t FOR UPDATE OF t", "SELECT t" },
 	{ PG, UNKNOWN, "INSERT INTO t (a) VALUES ($1) ON CONFLICT DO UPDATE SET a=1", "INSERT INTO t (a) VALUES ($1) ON CONFLICT DO UPDATE SET a=?", "INSERT t" },
@@ -88,8 +92,9 @@ static const struct {
 START_TEST(literals_go_and_the_rest_stays)
 {
 	uint8_t out[1024], summary[OA_SQL_SUMMARY_MAX];
+	unsigned statements;
 	size_t n = oa_sql_sanitize(oa_bytes_str(cases[_i].text), cases[_i].dialect, cases[_i].escapes, out, sizeof(out));
-	size_t m = oa_sql_summarize(oa_bytes(out, n), summary);
+	size_t m = oa_sql_summarize(oa_bytes(out, n), summary, &statements);
 
 	ck_assert_msg(oa_bytes_eq(oa_bytes(out, n), oa_bytes_str(cases[_i].sanitized)), "%s\n-> %.*s\nnot %s",
 		      cases[_i].text, (int)n, out, cases[_i].sanitized);
@@ -221,11 +226,12 @@ START_TEST(a_summary_is_cut_between_words)
 {
 	char text[4096] = "SELECT * FROM table_number_1";
 	uint8_t summary[OA_SQL_SUMMARY_MAX];
+	unsigned statements;
 	size_t n;
 
 	for (int i = 2; i < 100; i++)
 		sprintf(text + strlen(text), ", table_number_%d", i);
-	n = oa_sql_summarize(oa_bytes_str(text), summary);
+	n = oa_sql_summarize(oa_bytes_str(text), summary, &statements);
 	ck_assert_uint_le(n, OA_SQL_SUMMARY_MAX);
 	ck_assert_uint_gt(n, OA_SQL_SUMMARY_MAX - 20);
 	ck_assert(oa_bytes_eq(oa_bytes(summary + n - 15, 15), OA_LIT("table_number_16")) || summary[n - 16] == ' ');
@@ -237,12 +243,13 @@ START_TEST(the_time_for_endless_texts_is_linear)
 	static const char *const units[] = { "(", "'a' ", "$a$ ", "/* ", "-- ", "\"", "`", "1,", "a.", "FROM a,", "E'a'\n", "$a", "\\", "'\\", "[", "?" };
 	static uint8_t text[1 << 20], out[1 << 20];
 	uint8_t summary[OA_SQL_SUMMARY_MAX];
+	unsigned statements;
 	size_t len = strlen(units[_i]);
 
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (uint8_t)units[_i][i % len];
 	for (int d = 0; d < 3; d++)
-		oa_sql_summarize(oa_bytes(out, oa_sql_sanitize(oa_bytes(text, sizeof(text)), d, ON, out, sizeof(out))), summary);
+		oa_sql_summarize(oa_bytes(out, oa_sql_sanitize(oa_bytes(text, sizeof(text)), d, ON, out, sizeof(out))), summary, &statements);
 }
 END_TEST
 

@@ -1,0 +1,31 @@
+#pragma once
+/* What the connection to a data store remembers from one command to the next: the database it talks to and the texts of
+ * the statements that were prepared on it. All of it is bounded: of a connection, and of the process. What has no room is
+ * forgotten, and counted as drop_text_pool; a command then has less to say, and never another's text.
+ *
+ * all: runs on host thread with the connection's lock held; signal-safe: yes; heap: no (maps pools); blocks: no */
+#include "conn/exchange.h"
+
+/* The database from now on; empty: not known. */
+void oa_session_use(struct oa_conn *c, struct oa_bytes ns);
+struct oa_bytes oa_session_ns(const struct oa_conn *c);
+/* The database when the command that is open has succeeded. */
+void oa_session_will_use(struct oa_conn *c, struct oa_bytes ns);
+void oa_session_used(struct oa_conn *c);
+
+/* Statement `id` is this text from now on. cut: the text is not whole */
+void oa_session_prepare(struct oa_conn *c, uint64_t id, struct oa_bytes text, bool cut);
+/* Its text; empty when it is not known. */
+struct oa_bytes oa_session_statement(const struct oa_conn *c, uint64_t id, bool *ret_cut);
+void oa_session_forget(struct oa_conn *c, uint64_t id);
+
+/* The statement that the newest command runs; 0 none. */
+void oa_session_set_running(struct oa_conn *c, uint64_t id);
+uint64_t oa_session_running(const struct oa_conn *c);
+
+/* The group whose commands the server passes over from here on; 0 none. */
+void oa_session_set_failed(struct oa_conn *c, uint32_t group);
+uint32_t oa_session_failed(const struct oa_conn *c);
+
+/* The connection is over, or left alone. */
+void oa_session_release(struct oa_conn *c);
