@@ -68,7 +68,7 @@ static void execute(struct text *t, const char *name, const char *sql)
 
 static void start(struct text *t)
 {
-	static const char startup[] = "\0\0\0\x21\0\3\0\0user\0joe\0database\0shop\0";
+	static const char startup[] = "\0\0\0\x20\0\3\0\0user\0joe\0database\0shop\0";
 
 	rig_start();
 	rig_connect(520);
@@ -303,7 +303,7 @@ END_TEST
 
 START_TEST(sql_who_serves_it_is_left_alone)
 {
-	static const char startup[] = "\0\0\0\x21\0\3\0\0user\0joe\0database\0shop\0";
+	static const char startup[] = "\0\0\0\x20\0\3\0\0user\0joe\0database\0shop\0";
 
 	rig_start();
 	rig_accept(521, false);
