@@ -2,7 +2,7 @@
 /* SQL as it may leave the process: every literal replaced by `?`, comments left out; and in a few words what it does.
  *
  * Where the meaning of a text depends on a setting of the server that is not known (whether a backslash escapes), and
- * the two readings part, nothing behind that point is shown. docs/sql.md says what counts as a literal. */
+ * the two readings part, nothing behind that point is shown. docs/databases.md says what counts as a literal. */
 #include "core/bytes.h"
 
 #define OA_SQL_SUMMARY_MAX 255
