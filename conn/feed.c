@@ -205,6 +205,8 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 			if (c->role == OA_ROLE_UNKNOWN)
 				feed_set_role(c, in);
 			if (OA_UNLIKELY(oa_protos[i]->flags & OA_PROTO_CLIENT && c->role == OA_ROLE_SERVER)) {
+				if (c->tls == OA_TLS_SESSION && !c->other.gen)
+					c->flags |= OA_CONN_COUNTED; /* as its socket was, before TLS began */
 				oa_conn_make_opaque(c, OA_STAT_opaque_served_store);
 				return OA_DETECT_NO;
 			}

@@ -47,13 +47,15 @@ static uint8_t store_flags(const struct oa_store_msg *m)
 	       (m->flags & OA_STORE_EXECUTE ? OA_DB_EXECUTE : 0);
 }
 
-static inline void store_record_command(struct oa_exchange *ex, const struct oa_store_msg *m)
+static inline void store_record_command(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct oa_db_texts texts = { .operation = m->operation, .target = m->target };
 	struct store_record r;
 
 	r.db = (struct oa_db){ .args = m->args, .batch = m->batch, .ns = m->ns_num, .system = m->system,
-			       .flags = store_flags(m) };
+			       .flags = store_flags(m),
+			       /* What is asked before may still change it. */
+			       .escapes = c->open == 1 ? oa_session_escapes(c) : 0 };
 	store_record_set(ex, &r, &texts);
 }
 
@@ -174,13 +176,15 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 	struct oa_exchange *ex = oa_exchange_at(index);
 
 	ex->baggage_len = m->hint;
-	store_record_command(ex, m);
+	store_record_command(c, ex, m);
 	if (m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM))
 		ex->stream = ev->stream;
 	if (c->store || m->text.len)
 		store_record_texts(c, ex, m);
 	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
 		oa_session_will_use(c, m->ns);
+	if (m->flags & OA_STORE_PREPARE && m->text.len) /* may be run before its number is known */
+		oa_session_prepare(c, OA_STORE_NEWEST, m->text, m->flags & OA_STORE_CUT);
 	if (c->store || m->stmt)
 		oa_session_set_running(c, m->flags & OA_STORE_EXECUTE ? m->stmt : 0);
 	if (c->role == OA_ROLE_SERVER)
@@ -341,6 +345,8 @@ static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
 	}
 	if (m->flags & OA_STORE_FORGET)
 		oa_session_forget(c, m->stmt);
+	if (m->system == OA_STORE_MYSQL && m->hint)
+		oa_session_set_escapes(c, (uint8_t)m->hint);
 }
 
 bool oa_store_begins_anew(struct oa_conn *c)

@@ -11,7 +11,7 @@
 
 struct session {
 	uint32_t pool_next;
-	uint8_t ns_len, next_ns_len;
+	uint8_t ns_len, next_ns_len, escapes;
 	uint32_t failed;
 	uint64_t running;
 	uint8_t ns[OA_DB_NAME_MAX], next_ns[OA_DB_NAME_MAX];
@@ -218,6 +218,21 @@ uint64_t oa_session_running(const struct oa_conn *c)
 	const struct session *s = session_of(c);
 
 	return s ? s->running : 0;
+}
+
+void oa_session_set_escapes(struct oa_conn *c, uint8_t escapes)
+{
+	struct session *s = session_make(c);
+
+	if (s)
+		s->escapes = !s->escapes || s->escapes == escapes ? escapes : OA_DB_ESCAPES_MIXED;
+}
+
+uint8_t oa_session_escapes(const struct oa_conn *c)
+{
+	const struct session *s = session_of(c);
+
+	return s ? s->escapes : 0;
 }
 
 void oa_session_set_failed(struct oa_conn *c, uint32_t group)

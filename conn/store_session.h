@@ -23,6 +23,10 @@ void oa_session_forget(struct oa_conn *c, uint64_t id);
 void oa_session_set_running(struct oa_conn *c, uint64_t id);
 uint64_t oa_session_running(const struct oa_conn *c);
 
+/* How strings in queries are to be read: OA_DB_ESCAPES …, 0 not known. */
+void oa_session_set_escapes(struct oa_conn *c, uint8_t escapes);
+uint8_t oa_session_escapes(const struct oa_conn *c);
+
 /* The group whose commands the server passes over from here on; 0 none. */
 void oa_session_set_failed(struct oa_conn *c, uint32_t group);
 uint32_t oa_session_failed(const struct oa_conn *c);

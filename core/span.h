@@ -94,6 +94,10 @@ enum oa_store_system {
 #define OA_DB_EXECUTE  0x40u /* conn/: may be run several times in a row, as one batch */
 #define OA_DB_ANSWER   (OA_DB_HAS_ROWS | OA_DB_HAS_NS | OA_DB_FAILED) /* what others than conn/ may look at */
 
+#define OA_DB_ESCAPES       1u /* a backslash in a string is one */
+#define OA_DB_NO_ESCAPES    2u
+#define OA_DB_ESCAPES_MIXED 3u /* it has changed on this connection */
+
 #define OA_DB_NAME_MAX 64 /* operation, target: longer ones are cut */
 
 /* Of a command to a store. */
@@ -106,7 +110,7 @@ struct oa_db {
 	uint8_t system;       /* enum oa_store_system */
 	uint8_t flags;        /* OA_DB_* */
 	uint8_t operation, target, status; /* lengths of the texts behind it, in this order */
-	uint8_t pad;
+	uint8_t escapes;      /* OA_DB_ESCAPES …: how strings in the text are to be read; 0 not known */
 	uint32_t done;        /* conn/: operations that were answered */
 };
 

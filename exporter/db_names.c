@@ -14,6 +14,7 @@ struct oa_bytes oa_db_system(const struct oa_db *db)
 {
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
 		[OA_STORE_REDIS] = "redis", [OA_STORE_POSTGRESQL] = "postgresql",
+		[OA_STORE_MYSQL] = "mysql",
 	};
 
 	return oa_bytes_str(db->system < OA_STORE_SYSTEM_COUNT ? names[db->system] : NULL);

@@ -21,6 +21,17 @@ static bool sql_is(const struct oa_db *db)
 	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL;
 }
 
+/* Whether a backslash escapes: what the server has said, unless the text itself may change it. */
+static enum oa_sql_escapes sql_escapes(const struct oa_db *db, struct oa_bytes text)
+{
+	if (db->escapes != OA_DB_ESCAPES && db->escapes != OA_DB_NO_ESCAPES)
+		return OA_SQL_ESCAPES_UNKNOWN;
+	for (size_t i = 0; i + 8 <= text.len; i++)
+		if ((text.ptr[i] | 0x20) == 's' && oa_bytes_ieq(oa_bytes(text.ptr + i, 8), OA_LIT("sql_mode")))
+			return OA_SQL_ESCAPES_UNKNOWN;
+	return db->escapes == OA_DB_ESCAPES ? OA_SQL_ESCAPES_ON : OA_SQL_ESCAPES_OFF;
+}
+
 /* What is done with the statement, when it is not just run once. returns its length, with a blank behind it */
 static size_t sql_put_operation(struct oa_bytes operation)
 {
@@ -77,7 +88,7 @@ static int sql_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 	if (span->s.what != OA_WHAT_DB || !text.len || !oa_span_db(&span->s, &db, &texts))
 		return 0;
 	len = sql_is(&db) ? oa_sql_sanitize(text, db.system == OA_STORE_MYSQL ? OA_SQL_MYSQL : OA_SQL_POSTGRESQL,
-					    OA_SQL_ESCAPES_UNKNOWN, sql_clean, sizeof(sql_clean)) : 0;
+					    sql_escapes(&db, text), sql_clean, sizeof(sql_clean)) : 0;
 	clean = oa_bytes(sql_clean, len);
 	len = sql_summarize(&db, texts.operation, clean);
 	if (oa_config.db_query_text == SQL_TEXT_OFF || !sql_is(&db))

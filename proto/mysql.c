@@ -20,6 +20,7 @@
 
 #define STATUS_MORE_RESULTS    0x0008u
 #define STATUS_CURSOR          0x0040u
+#define STATUS_NO_ESCAPES      0x0200u
 
 #define PACKET_LONG 0xffffffu /* more of it follows in the next packet */
 #define FIRST_BYTES 48        /* of a packet's payload, enough to know what it is */
@@ -52,6 +53,7 @@ struct mysql_state {
 	uint8_t attrs;    /* commands: queries have attributes before their text */
 	uint8_t has_rows;
 	uint8_t silent;   /* closes behind what is skipped */
+	uint8_t escapes;  /* answers: the last OA_DB_*ESCAPES that was said */
 };
 
 _Static_assert(sizeof(struct mysql_state) <= 32, "conn/ keeps two of them per connection");
@@ -103,7 +105,7 @@ static STORE_COLD int login(struct mysql_state *st, struct oa_bytes in, const st
 	if (!(caps & CLIENT_PROTOCOL_41) || caps & CLIENT_OPTIONAL_META)
 		return -EPROTO;
 	if (caps & CLIENT_SSL && !in.len) {
-		store_upgraded(&st->st, sink);
+		store_upgraded_to(&st->st, OA_UPGRADED_TLS, sink);
 		return 0;
 	}
 	if (!store_cstring(&in, &m.user) || !login_auth(&in, caps))
@@ -149,6 +151,24 @@ static struct oa_bytes query_text(const struct mysql_state *st, struct oa_bytes 
 	return body;
 }
 
+/* The database of a query that is "USE shop", and nothing more. */
+static struct oa_bytes query_uses(struct oa_bytes text)
+{
+	struct oa_bytes name = oa_bytes_trim(text);
+
+	if (name.len < 5 || !oa_bytes_ieq(oa_bytes(name.ptr, 3), OA_LIT("use")) || (name.ptr[3] != ' ' && name.ptr[3] != '`'))
+		return (struct oa_bytes){ 0 };
+	name = oa_bytes_trim(oa_bytes(name.ptr + 3, name.len - 3));
+	if (name.len && name.ptr[name.len - 1] == ';')
+		name = oa_bytes_trim(oa_bytes_cut(name, name.len - 1));
+	if (name.len >= 2 && name.ptr[0] == '`' && name.ptr[name.len - 1] == '`')
+		name = oa_bytes(name.ptr + 1, name.len - 2);
+	for (size_t i = 0; i < name.len; i++)
+		if (name.ptr[i] == '`' || name.ptr[i] == ';' || name.ptr[i] == '/' || name.ptr[i] <= ' ')
+			return (struct oa_bytes){ 0 };
+	return oa_bytes_cut(name, OA_STORE_NAME_MAX);
+}
+
 static int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_MYSQL, .hint = (uint16_t)(st->hint | code) };
@@ -165,6 +185,9 @@ static int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, c
 	case COM_QUERY:
 		m.flags = OA_STORE_SQL;
 		m.text = query_text(st, body);
+		m.ns = query_uses(m.text);
+		if (m.ns.len)
+			m.flags |= OA_STORE_SESSION;
 		break;
 	case COM_STMT_PREPARE:
 		m.flags = OA_STORE_SQL | OA_STORE_PREPARE;
@@ -180,6 +203,10 @@ static int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, c
 		break;
 	case COM_INIT_DB:
 		m.ns = oa_bytes_cut(body, OA_STORE_NAME_MAX);
+		m.flags = OA_STORE_SESSION;
+		break;
+	case COM_CHANGE_USER: /* the database it names is behind a password */
+		m.flags = OA_STORE_SESSION;
 		break;
 	case COM_BINLOG_DUMP:
 	case COM_BINLOG_DUMP_GTID:
@@ -218,7 +245,8 @@ static inline long command_unit(void *state, enum oa_dir dir, struct oa_bytes in
 	len = store_le24(in.ptr);
 	seq = in.ptr[3];
 	if (st->phase == GREETING) {
-		if (seq != 1 || len < 32 || len > 4000)
+		/* 2: inside TLS, where the greeting and the wish for TLS came before. */
+		if ((seq != 1 && seq != 2) || len < 32 || len > 4000)
 			return -EPROTO;
 		want = len;
 	} else if (seq == 0 && !st->going_on && last != 255 && len) {
@@ -286,15 +314,28 @@ static void result_end(struct mysql_state *st, unsigned status, const struct oa_
 		finish(st, &m, sink);
 }
 
+/* How strings are to be read from here on. */
+static unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
+{
+	struct oa_store_msg m = { .system = OA_STORE_MYSQL };
+
+	m.hint = status & STATUS_NO_ESCAPES ? OA_DB_NO_ESCAPES : OA_DB_ESCAPES;
+	if (st->escapes != m.hint) {
+		st->escapes = (uint8_t)m.hint;
+		store_emit(sink, OA_EVENT_NOTE, 0, &m);
+	}
+	return status;
+}
+
 /* The status in an OK packet, behind its first byte. */
-static unsigned ok_status(struct oa_bytes body)
+static unsigned ok_status(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
 {
 	uint64_t unread;
 
 	body = oa_bytes(body.ptr + 1, body.len - 1);
 	if (!lenenc(&body, &unread) || !lenenc(&body, &unread) || body.len < 2)
 		return 0;
-	return store_le16(body.ptr);
+	return learn_status(st, store_le16(body.ptr), sink);
 }
 
 static bool is_eof(const struct mysql_state *st, struct oa_bytes body, uint32_t len)
@@ -302,11 +343,11 @@ static bool is_eof(const struct mysql_state *st, struct oa_bytes body, uint32_t 
 	return body.len && body.ptr[0] == 0xfe && (len < 9 || (st->hint & MYSQL_HINT_NO_EOF && len < PACKET_LONG));
 }
 
-static unsigned eof_status(const struct mysql_state *st, struct oa_bytes body)
+static unsigned eof_status(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
 {
 	if (st->hint & MYSQL_HINT_NO_EOF)
-		return ok_status(body);
-	return body.len >= 5 ? store_le16(body.ptr + 3) : 0;
+		return ok_status(st, body, sink);
+	return body.len >= 5 ? learn_status(st, store_le16(body.ptr + 3), sink) : 0;
 }
 
 static int prepared(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
@@ -382,9 +423,9 @@ static int first_of_command(struct mysql_state *st, struct oa_bytes body, uint32
 	if (body.ptr[0] == 0xfb) /* LOAD DATA LOCAL: the client's turn, then the answer */
 		return 0;
 	if (body.ptr[0] == 0)
-		result_end(st, ok_status(body), sink);
+		result_end(st, ok_status(st, body, sink), sink);
 	else if (is_eof(st, body, len))
-		result_end(st, eof_status(st, body), sink);
+		result_end(st, eof_status(st, body, sink), sink);
 	else
 		return result_begin(st, body, len);
 	return 0;
@@ -417,21 +458,30 @@ static void row(struct mysql_state *st, struct oa_bytes body, uint32_t len, cons
 	if (body.len && body.ptr[0] == 0xff)
 		failed(st, body, sink);
 	else if (is_eof(st, body, len))
-		result_end(st, eof_status(st, body), sink);
+		result_end(st, eof_status(st, body, sink), sink);
 	else
 		st->rows++;
+}
+
+static int authenticating(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
+{
+	if (body.len && body.ptr[0] == 0) {
+		(void)ok_status(st, body, sink);
+		st->phase = FIRST;
+	}
+	return 0;
 }
 
 static int packet(struct mysql_state *st, struct oa_bytes body, uint32_t len, const struct oa_sink *sink)
 {
 	switch ((enum phase)st->phase) {
-	case GREETING:
+	case GREETING: /* inside TLS it came before, and this is the first answer to what the client said of itself */
 		st->phase = AUTH;
-		return body.len && (body.ptr[0] == 10 || body.ptr[0] == 0xff) ? 0 : -EPROTO;
+		if (body.len && (body.ptr[0] == 10 || body.ptr[0] == 0xff))
+			return 0;
+		return body.len && (body.ptr[0] <= 1 || body.ptr[0] == 0xfe) ? authenticating(st, body, sink) : -EPROTO;
 	case AUTH:
-		if (body.len && body.ptr[0] == 0)
-			st->phase = FIRST;
-		return 0;
+		return authenticating(st, body, sink);
 	case FIRST:
 		return first(st, body, len, sink);
 	case COLUMNS:
@@ -441,7 +491,7 @@ static int packet(struct mysql_state *st, struct oa_bytes body, uint32_t len, co
 		if (!is_eof(st, body, len))
 			return -EPROTO;
 		st->phase = ROWS;
-		if (eof_status(st, body) & STATUS_CURSOR)
+		if (eof_status(st, body, sink) & STATUS_CURSOR)
 			result_end(st, 0, sink);
 		return 0;
 	case ROWS:
@@ -509,14 +559,35 @@ static int mysql_close(void *state, enum oa_dir dir, const struct oa_sink *sink)
 	return store_close(&st->st, dir == OA_DIR_RESPONSE && st->phase > FIRST);
 }
 
+/* What a client says of itself inside TLS: packet 2, as long as it may be, the wish for TLS again, zeros where they must be. */
+static enum oa_detect detect_login(struct oa_bytes in)
+{
+	uint32_t len, caps;
+
+	if (in.len < 4)
+		return !in.len || (in.len > 1 && in.ptr[1] > 15) || (in.len > 2 && in.ptr[2]) ? OA_DETECT_NO : OA_DETECT_MORE;
+	len = store_le24(in.ptr);
+	if (len <= 32 || len > 4000 || in.ptr[3] != 2)
+		return OA_DETECT_NO;
+	if (in.len < 4 + 32)
+		return OA_DETECT_MORE;
+	caps = store_le32(in.ptr + 4);
+	if (!(caps & CLIENT_PROTOCOL_41) || !(caps & CLIENT_SSL))
+		return OA_DETECT_NO;
+	for (unsigned i = 13; i < 4 + 28; i++)
+		if (in.ptr[i])
+			return OA_DETECT_NO;
+	return OA_DETECT_YES;
+}
+
 /* The greeting as a whole: its length, packet 0, protocol 10, a version of digits and dots, a zero where one must be. */
 static enum oa_detect mysql_detect(enum oa_dir dir, struct oa_bytes in)
 {
 	size_t version = 5;
 	uint32_t len;
 
-	if (dir != OA_DIR_RESPONSE)
-		return OA_DETECT_NO;
+	if (dir == OA_DIR_REQUEST)
+		return detect_login(in);
 	for (size_t i = 1; i < in.len && i < 5; i++)
 		if ((i == 1 && in.ptr[i] > 1) || (i == 2 && in.ptr[i]) || (i == 3 && in.ptr[i]) || (i == 4 && in.ptr[i] != 10))
 			return OA_DETECT_NO;
@@ -537,7 +608,7 @@ static enum oa_detect mysql_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_mysql = {
 	.name = "mysql",
 	.state_bytes = sizeof(struct mysql_state),
-	.flags = OA_PROTO_STORE | OA_PROTO_GREETS,
+	.flags = OA_PROTO_STORE | OA_PROTO_GREETS | OA_PROTO_CLIENT,
 	.detect = mysql_detect,
 	.feed = mysql_feed,
 	.close = mysql_close,

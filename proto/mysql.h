@@ -3,3 +3,5 @@
 #define MYSQL_HINT_CODE      0x00ffu
 #define MYSQL_HINT_NO_EOF    0x0100u /* CLIENT_DEPRECATE_EOF */
 #define MYSQL_HINT_CACHED    0x0200u /* MariaDB: column descriptions may be left out */
+
+/* The hint of a NOTE: OA_DB_ESCAPES, OA_DB_NO_ESCAPES. */

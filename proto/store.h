@@ -31,6 +31,8 @@
 #define OA_STORE_PARAM     0x4000u /* NOTE: parameter `operation` of the command is `text` (FastCGI) */
 #define OA_STORE_PARAM_END 0x8000u /* NOTE: all parameters were said: who caused the command can be decided */
 
+#define OA_STORE_NEWEST UINT32_MAX /* `stmt`: the one that was prepared last */
+
 /* What the answers of a command end; conn/ keeps it in the exchange and gives it back in oa_request_note.hint. */
 struct oa_store_msg {
 	uint16_t flags;        /* OA_STORE_* */

@@ -1,4 +1,4 @@
-/* Queries to PostgreSQL as conn/ sees them: groups, batches, texts of prepared statements, the database, TLS. */
+/* Queries to PostgreSQL and MySQL as conn/ sees them: groups, batches, texts of prepared statements, the database, TLS. */
 #include "tests/unit/conn_rig.h"
 
 #include "core/stats.h"
@@ -313,6 +313,156 @@ START_TEST(sql_who_serves_it_is_left_alone)
 }
 END_TEST
 
+/* -- MySQL -- */
+
+static void packet(struct text *t, uint8_t seq, const void *body, size_t len)
+{
+	uint8_t head[4] = { (uint8_t)len, (uint8_t)(len >> 8), 0, seq };
+
+	memcpy(t->bytes + t->len, head, 4);
+	memcpy(t->bytes + t->len + 4, body, len);
+	t->len += len + 4;
+}
+
+#define PACKET(t, seq, body) packet(t, seq, body, sizeof(body) - 1)
+#define OK(more_status)      "\0\0\0" more_status "\0\0\0"
+#define LOGIN_CAPS           "\x88\xa2\x00\x00" /* protocol 4.1, a password's hash, a database */
+
+static void login(struct text *t, uint8_t seq)
+{
+	static const char body[] = LOGIN_CAPS "\0\0\0\1\x21" "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" "joe\0" "\0" "shop";
+
+	packet(t, seq, body, sizeof(body));
+}
+
+static void start_mysql(struct text *t)
+{
+	t->len = 0;
+	rig_start();
+	rig_connect(520);
+	PACKET(t, 0, "\n10.11\0" "\1\0\0\0" "12345678\0" "\xfe\xf7\x21\2\0\xff\x81\x15" "\0\0\0\0\0\0\0\0\0\0" "123456789012\0");
+	hear(t);
+	login(t, 1);
+	say(t);
+	PACKET(t, 2, OK("\2"));
+	hear(t);
+	expect_nothing();
+}
+
+static void ask(struct text *t, char code, const char *body, size_t len)
+{
+	char all[256] = { code };
+
+	memcpy(all + 1, body, len);
+	packet(t, 0, all, len + 1);
+	say(t);
+}
+
+static struct oa_db next_mysql(const char *operation, const char *text, const char *ns)
+{
+	const struct oa_span *s = rig_next();
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	ck_assert_msg(s != NULL, "no record of %s %s", operation, text);
+	ck_assert(oa_span_db(s, &db, &texts));
+	ck_assert_int_eq(db.system, OA_STORE_MYSQL);
+	ck_assert(oa_bytes_eq(texts.operation, oa_bytes_str(operation)));
+	ck_assert(rig_str_is(s, OA_STR_DB_TEXT, text));
+	ck_assert_msg(rig_str_is(s, OA_STR_DB_NAMESPACE, ns), "%.*s is not %s", (int)oa_span_str(s, OA_STR_DB_NAMESPACE).len,
+		      oa_span_str(s, OA_STR_DB_NAMESPACE).ptr, ns);
+	return db;
+}
+
+static void ok(struct text *t)
+{
+	PACKET(t, 1, OK("\2"));
+	hear(t);
+}
+
+static void refused(struct text *t)
+{
+	PACKET(t, 1, "\xff\x7a\x04#42S02no");
+	hear(t);
+}
+
+START_TEST(mysql_the_database_is_the_one_in_use)
+{
+	struct text t;
+	struct oa_db db;
+
+	start_mysql(&t);
+	ask(&t, 3, "USE `other`;", 12);
+	ok(&t);
+	next_mysql("", "USE `other`;", "shop");
+	ask(&t, 2, "nowhere", 7);
+	refused(&t);
+	db = next_mysql("USE", "", "other");
+	ck_assert_uint_eq(db.status_num, 1146);
+	ask(&t, 3, "SELECT 1", 8);
+	ok(&t);
+	next_mysql("", "SELECT 1", "other");
+	ask(&t, 2, "third", 5);
+	ok(&t);
+	next_mysql("USE", "", "other");
+	ask(&t, 3, "SELECT 1", 8);
+	ok(&t);
+	next_mysql("", "SELECT 1", "third");
+	ask(&t, 0x11, "joe\0\0fourth\0", 12);
+	ok(&t);
+	next_mysql("CHANGE_USER", "", "third");
+	ask(&t, 3, "SELECT 1", 8);
+	ok(&t);
+	next_mysql("", "SELECT 1", "");
+	expect_nothing();
+}
+END_TEST
+
+START_TEST(mysql_a_statement_is_known_by_the_number_it_was_given)
+{
+	struct text t;
+
+	start_mysql(&t);
+	ask(&t, 0x16, "SELECT 7", 8);
+	PACKET(&t, 1, "\0\5\0\0\0\0\0\0\0\0\0\0");
+	hear(&t);
+	next_mysql("PREPARE", "SELECT 7", "shop");
+	ask(&t, 0x17, "\5\0\0\0\0\1\0\0\0", 9);
+	ok(&t);
+	ck_assert(next_mysql("EXECUTE", "SELECT 7", "shop").flags & OA_DB_EXECUTE);
+	ask(&t, 0x17, "\xff\xff\xff\xff\0\1\0\0\0", 9); /* MariaDB: the newest */
+	ok(&t);
+	next_mysql("EXECUTE", "SELECT 7", "shop");
+	ask(&t, 0x19, "\5\0\0\0", 4);
+	ask(&t, 0x17, "\5\0\0\0\0\1\0\0\0", 9);
+	refused(&t);
+	next_mysql("EXECUTE", "", "shop");
+	expect_nothing();
+}
+END_TEST
+
+START_TEST(mysql_whether_a_backslash_escapes_is_what_the_server_last_said)
+{
+	struct text t;
+
+	start_mysql(&t);
+	ask(&t, 3, "SELECT 1", 8);
+	PACKET(&t, 1, OK("\2\2")); /* SERVER_STATUS_NO_BACKSLASH_ESCAPES */
+	hear(&t);
+	ck_assert_int_eq(next_mysql("", "SELECT 1", "shop").escapes, OA_DB_ESCAPES);
+	ask(&t, 3, "SELECT 1", 8);
+	ok(&t);
+	ck_assert_int_eq(next_mysql("", "SELECT 1", "shop").escapes, OA_DB_ESCAPES_MIXED);
+	ask(&t, 3, "SELECT 1", 8);
+	ask(&t, 3, "SELECT 2", 8); /* behind one that may change it */
+	ok(&t);
+	ok(&t);
+	next_mysql("", "SELECT 1", "shop");
+	ck_assert_int_eq(next_mysql("", "SELECT 2", "shop").escapes, 0);
+	expect_nothing();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("store_sql");
@@ -329,6 +479,9 @@ int main(void)
 	tcase_add_loop_test(tc, sql_short_writes_do_not_count_twice, 0, 90);
 	tcase_add_test(tc, sql_behind_a_yes_to_tls_the_connection_begins_anew);
 	tcase_add_test(tc, sql_who_serves_it_is_left_alone);
+	tcase_add_test(tc, mysql_the_database_is_the_one_in_use);
+	tcase_add_test(tc, mysql_a_statement_is_known_by_the_number_it_was_given);
+	tcase_add_test(tc, mysql_whether_a_backslash_escapes_is_what_the_server_last_said);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
