@@ -125,6 +125,7 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 #define OA_EX_CONNECT   0x20u
 #define OA_EX_ANSWERED  0x40u /* over since duration_ns; HTTP/2 client: but for what the sending thread has to say of the
 			       * request; stores: but for more of the same batch */
+#define OA_EX_SILENT    0x100u /* stores: gets no answer */
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
 #define OA_EXCHANGE_TEXT 464 /* record bytes an exchange holds itself: enough for a usual GET */

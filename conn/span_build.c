@@ -265,9 +265,10 @@ OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 
 	if (OA_UNLIKELY(!ex))
 		return (struct oa_request_note){ 0 };
+	if (ex->span->what == OA_WHAT_DB)
+		return oa_span_stream_note(ctx, 0);
 	return (struct oa_request_note){ .head = (ex->flags & OA_EX_HEAD), .connect = (ex->flags & OA_EX_CONNECT),
-					 .known = true,
-					 .hint = ex->span->what == OA_WHAT_DB ? (uint16_t)ex->baggage_len : 0 };
+					 .known = true };
 }
 
 struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)

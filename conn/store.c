@@ -6,12 +6,13 @@
 #include "conn/span_http.h"
 #include "conn/store_session.h"
 #include "core/stats.h"
+#include "core/tsc.h"
 #include "proto/redis.h"
 #include "proto/store.h"
 
 #define STORE_PIPELINE_MAX 4096 /* open commands on one connection */
 #define STORE_EARLY        0xff /* c->answered while bytes are read that are not sent yet */
-#define STORE_TLS          1    /* c->user: what follows is TLS */
+#define STORE_TLS          0xfe /* c->answered: what follows is TLS */
 
 _Static_assert(sizeof(((struct oa_send *)0)->before.parser) == OA_PROTO_STATE_BYTES, "what the parser was");
 
@@ -42,8 +43,7 @@ static void store_record_set(struct oa_exchange *ex, struct store_record *r, con
 
 static uint8_t store_flags(const struct oa_store_msg *m)
 {
-	return (m->flags & OA_STORE_HAS_NS ? OA_DB_HAS_NS : 0) | (m->flags & OA_STORE_NO_REPLY ? OA_DB_SILENT : 0) |
-	       (m->flags & OA_STORE_SESSION ? OA_DB_USES : 0) | (m->flags & OA_STORE_WHOLE ? OA_DB_WHOLE : 0) |
+	return (m->flags & OA_STORE_HAS_NS ? OA_DB_HAS_NS : 0) | (m->flags & OA_STORE_SESSION ? OA_DB_USES : 0) | (m->flags & OA_STORE_WHOLE ? OA_DB_WHOLE : 0) |
 	       (m->flags & OA_STORE_EXECUTE ? OA_DB_EXECUTE : 0);
 }
 
@@ -146,7 +146,9 @@ static void store_finish_answered(struct oa_conn *c, uint32_t index)
 /* One that waited for more of its batch: something else comes. */
 static inline void store_batch_ends(struct oa_conn *c)
 {
-	if (c->last && oa_exchange_at(c->last - 1)->flags & OA_EX_ANSWERED)
+	uint32_t flags = c->last ? oa_exchange_at(c->last - 1)->flags : 0;
+
+	if (flags & OA_EX_ANSWERED && !(flags & OA_EX_PREPARED))
 		store_finish_answered(c, c->last - 1);
 }
 
@@ -176,6 +178,8 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 	struct oa_exchange *ex = oa_exchange_at(index);
 
 	ex->baggage_len = m->hint;
+	if (OA_UNLIKELY(m->flags & OA_STORE_NO_REPLY))
+		oa_exchange_flag(ex, OA_EX_SILENT, 0);
 	store_record_command(c, ex, m);
 	if (m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM))
 		ex->stream = ev->stream;
@@ -291,6 +295,23 @@ static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
 		store_finish_answered(f->c, f->c->first - 1);
 }
 
+/* A command is whole. One that gets no answer is over; or when its bytes are sent, see store_sent(). */
+static void store_on_command_end(struct oa_feed *f)
+{
+	struct oa_conn *c = f->c;
+	struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
+
+	if (!ex)
+		return;
+	oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
+	if (OA_LIKELY(!(ex->flags & OA_EX_SILENT)))
+		return;
+	if (ex->flags & OA_EX_PREPARED)
+		oa_exchange_flag(ex, OA_EX_ANSWERED, 0);
+	else
+		oa_exchange_finish(c, c->last - 1, oa_feed_now(f), OA_ERR_NONE);
+}
+
 static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
@@ -298,8 +319,7 @@ static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 	uint32_t asked;
 
 	if (f->dir == OA_DIR_REQUEST) {
-		if (c->last)
-			oa_exchange_flag(oa_exchange_at(c->last - 1), OA_EX_REQ_DONE, 0);
+		store_on_command_end(f);
 		return;
 	}
 	asked = store_asked(c, ev->stream);
@@ -351,12 +371,12 @@ static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
 
 bool oa_store_begins_anew(struct oa_conn *c)
 {
-	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STORE) || c->user != STORE_TLS)
+	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STORE) || c->answered != STORE_TLS)
 		return false;
 	oa_feed_forget(c, OA_DIR_REQUEST);
 	oa_feed_forget(c, OA_DIR_RESPONSE);
 	oa_session_release(c);
-	c->user = c->proto = 0;
+	c->answered = c->proto = 0;
 	memset(c->pstate, 0, sizeof(c->pstate));
 	oa_conn_set_state(c, OA_CONN_NEW);
 	return true;
@@ -384,7 +404,8 @@ OA_HOT void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev)
 		break;
 	case OA_EVENT_UPGRADED:
 		f->upgraded = true;
-		f->c->user = ev->u.code == OA_UPGRADED_TLS ? STORE_TLS : 0;
+		if (ev->u.code == OA_UPGRADED_TLS)
+			f->c->answered = STORE_TLS;
 		break;
 	default:
 		break;
@@ -468,12 +489,17 @@ static bool store_last_is_open(const struct oa_send *s)
 /* All of it was sent: its commands are real. */
 static void store_sent(struct oa_conn *c)
 {
-	for (uint32_t i = c->last; i; i = oa_exchange_at(i - 1)->prev) {
+	uint32_t before;
+
+	for (uint32_t i = c->last; i; i = before) {
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 
+		before = ex->prev;
 		if (!(ex->flags & OA_EX_PREPARED))
 			break;
 		oa_exchange_flag(ex, 0, OA_EX_PREPARED);
+		if (OA_UNLIKELY(ex->flags & OA_EX_SILENT && ex->flags & OA_EX_REQ_DONE))
+			oa_exchange_finish(c, i - 1, oa_host_now_ns(), OA_ERR_NONE);
 	}
 }
 

@@ -88,7 +88,6 @@ enum oa_store_system {
 #define OA_DB_HAS_ROWS 0x01u
 #define OA_DB_HAS_NS   0x02u /* `ns` is the database's number */
 #define OA_DB_FAILED   0x04u
-#define OA_DB_SILENT   0x08u /* conn/: gets no answer */
 #define OA_DB_USES     0x10u /* conn/: is about the database of all that follows */
 #define OA_DB_WHOLE    0x20u /* conn/: several statements, each with an answer */
 #define OA_DB_EXECUTE  0x40u /* conn/: may be run several times in a row, as one batch */

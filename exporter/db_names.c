@@ -13,7 +13,7 @@ static const struct oa_bytes db_commands[] = {
 struct oa_bytes oa_db_system(const struct oa_db *db)
 {
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
-		[OA_STORE_REDIS] = "redis", [OA_STORE_POSTGRESQL] = "postgresql",
+		[OA_STORE_REDIS] = "redis", [OA_STORE_MEMCACHED] = "memcached", [OA_STORE_POSTGRESQL] = "postgresql",
 		[OA_STORE_MYSQL] = "mysql",
 	};
 
@@ -54,8 +54,10 @@ static struct oa_bytes db_redis_command(struct oa_bytes operation)
 
 struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation)
 {
-	if (!oa_db_is_sql(db))
+	if (db->system == OA_STORE_REDIS)
 		return db_redis_command(operation);
+	if (!oa_db_is_sql(db))
+		return operation; /* the parser takes none that it does not know */
 	return db->flags & OA_DB_EXECUTE && s->str[OA_STR_DB_SUMMARY].len ? (struct oa_bytes){ 0 } : operation;
 }
 

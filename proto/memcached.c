@@ -463,9 +463,8 @@ static bool opens(struct oa_bytes text)
 		return false;
 	(void)word(&rest);
 	switch (l.sort) {
-	case SORT_ADMIN:
-		return oa_bytes_eq(text, OA_LIT("version")) || oa_bytes_eq(text, OA_LIT("stats")) ||
-		       oa_bytes_eq(text, OA_LIT("flush_all")) || oa_bytes_eq(text, OA_LIT("flush_all 0"));
+	case SORT_ADMIN: /* "stats" and "version" are beanstalkd's and gearmand's as well */
+		return oa_bytes_eq(text, OA_LIT("flush_all")) || oa_bytes_eq(text, OA_LIT("flush_all 0"));
 	case SORT_META_END:
 		return text.len == 2;
 	case SORT_ONE:

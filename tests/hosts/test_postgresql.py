@@ -206,7 +206,7 @@ def test_what_was_asked_is_what_was_executed(server, collector):
     assert 2 in rows and 1 in rows
     assert len(find(told["pgbench-prepared"], name="UPDATE pgbench_accounts")) == 60
     assert len(find(told["pgbench-prepared"], name="PREPARE UPDATE pgbench_accounts")) == 3
-    assert find(told["psql"], name="SELECT t")[0].attributes["db.query.text"] == "SELECT name FROM t WHERE name = ? OR id = ?"
+    assert find(told["psql"], name="SELECT t")[0].attributes["db.query.text"] == "SELECT name FROM t WHERE name = ? OR id = ?;"
 
 
 APP = """
