@@ -110,7 +110,8 @@ static void store_record_texts(struct oa_conn *c, struct oa_exchange *ex, const 
 		text = oa_session_statement(c, m->stmt, &cut);
 	if (cut)
 		oa_exchange_span(ex)->flags |= OA_SPAN_TRUNCATED;
-	oa_exchange_set_str(ex, OA_STR_DB_NAMESPACE, oa_session_ns(c));
+	oa_exchange_set_str(ex, OA_STR_DB_NAMESPACE,
+			    m->ns.len && !(m->flags & OA_STORE_SESSION) ? oa_bytes_cut(m->ns, OA_DB_NAME_MAX) : oa_session_ns(c));
 	oa_exchange_set_str(ex, OA_STR_DB_TEXT, oa_bytes_cut(text, OA_STORE_TEXT_MAX));
 }
 
@@ -183,7 +184,7 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 	store_record_command(c, ex, m);
 	if (m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM))
 		ex->stream = ev->stream;
-	if (c->store || m->text.len)
+	if (c->store || m->text.len || m->ns.len)
 		store_record_texts(c, ex, m);
 	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
 		oa_session_will_use(c, m->ns);

@@ -14,7 +14,7 @@ struct oa_bytes oa_db_system(const struct oa_db *db)
 {
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
 		[OA_STORE_REDIS] = "redis", [OA_STORE_MEMCACHED] = "memcached", [OA_STORE_POSTGRESQL] = "postgresql",
-		[OA_STORE_MYSQL] = "mysql",
+		[OA_STORE_MYSQL] = "mysql", [OA_STORE_MONGODB] = "mongodb",
 	};
 
 	return oa_bytes_str(db->system < OA_STORE_SYSTEM_COUNT ? names[db->system] : NULL);
@@ -52,10 +52,26 @@ static struct oa_bytes db_redis_command(struct oa_bytes operation)
 	return (struct oa_bytes){ 0 };
 }
 
+static struct oa_bytes db_mongodb_command(struct oa_bytes operation)
+{
+	static const struct oa_bytes names[] = {
+#define OA_COMMAND(name) { (const uint8_t *)name, sizeof(name) - 1 },
+#include "exporter/mongodb_commands.def"
+#undef OA_COMMAND
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (oa_bytes_eq(operation, names[i]))
+			return names[i];
+	return (struct oa_bytes){ 0 };
+}
+
 struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation)
 {
 	if (db->system == OA_STORE_REDIS)
 		return db_redis_command(operation);
+	if (db->system == OA_STORE_MONGODB)
+		return db_mongodb_command(operation);
 	if (!oa_db_is_sql(db))
 		return operation; /* the parser takes none that it does not know */
 	return db->flags & OA_DB_EXECUTE && s->str[OA_STR_DB_SUMMARY].len ? (struct oa_bytes){ 0 } : operation;
@@ -86,6 +102,8 @@ struct oa_bytes oa_db_query(const struct oa_span *s, const struct oa_db *db, str
 
 	if (oa_db_is_sql(db))
 		return oa_span_str(s, OA_STR_DB_TEXT);
+	if (db->system == OA_STORE_MONGODB)
+		return (struct oa_bytes){ 0 };
 	memcpy(out, name.ptr, name.len);
 	out += name.len;
 	for (uint32_t i = 0; i < db->args && i < DB_ARGS_SHOWN; i++) {

@@ -422,7 +422,7 @@ static void attrs_db(struct attrs *a)
 	attrs_str(a, OA_KEY_DB_SYSTEM, oa_db_system(&db));
 	attrs_str(a, OA_KEY_DB_NAMESPACE, oa_db_namespace(a->s, &db, number));
 	attrs_str(a, OA_KEY_DB_OPERATION, known.len || oa_db_is_sql(&db) ? known : texts.operation);
-	attrs_str(a, OA_KEY_DB_PROCEDURE, texts.target);
+	attrs_str(a, db.system == OA_STORE_MONGODB ? OA_KEY_DB_COLLECTION : OA_KEY_DB_PROCEDURE, texts.target);
 	attrs_str(a, OA_KEY_DB_SUMMARY, oa_span_str(a->s, OA_STR_DB_SUMMARY));
 	attrs_str(a, OA_KEY_DB_QUERY, oa_db_query(a->s, &db, texts.operation, query));
 	if (db.batch > 1)

@@ -93,6 +93,21 @@ static void red_rpc_labels(const struct oa_span *s, struct oa_label_set *set)
 	red_add(set, OA_LABEL_error, oa_span_error_type(s, none));
 }
 
+/* Of a collection that is among the first ones, or none. */
+static void red_add_collection(struct oa_label_set *set, struct oa_bytes operation, struct oa_bytes collection)
+{
+	uint8_t both[2 * OA_DB_NAME_MAX + 1];
+	size_t len = operation.len + 1 + collection.len;
+
+	if (!collection.len || len > sizeof(both))
+		return;
+	memcpy(both, operation.ptr, operation.len);
+	both[operation.len] = ' ';
+	memcpy(both + operation.len + 1, collection.ptr, collection.len);
+	if (oa_sql_label(oa_bytes(both, len)).len == len)
+		red_add(set, OA_LABEL_db_collection, collection);
+}
+
 static void red_db_labels(const struct oa_span *s, struct oa_label_set *set)
 {
 	struct oa_db_texts texts = { 0 };
@@ -105,6 +120,8 @@ static void red_db_labels(const struct oa_span *s, struct oa_label_set *set)
 	known = oa_db_command(s, &db, texts.operation);
 	red_add(set, OA_LABEL_db_system, oa_db_system(&db));
 	red_add(set, OA_LABEL_db_namespace, oa_db_namespace(s, &db, number));
+	if (db.system == OA_STORE_MONGODB)
+		red_add_collection(set, known, texts.target);
 	red_add(set, OA_LABEL_db_operation, known.len || oa_db_is_sql(&db) ? known : OA_LIT("_OTHER"));
 	red_add(set, OA_LABEL_db_summary, oa_sql_label(oa_span_str(s, OA_STR_DB_SUMMARY)));
 	red_add(set, OA_LABEL_db_status, oa_db_status(&db, &texts, number));

@@ -106,7 +106,9 @@ static void route_put_db_name(const struct oa_span *s)
 		return;
 	}
 	command = oa_db_command(s, &db, texts.operation);
-	if (oa_db_is_sql(&db))
+	if (db.system == OA_STORE_MONGODB && command.len && texts.target.len)
+		ns = texts.target;
+	else if (oa_db_is_sql(&db))
 		ns = oa_db_namespace(s, &db, number);
 	route_name_put(command);
 	if (command.len && ns.len)

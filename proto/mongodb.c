@@ -158,6 +158,20 @@ static bool query_read(struct oa_bytes in, struct oa_store_msg *m)
 	return true;
 }
 
+/* What a driver says for itself: it greets, watches servers that answer after seconds, and says who it is. */
+static bool is_driver_s_own(struct oa_bytes name)
+{
+	static const struct oa_bytes names[] = {
+		OA_LIT("hello"), OA_LIT("isMaster"), OA_LIT("ismaster"), OA_LIT("saslStart"), OA_LIT("saslContinue"),
+		OA_LIT("authenticate"),
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (oa_bytes_eq(name, names[i]))
+			return true;
+	return false;
+}
+
 static int command(struct mongodb_state *st, struct oa_bytes msg, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_MONGODB, .flags = OA_STORE_BY_STREAM };
@@ -177,11 +191,29 @@ static int command(struct mongodb_state *st, struct oa_bytes msg, const struct o
 	} else if (op != OP_COMPRESSED) {
 		return -EPROTO;
 	}
+	if (is_driver_s_own(m.operation))
+		return 0;
 	if (flags & MORE_TO_COME)
 		m.flags |= OA_STORE_NO_REPLY;
 	store_emit(sink, OA_EVENT_REQUEST, store_le32(msg.ptr + 4), &m);
 	store_end(&st->st, sink, store_le32(msg.ptr + 4));
 	return 0;
+}
+
+/* The code of the first of them: [{index: 0, code: 11000, …}, …] */
+static void write_errors_read(struct oa_bytes list, struct oa_store_msg *m)
+{
+	struct oa_bytes doc = oa_bytes(list.ptr + 4, list.len - 4);
+	struct element e;
+	double number;
+
+	m->flags |= OA_STORE_FAILED;
+	if (!element_next(&doc, &e) || e.type != 0x03 || e.value.len < 5)
+		return;
+	doc = oa_bytes(e.value.ptr + 4, e.value.len - 4);
+	while (element_next(&doc, &e))
+		if (oa_bytes_eq(e.name, OA_LIT("code")) && number_of(&e, &number) && number > 0 && number < 65536)
+			m->status_num = (uint16_t)number;
 }
 
 /* {ok: 0, code: 26}, or {ok: 1, writeErrors: […]} */
@@ -201,7 +233,7 @@ static void answer_read(struct oa_bytes doc, struct oa_store_msg *m)
 		else if (oa_bytes_eq(e.name, OA_LIT("codeName")))
 			m->status = string_of(&e);
 		else if (oa_bytes_eq(e.name, OA_LIT("writeErrors")) && e.type == 0x04 && e.value.len > 5)
-			m->flags |= OA_STORE_FAILED;
+			write_errors_read(e.value, m);
 	}
 	if (ok == 0)
 		m->flags |= OA_STORE_FAILED;
@@ -290,7 +322,7 @@ static enum oa_detect mongodb_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_mongodb = {
 	.name = "mongodb",
 	.state_bytes = sizeof(struct mongodb_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
 	.detect = mongodb_detect,
 	.feed = mongodb_feed,
 	.close = mongodb_close,
