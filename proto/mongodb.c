@@ -299,7 +299,10 @@ static enum oa_detect mongodb_detect(enum oa_dir dir, struct oa_bytes in)
 
 	if (dir != OA_DIR_REQUEST)
 		return OA_DETECT_NO;
-	if (in.len >= 4 && (store_le32(in.ptr) < MONGO_HEAD + 10 || store_le32(in.ptr) > MONGO_MSG_MAX))
+	/* The first message is a driver's greeting: short. What begins like a TLS record is one. */
+	if ((in.len > 2 && in.ptr[2]) || (in.len > 3 && in.ptr[3]) || (in.len && in.len < 3 && in.ptr[0] == 0x16))
+		return OA_DETECT_NO;
+	if (in.len >= 4 && store_le32(in.ptr) < MONGO_HEAD + 10)
 		return OA_DETECT_NO;
 	for (size_t i = 8; i < in.len && i < 12; i++)
 		if (in.ptr[i])
