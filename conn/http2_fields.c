@@ -100,7 +100,7 @@ enum oa_inject_result oa_adder_done(struct oa_adder *p, const struct oa_http2_bl
 	uint32_t len = (uint32_t)out->len - FRAME_HEAD;
 
 	if (out->full)
-		return OA_INJECT_POOL;
+		return p->s->points ? OA_INJECT_PIPELINED : OA_INJECT_POOL;
 	if (len > p->max_frame)
 		return OA_INJECT_PEER_LIMIT;
 	out->ptr[0] = (uint8_t)(len >> 16);

@@ -65,12 +65,14 @@ static enum oa_inject_result replace_parent(struct oa_adder *p, struct oa_exchan
 	uint32_t from = b->fields_from + b->head->parent_from, to = b->fields_from + b->head->parent_to;
 	struct oa_buf out = oa_adder_room(p);
 	char text[OA_TRACEPARENT];
+	enum oa_inject_result result;
 
 	oa_propagate_exchange(ex, text);
 	oa_buf_put(&out, oa_bytes(b->frame.ptr, from));
 	oa_adder_put_field(&out, OA_LIT("traceparent"), oa_bytes(text, sizeof(text)), b->frame.ptr[from] & 0x10);
 	oa_buf_put(&out, oa_bytes(b->frame.ptr + to, b->frame.len - to));
-	return oa_adder_done(p, b, &out) == OA_INJECT_DONE ? OA_INJECT_REWRITTEN : OA_INJECT_POOL;
+	result = oa_adder_done(p, b, &out);
+	return result == OA_INJECT_DONE ? OA_INJECT_REWRITTEN : result;
 }
 
 /* A request whose fields were decoded just now. */

@@ -16,6 +16,7 @@ from lib.collector import find
 from lib.preload import BUILD
 from webs import APACHE_MODULES, apache
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "otelauto"
 CONF = """daemon off; master_process off; pid @FOLDER@/pid; error_log @FOLDER@/error.log;
 events { worker_connections 1000; }
 http { access_log off; client_body_temp_path @FOLDER@/t1; proxy_temp_path @FOLDER@/t2; fastcgi_temp_path @FOLDER@/t3;
@@ -198,6 +199,18 @@ def argv_of(language, greeter):
     return [greeter] if language == "c++" else [sys.executable, HERE / "programs" / "grpc_calls.py"]
 
 
+@pytest.fixture(scope="session")
+def grpc_js():
+    """The folder of modules that has @grpc/grpc-js, installed once by npm."""
+    need("node")
+    folder = CACHE / "npm"
+    if not (folder / "node_modules" / "@grpc" / "grpc-js" / "package.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run([need("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, "@grpc/grpc-js@1.14.7"],
+                       check=True)
+    return folder / "node_modules"
+
+
 WANTED = {"Hello": ("OK", 1, 1), "Many": ("OK", 1, 5), "Collect": ("OK", 3, 1), "Chat": ("OK", 2, 2),
           "Fail": ("NOT_FOUND", 1, 0)}
 
@@ -240,6 +253,36 @@ def test_grpc(ways, greeter, server, client, threads):
             return result
     ours = both(ways, scenario)
     assert ours[1] == f"ok {5 * count * threads + 1}\n"
+
+
+@pytest.mark.parametrize("server,client", [("js", "js"), ("js", "c++"), ("c++", "js")])
+def test_grpc_in_node(ways, greeter, grpc_js, server, client):
+    """HTTP/2 by node's own nghttp2, many calls on one connection at a time."""
+    count = 20
+    words = {"js": [need("node"), HERE / "programs" / "grpc.js"], "c++": [greeter]}
+    settings = {"NODE_PATH": str(grpc_js)}
+
+    def scenario(way):
+        port = way.port()
+        with way.program(words[server] + ["serve", port], service="server", settings=settings) as program:
+            tree = listen(program, port)
+            more = [4] if client == "c++" else []
+            total = 5 * count * (more[0] if more else 1) + 1
+            result = way.run(words[client] + ["call", port, count, *more], service="client", settings=settings)
+            if way.ours:
+                served = way.collector.wait_count(total, kind="SERVER")
+                calls = {s.span_id: s for s in way.collector.wait_count(total, kind="CLIENT")}
+                assert len(way.collector.spans) == 2 * total and {s.parent_id for s in served} == set(calls)
+                for span in way.collector.spans:
+                    name = span.attributes["rpc.method"].partition("/")[2]
+                    assert span.name == f"demo.Greeter/{name}"
+                    if name == "Slow":
+                        assert span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED", span.attributes
+                    else:
+                        assert told(span) == WANTED[name], span
+                assert tree.scrape().sum("rpc_server_call_duration_seconds_count") == total
+            return result
+    both(ways, scenario)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -301,7 +344,7 @@ def test_nginx_in_front_of_grpc(ways, greeter):
 @pytest.fixture(scope="session")
 def h2spec():
     """The conformance tester, built once by go; SKIP where there is no go."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "otelauto" / "go"
+    folder = CACHE / "go"
     if not (folder / "h2spec").exists():
         subprocess.run([need("go"), "install", "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible"], check=True,
                        env={**os.environ, "GOBIN": str(folder)})

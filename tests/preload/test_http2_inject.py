@@ -1,12 +1,15 @@
 """Injection into HTTP/2 requests is invisible to the program and exact on the wire: the peer receives the program's
 frames and, where the rules allow, a field of ours behind the others of a request; see docs/http2.md."""
 import random
+import sys
 
 import pytest
 
 from lib.http2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, OURS, PING, PREFACE, WINDOW_UPDATE, added, frame,
                        frames, get, headers, literal, settings)
-from lib.inject import play
+from lib.inject import Peer, play
+from lib.preload import Program
+from preload.test_counts import wait_sum
 
 START = PREFACE + settings(window=65535) + frame(WINDOW_UPDATE, 0, 0, b"\0\1\0\0")
 ONE = START + headers(1, get(b"/one"))
@@ -229,3 +232,18 @@ def test_upgrade_from_http1(library):
     assert line.startswith(b"traceparent: 00-") and line.endswith(b"\r\n\r\n")
     found = added(rest, sent.received[at:])
     assert [n for n, _ in found[3]] == [b"traceparent"]
+
+
+def test_requests_whose_copies_do_not_fit_are_counted_as_too_many(collector, tmp_path):
+    """Few of them, but large: not all of their frames fit the room for copies."""
+    stream = START + b"".join(headers(2 * i + 1, get(b"/big", literal(b"x-big", b"v" * 1500))) for i in range(30))
+    (tmp_path / "stream").write_bytes(stream)
+    script = "import socket, sys, threading; print('port 1', flush=True); " \
+             "s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); " \
+             "s.sendall(open(sys.argv[2], 'rb').read()); s.shutdown(1); s.recv(1); s.close(); threading.Event().wait()"
+    with Peer() as peer, Program([sys.executable, "-c", script, peer.port, tmp_path / "stream"], endpoint=collector.endpoint) as program:
+        metrics = wait_sum(program, "otelauto_injections_total", 30)
+        given = [s for s, fields in added(stream, peer.received).items() if fields]
+    assert 5 <= len(given) < 30
+    assert metrics.sum("otelauto_injections_total", result="injected") == len(given)
+    assert metrics.sum("otelauto_injections_total", result="too_many") == 30 - len(given)
