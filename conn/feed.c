@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "conn/context.h"
+#include "conn/fastcgi.h"
 #include "conn/feed.h"
 #include "conn/http2.h"
 #include "conn/span_build.h"
@@ -155,6 +156,8 @@ void oa_feed_release(struct oa_conn *c)
 
 	if (c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STORE)
 		oa_session_release(c);
+	else if (c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_GATEWAY)
+		oa_fastcgi_release(c);
 	if (!c->proto || !oa_protos[c->proto - 1]->release)
 		return;
 	oa_protos[c->proto - 1]->release(c->pstate[OA_DIR_REQUEST], &sink);
@@ -197,6 +200,8 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 		enum oa_detect d;
 
 		if (dir == OA_DIR_RESPONSE && !(oa_protos[i]->flags & OA_PROTO_GREETS))
+			continue;
+		if (c->role == OA_ROLE_CLIENT && oa_protos[i]->flags & OA_PROTO_GATEWAY)
 			continue;
 		d = oa_protos[i]->detect(dir, bytes);
 		if (d == OA_DETECT_YES) {

@@ -2,6 +2,7 @@
  * response written. Client side: opened before the request is written (conn/span_client.c), finished by the end of the
  * response read. */
 #include "conn/span_build.h"
+#include "conn/fastcgi.h"
 #include "conn/http2.h"
 #include "conn/span_http.h"
 #include "conn/store.h"
@@ -169,6 +170,10 @@ void oa_span_on_event(void *ctx, const struct oa_event *ev)
 	}
 	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_STREAMS)) {
 		oa_http2_on_event(f, ev);
+		return;
+	}
+	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_GATEWAY)) {
+		oa_fastcgi_on_event(f, ev);
 		return;
 	}
 	if (!request && ev->type != OA_EVENT_UPGRADED)

@@ -277,7 +277,7 @@ static enum oa_detect fastcgi_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_fastcgi = {
 	.name = "fastcgi",
 	.state_bytes = sizeof(struct fastcgi_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_GATEWAY,
 	.detect = fastcgi_detect,
 	.feed = fastcgi_feed,
 	.close = fastcgi_close,

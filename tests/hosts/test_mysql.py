@@ -299,3 +299,43 @@ def test_compression_is_not_looked_into(server, collector):
         wait_until(lambda: scrape(metrics_port).sum("otelauto_opaque_connections_total", reason="tunnel") == 1, what="a tunnel")
         assert SECRET.encode() in client.communicate(timeout=30)[0]
     assert not collector.spans
+
+
+PAGE = """<?php
+$c = new mysqli("127.0.0.1", "app", "pw", "shop", (int)$_SERVER["MYSQL"]);
+$s = $c->prepare("SELECT concat(?, 'hunter2')");
+$s->bind_param("s", $_SERVER["REQUEST_URI"]);
+$s->execute();
+echo $s->get_result()->fetch_row()[0];
+"""
+
+
+def test_queries_of_php_behind_nginx(ways, made, collector, leaf):
+    """nginx, PHP-FPM, MariaDB: the queries are in the trace of the request that PHP serves, which is the caller's."""
+    from test_php import SITE, fpm
+    from webs import nginx
+
+    from kit import listen
+    way = ways[1]
+    with mariadb(ways[0], made) as (port, _, _server):
+        script = way.write("page.php", PAGE)
+        script.chmod(0o644)
+        socket = way.folder / "php.sock"
+        conf = way.conf("php-fpm.conf", listen=socket)
+        conf.write_text(conf.read_text() + "user = root\ngroup = root\n")
+        argv = [fpm(), "-R", "-n", "-d", "extension=mysqlnd", "-d", "extension=mysqli", "-y", conf]
+        web_port = way.port()
+        site = SITE.replace("fastcgi_param LEAF @LEAF@;", f"fastcgi_param MYSQL {port};")
+        with way.program(argv, service="php") as program:
+            wait_until(lambda: (way.folder / "php.pid").exists() and len(listen(program).workers()) == 4, what="php's children")
+            with nginx(way, site, service="nginx", port=web_port, script=script, leaf=leaf.port, php=f"unix:{socket}"):
+                for i in range(6):
+                    with Connection(web_port) as c:
+                        assert c.request(f"/p{i}", headers=[("traceparent", f"00-{i + 1:032x}-b7ad6b7169203331-01")])[2] == \
+                            f"/p{i}hunter2".encode()
+                queries = collector.wait_count(12, kind="CLIENT", service="php")
+                served = {s.span_id: s for s in collector.wait_count(6, kind="SERVER", service="php")}
+    assert len(queries) == 12 and {s.name for s in queries} == {"PREPARE SELECT", "SELECT"}
+    for s in queries:
+        parent = served[s.parent_id]
+        assert s.trace_id == parent.trace_id == f"{int(parent.path[2:]) + 1:032x}"

@@ -1,4 +1,4 @@
-"""PHP-FPM behind nginx: FastCGI is left alone; of PHP's HTTP clients those in the program are seen. Extensions such as curl
+"""PHP-FPM behind nginx: what it serves by FastCGI is seen; of PHP's HTTP clients those in the program are. Extensions such as curl
 are loaded with RTLD_DEEPBIND: their calls never reach a preloaded library, and `blind_layers` says so."""
 import os
 from contextlib import contextmanager
@@ -67,14 +67,35 @@ def test_fpm(ways, leaf, unix):
                 exact(way, tree, 117, service="nginx")
                 assert counts == {"streams": 5, "fsockopen": 5, "curl": 0}, counts
                 calls = way.collector.wait_count(10, kind="CLIENT", service="php")
-                assert len(calls) == 10 and len(way.collector.spans) == 127
-                assert not any(c.parent_id for c in calls)  # FastCGI is not taken apart: their cause is not seen
+                served = {s.span_id: s for s in way.collector.wait_count(117, kind="SERVER", service="php")}
+                assert len(calls) == 10 and len(served) == 117 and len(way.collector.spans) == 244
+                causes = [served[c.parent_id] for c in calls]
+                assert len({c.span_id for c in causes}) == 10 and all(s.trace_id == c.trace_id for s, c in zip(causes, calls))
+                post, = find(served.values(), path="/b")
+                assert post.name == "POST /b" and post.attributes["http.response.status_code"] == 200
+                assert post.attributes["client.address"] == "127.0.0.1" and post.attributes["url.scheme"] == "http"
                 metrics = php_tree.wait_sum(CLIENT_COUNT, 10)
-                assert metrics.sum(COUNT) == 0
+                assert metrics.sum(COUNT) == 117
+                assert not [v for k, v in metrics.series("otelauto_opaque_connections_total").items() if v]
                 assert metrics.sum("otelauto_blind_layers", layer="deepbind") == 1
             else:
                 assert not any(counts.values())
             return seen, load.statuses(), way.seen(php)[0]
+    both(ways, scenario)
+
+
+def test_what_a_caller_sends_along_arrives(ways, leaf):
+    """traceparent goes through nginx as a parameter: the request PHP serves is part of the caller's trace."""
+    def scenario(way):
+        with site(way, leaf, True) as (php, php_tree, tree, port):
+            trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+            with Connection(port) as c:
+                seen = c.request("/x?token=hunter2", headers=[("traceparent", f"00-{trace}-{span}-01"), ("User-Agent", "tester")])[::2]
+            if way.ours:
+                served, = way.collector.wait_count(1, kind="SERVER", service="php")
+                assert served.trace_id == trace and served.parent_id == span
+                assert served.attributes["user_agent.original"] == "tester" and served.attributes["url.query"] == "token=REDACTED"
+            return seen
     both(ways, scenario)
 
 
