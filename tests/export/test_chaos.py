@@ -1,9 +1,11 @@
 """A server under load while its collector is away, mute, slow, busy or rude: nothing is lost without being counted, memory
 stays where it was, and afterwards everything goes on without a restart."""
 import json
+import os
+import signal
 import socket
-import ssl
 import struct
+import sys
 
 import pytest
 
@@ -122,6 +124,50 @@ def test_the_queue_shows_what_waits_and_what_is_on_its_way(library):
             m = wait_until(lambda: not sdk(m := scrape(port), "processor_span_queue_size") and m, 30)
             assert sdk(m, "exporter_span_inflight") == 0
             assert sdk(m, "exporter_span_exported_total") == sdk(m, "processor_span_processed_total") - 144
+
+
+FAMILY = r"""
+import os, socket, sys, time
+listening = socket.create_server(("127.0.0.1", 0))
+pid = os.fork()
+if not pid:
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
+        s.sendall(b"GET /child HTTP/1.0\r\n\r\n")
+        while s.recv(4096):
+            pass
+    time.sleep(60)
+    os._exit(0)
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:  # somebody must be there who sends for the dead
+    print("port", listening.getsockname()[1], "child", pid, flush=True)
+    os.waitpid(pid, 0)
+    time.sleep(60)
+"""
+
+
+def test_a_process_killed_with_one_request_on_its_way_and_another_refused_doubles_nothing(library):
+    refusing, keeper = closed_port()
+    with keeper, Fake(silent()) as c, Leaf() as leaf:
+        settings = {"OTEL_TRACES_EXPORTER": "otlp,zipkin",
+                    "OTEL_EXPORTER_ZIPKIN_ENDPOINT": f"http://127.0.0.1:{refusing}/api/v2/spans",
+                    "OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
+        with Program([sys.executable, "-c", FAMILY, leaf.port], endpoint=c.endpoint, settings=settings) as program:
+            _, port, _, child = wait_until(lambda: program.stdout.split(), what="the child's pid")
+
+            def metrics():
+                for at in listening_ports([program.pid, int(child)]) - {int(port)}:
+                    try:
+                        if get(at, "/healthz")[0] == 200:
+                            return scrape(at)
+                    except OSError:
+                        pass
+                return None
+            wait_until(lambda: c.received and (m := metrics()) and m.sum("otelauto_export_requests_total", result="retry") >= 2,
+                       30, "a request on its way, another that failed twice")
+            c.script = [ok()]
+            os.kill(int(child), signal.SIGKILL)
+            wait_until(lambda: (m := metrics()) and m.sum("otelauto_exported_spans_total", result="unknown") == 1, 30,
+                       "the span is given up")
+    assert len(c.received) == 1 and not c.spans
 
 
 def test_a_collector_that_is_not_there_and_then_is(library):
