@@ -387,7 +387,7 @@ def test_h2spec_says_the_same(ways, h2spec, name):
     """Some verdicts are a matter of timing, bare too: what differs is asked again, and one that both ways agree on once is the same."""
     seen = [{}, {}]  # by way: {(section, number, case): verdicts}
     sections = SECTIONS
-    with ExitStack() as stack, ThreadPoolExecutor(12) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(2 * len(SECTIONS)) as pool:
         ports = [stack.enter_context(conformance_server(way, name)) for way in ways]
         for _ in range(6):
             asked = [(w, section, pool.submit(verdicts, h2spec, ports[w], section)) for section in sections for w in (0, 1)]
