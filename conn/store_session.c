@@ -65,7 +65,8 @@ static struct session *session_make(struct oa_conn *c)
 static uint8_t session_put(uint8_t *to, struct oa_bytes ns)
 {
 	ns = oa_bytes_cut(ns, OA_DB_NAME_MAX);
-	memcpy(to, ns.ptr, ns.len);
+	if (ns.len)
+		memcpy(to, ns.ptr, ns.len);
 	return (uint8_t)ns.len;
 }
 
@@ -168,7 +169,8 @@ void oa_session_prepare(struct oa_conn *c, uint64_t id, struct oa_bytes text, bo
 	st->id = id;
 	st->len = (uint16_t)text.len;
 	st->cut = cut;
-	memcpy(st->text, text.ptr, text.len);
+	if (text.len)
+		memcpy(st->text, text.ptr, text.len);
 	*chain = name;
 	chain_shorten(chain);
 }
