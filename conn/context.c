@@ -31,7 +31,7 @@
 #define CTX_UNSURE     0x200u /* current may have acted: an ambiguous call was made in its turn */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
-struct ctx_thread {
+struct oa_ctx_thread {
 	uint32_t pool_next;
 	_Atomic uint32_t gen;
 	/* Written by the thread itself, without atomic steps, and looked at by others. */
@@ -50,10 +50,10 @@ struct ctx_thread {
 	/* What others change of its counts (a response written elsewhere). */
 	_Atomic uint32_t other_open __attribute__((aligned(64))), other_quiet;
 };
-_Static_assert(sizeof(struct ctx_thread) == 3 * 64, "what others write has a cache line of its own");
+_Static_assert(sizeof(struct oa_ctx_thread) == 3 * 64, "what others write has a cache line of its own");
 
 #define CTX_CHUNK_SHIFT 6
-static struct oa_pool ctx_pool = OA_POOL(sizeof(struct ctx_thread), CTX_CHUNK_SHIFT, OA_THREADS_MAX);
+static struct oa_pool ctx_pool = OA_POOL(sizeof(struct oa_ctx_thread), CTX_CHUNK_SHIFT, OA_THREADS_MAX);
 static pthread_key_t ctx_key;
 static bool ctx_key_ok;
 
@@ -65,9 +65,9 @@ static _Atomic bool ctx_served;
 
 /* -- threads -- */
 
-static inline struct ctx_thread *thread_at(uint32_t index)
+static inline struct oa_ctx_thread *thread_at(uint32_t index)
 {
-	return oa_pool_at_of(&ctx_pool, index, sizeof(struct ctx_thread), CTX_CHUNK_SHIFT);
+	return oa_pool_at_of(&ctx_pool, index, sizeof(struct oa_ctx_thread), CTX_CHUNK_SHIFT);
 }
 
 static inline void thread_add(_Atomic uint32_t *own, uint32_t step)
@@ -75,14 +75,14 @@ static inline void thread_add(_Atomic uint32_t *own, uint32_t step)
 	atomic_store_explicit(own, atomic_load_explicit(own, memory_order_relaxed) + step, memory_order_relaxed);
 }
 
-static void thread_flag(struct ctx_thread *t, uint32_t set, uint32_t clear)
+static void thread_flag(struct oa_ctx_thread *t, uint32_t set, uint32_t clear)
 {
 	uint32_t was = atomic_load_explicit(&t->flags, memory_order_relaxed);
 
 	atomic_store_explicit(&t->flags, (was & ~clear) | set, memory_order_relaxed);
 }
 
-static void thread_counts_clear(struct ctx_thread *t)
+static void thread_counts_clear(struct oa_ctx_thread *t)
 {
 	atomic_store_explicit(&t->own_open, 0, memory_order_relaxed);
 	atomic_store_explicit(&t->own_quiet, 0, memory_order_relaxed);
@@ -91,7 +91,7 @@ static void thread_counts_clear(struct ctx_thread *t)
 }
 
 /* The exchange read i exchanges ago. */
-static struct oa_ref thread_recent(const struct ctx_thread *t, unsigned i)
+static struct oa_ref thread_recent(const struct oa_ctx_thread *t, unsigned i)
 {
 	uint32_t pos = atomic_load_explicit(&t->recent_pos, memory_order_relaxed) - 1 - i;
 
@@ -106,12 +106,13 @@ static struct oa_ref ctx_owner(const struct oa_exchange *ex)
 static void ctx_thread_exit(void *arg)
 {
 	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
-	struct ctx_thread *t = thread_at(index);
+	struct oa_ctx_thread *t = thread_at(index);
 
 	if (oa_tls.send_sp) /* cancelled while it sent */
 		oa_conn_send_lost();
 	oa_inject_thread_exit(&t->flights);
 	oa_tls.thread_idx = 0;
+	oa_tls.context = NULL;
 	if (t->spare)
 		oa_pool_give(&oa_exchange_pool, t->spare - 1);
 	t->spare = 0;
@@ -119,10 +120,10 @@ static void ctx_thread_exit(void *arg)
 	oa_pool_give(&ctx_pool, index);
 }
 
-static OA_COLD struct ctx_thread *ctx_thread_new(void)
+static OA_COLD struct oa_ctx_thread *ctx_thread_new(void)
 {
 	int64_t index = oa_pool_take(&ctx_pool);
-	struct ctx_thread *t;
+	struct oa_ctx_thread *t;
 
 	if (index < 0) {
 		oa_stat_inc(OA_STAT_thread_states_full);
@@ -138,19 +139,20 @@ static OA_COLD struct ctx_thread *ctx_thread_new(void)
 	atomic_store_explicit(&t->gen, t->gen | 1, memory_order_relaxed);
 	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
 	oa_tls.thread_idx = (uint32_t)index + 1;
+	oa_tls.context = t;
 	if (ctx_key_ok)
 		pthread_setspecific(ctx_key, (void *)(uintptr_t)(index + 1));
 	return t;
 }
 
-static inline struct ctx_thread *ctx_thread_peek(void)
+static inline struct oa_ctx_thread *ctx_thread_peek(void)
 {
-	return OA_LIKELY(oa_tls.thread_idx) ? thread_at(oa_tls.thread_idx - 1) : NULL;
+	return oa_tls.context;
 }
 
-static inline struct ctx_thread *ctx_thread_self(void)
+static inline struct oa_ctx_thread *ctx_thread_self(void)
 {
-	return OA_LIKELY(oa_tls.thread_idx) ? thread_at(oa_tls.thread_idx - 1) : ctx_thread_new();
+	return OA_LIKELY(oa_tls.context != NULL) ? oa_tls.context : ctx_thread_new();
 }
 
 void oa_ctx_watch_thread(void)
@@ -160,14 +162,14 @@ void oa_ctx_watch_thread(void)
 
 uint32_t *oa_ctx_flights(void)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	return t ? &t->flights : NULL;
 }
 
-static struct ctx_thread *ctx_thread_get(struct oa_ref ref)
+static struct oa_ctx_thread *ctx_thread_get(struct oa_ref ref)
 {
-	struct ctx_thread *t;
+	struct oa_ctx_thread *t;
 
 	if (!ref.gen)
 		return NULL;
@@ -183,19 +185,19 @@ int oa_ctx_init(void)
 
 /* -- loose and quiet -- */
 
-static uint32_t thread_open(const struct ctx_thread *t)
+static uint32_t thread_open(const struct oa_ctx_thread *t)
 {
 	return atomic_load_explicit(&t->own_open, memory_order_relaxed) +
 	       atomic_load_explicit(&t->other_open, memory_order_relaxed);
 }
 
-static uint32_t thread_quiet(const struct ctx_thread *t)
+static uint32_t thread_quiet(const struct oa_ctx_thread *t)
 {
 	return atomic_load_explicit(&t->own_quiet, memory_order_relaxed) +
 	       atomic_load_explicit(&t->other_quiet, memory_order_relaxed);
 }
 
-static void thread_count(struct ctx_thread *t, _Atomic uint32_t *own, _Atomic uint32_t *other, uint32_t step)
+static void thread_count(struct oa_ctx_thread *t, _Atomic uint32_t *own, _Atomic uint32_t *other, uint32_t step)
 {
 	if (t == ctx_thread_peek())
 		thread_add(own, step);
@@ -205,7 +207,7 @@ static void thread_count(struct ctx_thread *t, _Atomic uint32_t *own, _Atomic ui
 
 /* The state that an exchange is counted in. Its thread may be gone, and the state another's: the exchange is open all the
  * same (servers that start and end threads as the load goes, gRPC's for one). */
-static struct ctx_thread *ctx_counted_in(const struct oa_exchange *ex)
+static struct oa_ctx_thread *ctx_counted_in(const struct oa_exchange *ex)
 {
 	struct oa_ref owner = ctx_owner(ex);
 
@@ -214,7 +216,7 @@ static struct ctx_thread *ctx_counted_in(const struct oa_exchange *ex)
 
 static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 {
-	struct ctx_thread *owner;
+	struct oa_ctx_thread *owner;
 
 	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
 		return;
@@ -242,7 +244,7 @@ static struct ctx_sums ctx_sum(void)
 	struct ctx_sums sums = { 0 };
 
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = thread_at(i);
+		struct oa_ctx_thread *t = thread_at(i);
 
 		sums.open += thread_open(t);
 		sums.quiet += thread_quiet(t);
@@ -276,7 +278,7 @@ uint32_t oa_ctx_open_count(void)
 
 OA_HOT int64_t oa_ctx_take_spare(void)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 	int64_t index = t ? (int64_t)t->spare - 1 : -1;
 
 	if (index >= 0)
@@ -286,7 +288,7 @@ OA_HOT int64_t oa_ctx_take_spare(void)
 
 OA_HOT bool oa_ctx_keep_spare(uint32_t index)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (!t || t->spare)
 		return false;
@@ -300,7 +302,7 @@ static inline bool ref_eq(struct oa_ref a, struct oa_ref b)
 }
 
 /* Is leaving the current exchange now a sign that this loop puts work off? Not while more of its bytes must come. */
-static OA_NOINLINE void ctx_leave_current(struct ctx_thread *t)
+static OA_NOINLINE void ctx_leave_current(struct oa_ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
@@ -312,7 +314,7 @@ static OA_NOINLINE void ctx_leave_current(struct ctx_thread *t)
 }
 
 /* Another exchange's bytes are read before the current one has acted. */
-static OA_NOINLINE void ctx_mix(struct ctx_thread *t)
+static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
@@ -326,7 +328,7 @@ static OA_NOINLINE void ctx_mix(struct ctx_thread *t)
 
 void oa_ctx_touch(struct oa_ref ref)
 {
-	struct ctx_thread *t = ctx_thread_self();
+	struct oa_ctx_thread *t = ctx_thread_self();
 	struct oa_exchange *ex = oa_exchange_get(ref);
 
 	if (!ex || !t)
@@ -342,10 +344,9 @@ void oa_ctx_touch(struct oa_ref ref)
 	ctx_set_loose(ex, true);
 }
 
-OA_HOT void oa_ctx_open(uint32_t index, bool nonblock)
+OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 {
-	struct ctx_thread *t = ctx_thread_self();
-	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ctx_thread *t = ctx_thread_self();
 	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
 	uint32_t pos;
 
@@ -374,7 +375,7 @@ OA_HOT void oa_ctx_open(uint32_t index, bool nonblock)
 /* Of another thread, or from before a fork. */
 static OA_COLD void ctx_close_elsewhere(struct oa_exchange *ex)
 {
-	struct ctx_thread *owner = ctx_counted_in(ex);
+	struct oa_ctx_thread *owner = ctx_counted_in(ex);
 
 	if (ex->home != oa_exchange_home)
 		return;
@@ -385,7 +386,7 @@ static OA_COLD void ctx_close_elsewhere(struct oa_exchange *ex)
 
 static inline void ctx_close_server(uint32_t index, struct oa_exchange *ex, struct oa_ref owner)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (OA_LIKELY(t && owner.index == oa_tls.thread_idx - 1 && owner.gen == t->gen && ex->home == oa_exchange_home)) {
 		thread_add(&t->own_open, -1u);
@@ -401,9 +402,8 @@ static inline void ctx_close_server(uint32_t index, struct oa_exchange *ex, stru
 		t->current.gen = 0;
 }
 
-OA_HOT void oa_ctx_close(uint32_t index)
+OA_HOT void oa_ctx_close(struct oa_exchange *ex, uint32_t index)
 {
-	struct oa_exchange *ex = oa_exchange_at(index);
 	struct oa_ref owner = ctx_owner(ex);
 
 	if (OA_LIKELY(owner.gen))
@@ -416,7 +416,7 @@ OA_HOT void oa_ctx_close(uint32_t index)
 
 void oa_ctx_settle(struct oa_exchange *ex)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (t && oa_exchange_get(t->current) == ex)
 		thread_flag(t, CTX_SETTLED, 0);
@@ -445,14 +445,14 @@ OA_NOINLINE void oa_ctx_end_work(struct oa_ref parent)
 
 void oa_ctx_wake(void)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (t && (t->flags & CTX_LOOP))
 		thread_flag(t, CTX_MIXED, 0);
 }
 
 /* Which thread waits on an epoll descriptor; a second one makes it shared for good. */
-static void ctx_note_loop(struct ctx_thread *t, int ident)
+static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 {
 	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
 	uint32_t self = oa_tls.thread_idx, was = 0;
@@ -470,7 +470,7 @@ static void ctx_note_loop(struct ctx_thread *t, int ident)
 
 void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (!t)
 		return;
@@ -494,7 +494,7 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 
 void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 {
-	struct ctx_thread *t = ctx_thread_peek();
+	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	(void)ident;
 	if (!t || !loop)
@@ -664,11 +664,9 @@ static OA_COLD void ctx_index_texts(struct oa_ref ref, const struct oa_http_head
 		fp_insert(fp_target(head), ref);
 }
 
-OA_HOT void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
+OA_HOT void oa_ctx_index(struct oa_ref ref, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
 			 const uint8_t parent_id[8])
 {
-	struct oa_exchange *ex = oa_exchange_at(index);
-	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
 	bool target = ctx_may_be_proxy();
 	uint32_t texts = 0;
 
@@ -740,7 +738,7 @@ static void pick_set(struct oa_pick *p, struct oa_ref parent, enum oa_evidence e
 }
 
 /* Server exchanges besides `current` that may act now for reasons we cannot see. */
-static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, const struct oa_exchange *current)
+static uint32_t ctx_others_loose(const struct oa_ctx_thread *t, bool process_wide, const struct oa_exchange *current)
 {
 	uint32_t open, quiet, loose;
 	bool own = ctx_thread_get(ctx_owner(current)) == t;
@@ -764,20 +762,20 @@ static uint32_t ctx_others_loose(const struct ctx_thread *t, bool process_wide, 
 }
 
 /* May another exchange of this loop act because a timer fired? Only timers set before this turn count. */
-static bool ctx_timer_due(const struct ctx_thread *t)
+static bool ctx_timer_due(const struct oa_ctx_thread *t)
 {
 	return t->timer_ns != UINT64_MAX && oa_host_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
 }
 
 /* A loop that has always acted on a request in the turn that read it (nginx, haproxy) does not put it off now: then an
  * exchange is loose only because a call of its own could not be attributed. */
-static bool ctx_acts_at_once(const struct ctx_thread *t)
+static bool ctx_acts_at_once(const struct oa_ctx_thread *t)
 {
 	return t->at_once >= CTX_AT_ONCE_MIN && !t->deferred && !(t->flags & (CTX_SETTLED | CTX_UNSURE));
 }
 
 /* Is what this thread read last certainly what it works for now? */
-static bool ctx_current_certain(const struct ctx_thread *t, const struct oa_exchange *current, bool shared)
+static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_exchange *current, bool shared)
 {
 	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
@@ -804,13 +802,13 @@ void oa_ctx_used(struct oa_conn *c)
 
 /* A connection that several requests share may be written to by a thread that happens to be in it on behalf of another
  * (gRPC works so). Only a loop that has it for itself writes what it works for. */
-static bool ctx_shared_conn(const struct ctx_thread *t, const struct oa_conn *c)
+static bool ctx_shared_conn(const struct oa_ctx_thread *t, const struct oa_conn *c)
 {
 	return (c->user == CTX_USERS_MANY || (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP);
 }
 
 /* The single open exchange of the thread, when there is one. */
-static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
+static struct oa_ref ctx_only_recent(const struct oa_ctx_thread *t)
 {
 	for (unsigned i = 0; i < CTX_RECENT; i++) {
 		struct oa_ref ref = thread_recent(t, i);
@@ -826,7 +824,7 @@ static struct oa_ref ctx_only_recent(const struct ctx_thread *t)
 static struct oa_ref ctx_only_parked(bool worker)
 {
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = thread_at(i);
+		struct oa_ctx_thread *t = thread_at(i);
 		struct oa_ref ref;
 		struct oa_exchange *ex;
 
@@ -840,7 +838,7 @@ static struct oa_ref ctx_only_parked(bool worker)
 	return (struct oa_ref){ 0, 0 };
 }
 
-static void ctx_links_of(const struct ctx_thread *t, struct oa_pick *ret)
+static void ctx_links_of(const struct oa_ctx_thread *t, struct oa_pick *ret)
 {
 	for (unsigned i = 0; i < CTX_RECENT && ret->links < OA_LINKS_MAX; i++) {
 		struct oa_ref ref = thread_recent(t, i);
@@ -851,7 +849,7 @@ static void ctx_links_of(const struct ctx_thread *t, struct oa_pick *ret)
 }
 
 /* The candidates: what this thread has open, or, when it serves nothing itself, what others have. */
-static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
+static void ctx_links(const struct oa_ctx_thread *t, struct oa_pick *ret)
 {
 	if (thread_open(t)) {
 		ctx_links_of(t, ret);
@@ -864,7 +862,7 @@ static void ctx_links(const struct ctx_thread *t, struct oa_pick *ret)
 }
 
 /* Rules 2 to 4: certain without looking at the message. */
-static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, bool multiplexed, struct oa_pick *ret)
+static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, bool multiplexed, struct oa_pick *ret)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
 	bool shared = multiplexed && ctx_shared_conn(t, c);
@@ -908,7 +906,7 @@ static bool ctx_pick_by_flow(struct ctx_thread *t, const struct oa_conn *c, bool
 
 void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret)
 {
-	struct ctx_thread *t = ctx_thread_self();
+	struct oa_ctx_thread *t = ctx_thread_self();
 
 	memset(ret, 0, sizeof(*ret));
 	if (!atomic_load_explicit(&ctx_served, memory_order_relaxed)) {
@@ -953,10 +951,10 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 /* Only the forking thread lives on. What it was working on stays its work: a child may answer the request. */
 void oa_ctx_after_fork_child(void)
 {
-	struct ctx_thread *self = ctx_thread_peek();
+	struct oa_ctx_thread *self = ctx_thread_peek();
 
 	for (uint32_t i = 0; i < ctx_threads(); i++) {
-		struct ctx_thread *t = thread_at(i);
+		struct oa_ctx_thread *t = thread_at(i);
 
 		if (t != self)
 			atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);

@@ -7,9 +7,9 @@
 #include "proto/http1.h"
 
 /* A server exchange was read by this thread. nonblock: its socket is in non-blocking mode. */
-void oa_ctx_open(uint32_t index, bool nonblock);
+void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock);
 /* An exchange of either side ends: releases what it holds. Idempotent. */
-void oa_ctx_close(uint32_t index);
+void oa_ctx_close(struct oa_exchange *ex, uint32_t index);
 
 /* This thread just read bytes that carry exchange `ref` (server side) on: it is what the thread works for now. */
 void oa_ctx_touch(struct oa_ref ref);
@@ -41,7 +41,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 /* The open server exchange whose peer sent exactly this context, when there is exactly one. */
 struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]);
 /* Remembers what an arriving request can be recognised by. remote: it carried a context. */
-void oa_ctx_index(uint32_t index, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
+void oa_ctx_index(struct oa_ref ref, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
 		  const uint8_t parent_id[8]);
 
 /* A free exchange kept for this thread's next one. returns its index or -1 / false: the pool takes it */

@@ -279,7 +279,7 @@ static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_ex
 	exchange_unlink(c, index, ex);
 	if (ex->stream)
 		oa_stream_remove(c, ex->stream);
-	oa_ctx_close(index);
+	oa_ctx_close(ex, index);
 	atomic_store_explicit(&ex->gen, atomic_load_explicit(&ex->gen, memory_order_relaxed) + 1, memory_order_release);
 	if (OA_UNLIKELY(ex->cls | ex->baggage))
 		exchange_free_blocks(ex);

@@ -88,6 +88,7 @@ static void http2_server_request(struct oa_feed *f, uint32_t stream, const struc
 {
 	struct oa_conn *c = f->c;
 	bool rpc = oa_rpc_is(h);
+	struct oa_exchange *ex;
 	int64_t index = -1;
 
 	if (OA_LIKELY(c->open < OA_STREAMS_MAX))
@@ -96,11 +97,12 @@ static void http2_server_request(struct oa_feed *f, uint32_t stream, const struc
 		http2_request_declined(c, index);
 		return;
 	}
-	oa_exchange_at((uint32_t)index)->stream = stream;
-	oa_exchange_span(oa_exchange_at((uint32_t)index))->flags |= http2_scheme_flag(h);
-	oa_span_serve(c, (uint32_t)index, &h->http);
+	ex = oa_exchange_at((uint32_t)index);
+	ex->stream = stream;
+	oa_exchange_span(ex)->flags |= http2_scheme_flag(h);
+	oa_span_serve(c, ex, (uint32_t)index, &h->http);
 	if (rpc)
-		oa_rpc_open(oa_exchange_at((uint32_t)index), h);
+		oa_rpc_open(ex, h);
 }
 
 int64_t oa_http2_open_client(struct oa_conn *c, const struct oa_http2_head *h, uint32_t stream, uint64_t now_ns,

@@ -67,7 +67,8 @@ static inline bool prop_parse_traceparent(struct oa_bytes v, struct oa_remote *r
 		return false;
 	if (!(trace[0] | trace[1]) || !parent)
 		return false;
-	memcpy(ret->trace_id, trace, 16);
+	memcpy(ret->trace_id, &trace[0], 8); /* as they will be read: a load of both would wait for the stores */
+	memcpy(ret->trace_id + 8, &trace[1], 8);
 	memcpy(ret->parent_id, &parent, 8);
 	ret->flags = flags & 3;
 	ret->sampled = flags & 1;

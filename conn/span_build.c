@@ -28,6 +28,7 @@ static OA_COLD struct oa_exchange *server_declined(struct oa_conn *c)
 static struct oa_exchange *server_request(struct oa_feed *f, const struct oa_http_head *h)
 {
 	struct oa_conn *c = f->c;
+	struct oa_exchange *ex;
 	int64_t index;
 
 	if (OA_UNLIKELY(c->open >= OA_PIPELINE_MAX))
@@ -35,8 +36,9 @@ static struct oa_exchange *server_request(struct oa_feed *f, const struct oa_htt
 	index = oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_HTTP, oa_feed_now(f));
 	if (OA_UNLIKELY(index < 0))
 		return server_declined(c);
-	oa_span_serve(c, (uint32_t)index, h);
-	return oa_exchange_at((uint32_t)index);
+	ex = oa_exchange_at((uint32_t)index);
+	oa_span_serve(c, ex, (uint32_t)index, h);
+	return ex;
 }
 
 /* The kernel took the whole header: the exchange prepared for it is real now. */

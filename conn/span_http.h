@@ -80,9 +80,9 @@ static inline void oa_span_server_texts(struct oa_exchange *ex, const struct oa_
 }
 
 /* A request that this process is to answer. */
-OA_INLINE void oa_span_serve(struct oa_conn *c, uint32_t index, const struct oa_http_head *h)
+OA_INLINE void oa_span_serve(const struct oa_conn *c, struct oa_exchange *ex, uint32_t index, const struct oa_http_head *h)
 {
-	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ref ref = { index, atomic_load_explicit(&ex->gen, memory_order_relaxed) };
 	struct oa_remote remote;
 
 	oa_span_request_line(ex, h);
@@ -93,8 +93,8 @@ OA_INLINE void oa_span_serve(struct oa_conn *c, uint32_t index, const struct oa_
 		oa_span_upgrade(ex, h);
 	if (OA_LIKELY(oa_exchange_span(ex)->what == OA_WHAT_HTTP))
 		oa_exchange_count_active(ex);
-	oa_ctx_open(index, c->flags & OA_CONN_NONBLOCK);
-	oa_ctx_index(index, h, remote.valid, remote.trace_id, remote.parent_id);
+	oa_ctx_open(ex, index, c->flags & OA_CONN_NONBLOCK);
+	oa_ctx_index(ref, h, remote.valid, remote.trace_id, remote.parent_id);
 }
 
 static inline void oa_span_response_head(struct oa_exchange *ex, const struct oa_http_head *h, enum oa_kind kind)

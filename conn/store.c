@@ -117,9 +117,8 @@ static void store_record_texts(struct oa_conn *c, struct oa_exchange *ex, const 
 
 /* -- commands -- */
 
-static inline void store_serve(struct oa_conn *c, uint32_t index)
+static inline void store_serve(const struct oa_conn *c, struct oa_exchange *ex, uint32_t index)
 {
-	struct oa_exchange *ex = oa_exchange_at(index);
 	struct oa_span *s = oa_exchange_span(ex);
 
 	oa_id_span(s->span_id);
@@ -127,7 +126,7 @@ static inline void store_serve(struct oa_conn *c, uint32_t index)
 	s->evidence = OA_EV_ROOT;
 	oa_decide_root(ex, NULL);
 	oa_exchange_show(ex);
-	oa_ctx_open(index, c->flags & OA_CONN_NONBLOCK);
+	oa_ctx_open(ex, index, c->flags & OA_CONN_NONBLOCK);
 }
 
 /* No exchange to be had: which answer is whose could no longer be told. */
@@ -193,7 +192,7 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 	if (c->store || m->stmt)
 		oa_session_set_running(c, m->flags & OA_STORE_EXECUTE ? m->stmt : 0);
 	if (c->role == OA_ROLE_SERVER)
-		store_serve(c, index);
+		store_serve(c, ex, index);
 	else if (c->answered == STORE_EARLY)
 		oa_exchange_flag(ex, OA_EX_PREPARED, 0);
 }

@@ -12,6 +12,7 @@ struct oa_tls {
 	uintptr_t send_sp;    /* 0: none; else where the bookkeeping of the sending call stands that this thread is in */
 	uint32_t send_conn, send_gen; /* and its connection */
 	const void *tls_call; /* hooks/tls.h: the call of a TLS library that this thread is in */
+	struct oa_ctx_thread *context; /* conn/context.c: what thread_idx names */
 };
 
 extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));

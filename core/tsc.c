@@ -9,6 +9,7 @@
 
 #define TSC_SPAN_NS   3000000000u /* a mapping holds so long unless it is renewed */
 #define TSC_GAP_NS    200000000u  /* at least so long between two comparisons, to tell the rate */
+#define TSC_FIRST_NS  50000000u   /* the same for the first rate, which holds for a second or so */
 #define TSC_WINDOW    30000u      /* ticks that a comparison may take; longer ones were interrupted */
 #define TSC_JUMPS_MAX 8           /* after so many we leave it alone */
 #define TSC_RECHECK   16          /* comparisons between two looks at what the kernel uses */
@@ -87,7 +88,7 @@ void oa_tsc_note(uint64_t ticks, uint64_t ns)
 		tsc_start_over(ticks, ns);
 		return;
 	}
-	if (ns - tsc_last_ns < TSC_GAP_NS)
+	if (ns - tsc_last_ns < (tsc_is_on() ? TSC_GAP_NS : TSC_FIRST_NS))
 		return;
 	rate = tsc_rate(ticks, ns);
 	if (tsc_is_on()) {
@@ -138,6 +139,11 @@ static bool tsc_compare(uint64_t *ret_ticks, uint64_t *ret_ns)
 		*ret_ns = ns;
 	}
 	return best < TSC_WINDOW;
+}
+
+bool oa_tsc_wanted(void)
+{
+	return tsc_usable && !tsc_is_on() && tsc_jumps < TSC_JUMPS_MAX;
 }
 
 void oa_tsc_tick(void)

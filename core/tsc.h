@@ -55,8 +55,10 @@ static inline uint64_t oa_ns_since(uint64_t from_ns, uint64_t to_ns)
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-/* Compares the two clocks and renews the mapping. runs on side thread, every second */
+/* Compares the two clocks and renews the mapping. runs on side thread, every second, and as long as it is wanted */
 void oa_tsc_tick(void);
+/* There is no mapping yet, and there could be one. runs on side thread */
+bool oa_tsc_wanted(void);
 
 /* Not used any more, by any thread. runs on any thread, when no side thread runs */
 void oa_tsc_stop(void);

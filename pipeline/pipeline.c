@@ -72,8 +72,11 @@ static unsigned pipeline_every_second(uint64_t now_ns)
 {
 	bool first = !pipeline_second_ns;
 
-	if (now_ns < pipeline_second_ns)
+	if (now_ns < pipeline_second_ns) {
+		if (oa_tsc_wanted())
+			oa_tsc_tick();
 		return pipeline_adopt(false);
+	}
 	pipeline_second_ns = now_ns + PIPELINE_SECOND_NS;
 	oa_clock_anchor();
 	oa_tsc_tick();

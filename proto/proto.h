@@ -45,10 +45,10 @@ typedef void oa_event_fn(void *ctx, const struct oa_event *ev);
 
 /* Answers a response parser needs about the request it answers. */
 struct oa_request_note {
-	bool head;    /* HEAD: no body whatever the header says */
-	bool connect; /* CONNECT: 2xx turns the connection into a tunnel */
-	bool known;   /* false: nothing is known (response without a request we saw) */
-	uint16_t hint; /* stores: struct oa_store_msg.hint of the command */
+	bool head : 1;    /* HEAD: no body whatever the header says */
+	bool connect : 1; /* CONNECT: 2xx turns the connection into a tunnel */
+	bool known : 1;   /* false: nothing is known (response without a request we saw) */
+	uint16_t hint;    /* stores: struct oa_store_msg.hint of the command */
 };
 typedef struct oa_request_note oa_request_note_fn(void *ctx);
 /* The same of the command an answer by `stream` belongs to. */

@@ -33,10 +33,10 @@ START_TEST(tsc_is_not_used_before_its_rate_is_known)
 	ck_assert(!on(0, &ns));
 	note(0, 0);
 	ck_assert(!on(1, &ns));
-	note(SECOND / 10, 0); /* too close */
-	ck_assert(!on(SECOND / 10, &ns));
-	note(SECOND, 0);
-	ck_assert(on(SECOND, &ns));
+	note(SECOND / 100, 0); /* too close */
+	ck_assert(!on(SECOND / 100, &ns));
+	note(SECOND / 20, 0);
+	ck_assert(on(SECOND / 20, &ns));
 }
 END_TEST
 
