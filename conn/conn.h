@@ -84,6 +84,11 @@ struct oa_send {
 	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */
 	uint8_t text_cls;
 	uint16_t prepared;       /* when fed: it opened so many exchanges, the last of which is `first` */
+	/* What the parser will want to know of its only request, when its header stands first in the first buffer. */
+	uint16_t head_flags;     /* OA_HTTP_* */
+	uint8_t head_method;
+	uint32_t head_len;       /* 0: none, or more than one */
+	uint64_t head_length;    /* Content-Length */
 	const struct iovec *host_iov;
 	int host_iovcnt;
 	struct oa_point *point;  /* own, or in the text block */

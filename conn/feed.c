@@ -475,6 +475,15 @@ void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	feed_parsed(c, in, dir, bytes, taken, upgraded);
 }
 
+size_t oa_feed_head(struct oa_conn *c, const struct oa_http_head *h)
+{
+	struct oa_feed f = { .c = c, .dir = OA_DIR_REQUEST };
+	struct oa_sink sink = OA_SPAN_SINK(&f);
+	long taken = oa_http1_accept_head(c->pstate[OA_DIR_REQUEST], h, &sink);
+
+	return taken < 0 ? 0 : (size_t)taken;
+}
+
 void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt, size_t n)
 {
 	for (int i = 0; i < iovcnt && n; i++) {

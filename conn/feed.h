@@ -49,6 +49,9 @@ void oa_feed_release(struct oa_conn *c);
 
 /* in: bytes received (true) or sent. _http: of a connection whose state that is. */
 void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes);
+/* A request's header sent on an HTTP/1 connection, read before. returns its bytes; 0: it must be fed */
+struct oa_http_head;
+size_t oa_feed_head(struct oa_conn *c, const struct oa_http_head *h);
 /* Forgets what is kept of a direction for the parser's next call. */
 void oa_feed_forget(struct oa_conn *c, enum oa_dir dir);
 void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes);

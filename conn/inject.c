@@ -370,6 +370,19 @@ static int64_t inject_body_len(const struct oa_http_head *h)
 	return h->flags & OA_HTTP_HAS_LENGTH ? (int64_t)h->length : 0;
 }
 
+/* Spares oa_io_sent() to read it again. */
+static void inject_note_head(struct oa_send *s, const struct oa_http_head *h)
+{
+	if (s->requests != 1 || h->block.ptr != s->host_iov[0].iov_base) {
+		s->head_len = 0;
+		return;
+	}
+	s->head_len = (uint32_t)h->block.len;
+	s->head_flags = h->flags;
+	s->head_method = h->method;
+	s->head_length = h->length;
+}
+
 static void inject_scan(struct oa_conn *c, struct oa_send *s)
 {
 	uint32_t block;
@@ -387,6 +400,7 @@ static void inject_scan(struct oa_conn *c, struct oa_send *s)
 		len = oa_http1_parse_head(rest, OA_DIR_REQUEST, &head);
 		if (len <= 0 || !inject_request(c, s, &head, off + (size_t)(head.block.ptr - rest.ptr)))
 			break;
+		inject_note_head(s, &head);
 		body = inject_body_len(&head);
 		if (body < 0 || (uint64_t)body >= rest.len - (size_t)len)
 			break;

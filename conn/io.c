@@ -174,6 +174,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	s->host_iov = iov;
 	s->host_iovcnt = iovcnt;
 	s->points = s->requests = 0;
+	s->head_len = 0;
 	s->fed = false;
 	s->point = s->own;
 	s->scratch = s->text = 0;
@@ -271,6 +272,7 @@ static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *i
 	s.host_iov = iov;
 	s.host_iovcnt = iovcnt;
 	s.points = s.requests = 0;
+	s.head_len = 0;
 	s.fed = false;
 	s.scratch = s.text = 0;
 	s.conn_gen = (uint32_t)(token >> 32);
@@ -353,6 +355,37 @@ static unsigned sent_answered(const struct oa_conn *c, const struct oa_send *s)
 	return open < s->requests ? s->requests - open : 0;
 }
 
+/* A header that was read before it was sent, and went out whole, need not be read again. returns host bytes it was */
+static size_t sent_head(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, size_t host_bytes)
+{
+	struct oa_exchange *ex;
+	struct oa_http_head h;
+
+	if (!s->head_len || host_bytes < s->head_len || iov->iov_len < s->head_len || c->carry[OA_DIR_REQUEST] ||
+	    c->state != OA_CONN_HTTP || oa_protos[c->proto - 1] != &oa_proto_http1)
+		return 0;
+	ex = oa_exchange_get((struct oa_ref){ s->first, s->first_gen });
+	if (!ex || !(ex->flags & OA_EX_PREPARED))
+		return 0;
+	h = (struct oa_http_head){ .block = oa_bytes(iov->iov_base, s->head_len), .method = s->head_method,
+				   .flags = s->head_flags, .length = s->head_length };
+	return oa_feed_head(c, &h);
+}
+
+static void sent_bytes(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t n)
+{
+	size_t head = sent_head(c, s, iov, n), rest;
+
+	if (!head) {
+		oa_feed_iov(c, false, iov, iovcnt, n);
+		return;
+	}
+	n -= head;
+	rest = iov->iov_len - head < n ? iov->iov_len - head : n;
+	oa_feed_bytes(c, false, oa_bytes((uint8_t *)iov->iov_base + head, rest));
+	oa_feed_iov(c, false, iov + 1, iovcnt - 1, n - rest);
+}
+
 /* The host's share of a successful call, fed to the parser. */
 void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes)
 {
@@ -371,7 +404,7 @@ void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *
 	}
 	if (answered)
 		c->answered = (uint8_t)answered;
-	oa_feed_iov(c, false, iov, iovcnt, host_bytes);
+	sent_bytes(c, s, iov, iovcnt, host_bytes);
 	if (answered)
 		c->answered = 0;
 	if (OA_UNLIKELY(c->flags & OA_CONN_SENDING))

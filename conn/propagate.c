@@ -372,9 +372,10 @@ static void put_hex(struct oa_buf *out, const uint8_t *id, unsigned len)
 void oa_propagate_value(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags, char ret[OA_TRACEPARENT])
 {
 	memcpy(ret, "00-", 3);
-	oa_hex(ret + 3, trace_id, 16);
+	oa_hex8(ret + 3, trace_id);
+	oa_hex8(ret + 19, trace_id + 8);
 	ret[35] = '-';
-	oa_hex(ret + 36, span_id, 8);
+	oa_hex8(ret + 36, span_id);
 	ret[52] = '-';
 	oa_hex(ret + 53, &flags, 1);
 }

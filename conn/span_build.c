@@ -239,15 +239,38 @@ static inline void message_served(struct oa_feed *f, const struct oa_http_head *
 /* A final response, complete, to the oldest request. That it settles what the exchange has to do with its thread need
  * not be noted: the exchange ends here. */
 static inline void message_answered(struct oa_feed *f, struct oa_exchange *ex, const struct oa_http_head *h,
-				    uint64_t body)
+				    uint64_t body, enum oa_kind kind)
 {
 	struct oa_span *s;
 
-	response_head(f, ex, h, OA_KIND_SERVER);
+	response_head(f, ex, h, kind);
 	s = oa_exchange_span(ex); /* captured headers may have moved it */
 	s->resp_body += body;
 	s->flags |= OA_SPAN_HAS_RESP_BODY;
 	oa_exchange_finish(f->c, f->c->first - 1, oa_feed_now(f), OA_ERR_NONE);
+}
+
+/* The same of a connection whose client we are. */
+static OA_NOINLINE void message_of_client(struct oa_feed *f, const struct oa_http_head *h, uint64_t body, bool whole)
+{
+	struct oa_exchange *ex;
+
+	if (f->dir == OA_DIR_REQUEST) {
+		client_request(f, h);
+		if (body)
+			on_request_bytes(f, body);
+		if (whole)
+			on_request_end(f);
+		return;
+	}
+	ex = f->c->first ? oa_exchange_at(f->c->first - 1) : NULL;
+	if (OA_UNLIKELY(!ex || !whole || h->status < 200 || oa_exchange_span(ex)->kind != OA_KIND_CLIENT)) {
+		message_by_events(f, h, body, whole);
+		return;
+	}
+	if (ex->parent.gen)
+		oa_ctx_touch(ex->parent);
+	message_answered(f, ex, h, body, OA_KIND_CLIENT);
 }
 
 OA_HOT OA_FLATTEN void oa_span_on_message(void *ctx, const struct oa_http_head *h, uint64_t body, bool whole)
@@ -256,11 +279,11 @@ OA_HOT OA_FLATTEN void oa_span_on_message(void *ctx, const struct oa_http_head *
 	uint32_t first = f->c->first;
 
 	if (OA_UNLIKELY(f->c->role != OA_ROLE_SERVER))
-		message_by_events(f, h, body, whole);
+		message_of_client(f, h, body, whole);
 	else if (f->dir == OA_DIR_REQUEST)
 		message_served(f, h, body, whole);
 	else if (OA_LIKELY(first && whole && h->status >= 200))
-		message_answered(f, oa_exchange_at(first - 1), h, body);
+		message_answered(f, oa_exchange_at(first - 1), h, body, OA_KIND_SERVER);
 	else
 		message_by_events(f, h, body, whole);
 }

@@ -34,6 +34,8 @@ void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
 {
 	static const char digits[16] = "0123456789abcdef";
 
+	for (; len >= 8; len -= 8, bytes += 8, ret_text += 16)
+		oa_hex8(ret_text, bytes);
 	for (unsigned i = 0; i < len; i++) {
 		ret_text[2 * i] = digits[bytes[i] >> 4];
 		ret_text[2 * i + 1] = digits[bytes[i] & 15];

@@ -64,6 +64,16 @@ void oa_id_reseed(void);
 /* Lower-case hex, no terminator: 2*len characters. */
 void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len);
 
+/* The same of eight bytes. */
+static inline void oa_hex8(char *ret_text, const uint8_t bytes[8])
+{
+	__m128i x = _mm_loadl_epi64((const __m128i *)(const void *)bytes), four = _mm_set1_epi8(15);
+	__m128i v = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(x, 4), four), _mm_and_si128(x, four));
+	__m128i big = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+
+	_mm_storeu_si128((__m128i *)(void *)ret_text, _mm_add_epi8(_mm_add_epi8(v, _mm_set1_epi8('0')), big));
+}
+
 /* Strict lower-case hex of exactly 2*len characters. returns 0 or -EINVAL */
 int oa_unhex(uint8_t *ret_bytes, const uint8_t *text, unsigned len);
 
