@@ -61,6 +61,14 @@ static inline bool oa_fd_tracked(int fd)
 	return __builtin_expect(slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) != OA_FD_NONE, 0);
 }
 
+/* True when bytes sent on it concern us. */
+static inline bool oa_fd_is_conn(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+
+	return __builtin_expect(slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_CONN, 0);
+}
+
 /* Slot of a descriptor, its chunk mapped if need be; NULL: too high or no memory. */
 struct oa_fd *oa_fd_get(int fd);
 

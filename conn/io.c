@@ -70,6 +70,13 @@ static bool recv_nothing(struct oa_conn *c, ssize_t n, int err)
 	return true;
 }
 
+static bool recv_is_wake(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+
+	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_WAKE;
+}
+
 /* Anything but bytes of an HTTP connection. */
 static OA_COLD void received_otherwise(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
 {
@@ -98,7 +105,10 @@ OA_HOT void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, 
 	}
 	c = oa_conn_enter_http(fd);
 	if (OA_UNLIKELY(!c)) {
-		received_otherwise(fd, buf, len, n, err, flags);
+		if (recv_is_wake(fd))
+			oa_ctx_wake();
+		else
+			received_otherwise(fd, buf, len, n, err, flags);
 		return;
 	}
 	oa_feed_http(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));

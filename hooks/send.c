@@ -85,7 +85,7 @@ OA_SLOW OA_HOT ssize_t write_tracked(int fd, const void *buf, size_t len)
 
 OA_EXPORT OA_HOT ssize_t write(int fd, const void *buf, size_t len)
 {
-	return oa_fd_tracked(fd) ? write_tracked(fd, buf, len) : OA_REAL(write)(fd, buf, len);
+	return oa_fd_is_conn(fd) ? write_tracked(fd, buf, len) : OA_REAL(write)(fd, buf, len);
 }
 
 OA_SLOW ssize_t writev_watched(int fd, const struct iovec *iov, int count)
@@ -109,7 +109,7 @@ OA_SLOW OA_HOT ssize_t writev_tracked(int fd, const struct iovec *iov, int count
 
 OA_EXPORT OA_HOT ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-	return oa_fd_tracked(fd) ? writev_tracked(fd, iov, count) : OA_REAL(writev)(fd, iov, count);
+	return oa_fd_is_conn(fd) ? writev_tracked(fd, iov, count) : OA_REAL(writev)(fd, iov, count);
 }
 
 OA_SLOW ssize_t pwritev2_here(int fd, const struct iovec *iov, int count, int flags)
@@ -125,14 +125,14 @@ OA_SLOW ssize_t pwritev2_here(int fd, const struct iovec *iov, int count, int fl
 
 OA_EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (offset == -1 && oa_fd_tracked(fd))
+	if (offset == -1 && oa_fd_is_conn(fd))
 		return pwritev2_here(fd, iov, count, flags);
 	return OA_REAL(pwritev2)(fd, iov, count, offset, flags);
 }
 
 OA_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
 {
-	if (offset == -1 && oa_fd_tracked(fd))
+	if (offset == -1 && oa_fd_is_conn(fd))
 		return pwritev2_here(fd, iov, count, flags);
 	return OA_REAL(pwritev64v2)(fd, iov, count, offset, flags);
 }
@@ -161,7 +161,7 @@ OA_SLOW OA_HOT ssize_t send_tracked(int fd, const void *buf, size_t len, int fla
 
 OA_EXPORT OA_HOT ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
-	return oa_fd_tracked(fd) ? send_tracked(fd, buf, len, flags) : OA_REAL(send)(fd, buf, len, flags);
+	return oa_fd_is_conn(fd) ? send_tracked(fd, buf, len, flags) : OA_REAL(send)(fd, buf, len, flags);
 }
 
 /* TCP Fast Open: connects and sends in one. The connection is known from here on; what went with it is not. */
@@ -236,7 +236,7 @@ OA_SLOW OA_HOT ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int fla
 
 OA_EXPORT OA_HOT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	return oa_fd_tracked(fd) ? sendmsg_tracked(fd, msg, flags) : OA_REAL(sendmsg)(fd, msg, flags);
+	return oa_fd_is_conn(fd) ? sendmsg_tracked(fd, msg, flags) : OA_REAL(sendmsg)(fd, msg, flags);
 }
 
 static size_t send_iov_bytes(const struct msghdr *msg)
