@@ -177,7 +177,7 @@ static void gateway_open(struct oa_feed *f)
 	if (index < 0)
 		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
 	else
-		oa_span_serve(c, (uint32_t)index, &head);
+		oa_span_serve(c, oa_exchange_at((uint32_t)index), (uint32_t)index, &head);
 	oa_fastcgi_release(c);
 }
 
