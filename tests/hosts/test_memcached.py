@@ -125,6 +125,7 @@ def test_what_the_server_served(collector, quiet):
         assert run_client(port, quiet) == expected
         wanted = counts(port)
         wait_until(lambda: told(collector.spans) == wanted, what=f"{wanted}")
+        wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(SERVED) >= len(collector.spans) and m, what="metrics")
         opaque = {dict(k)["reason"]: v for k, v in metrics.series("otelauto_opaque_connections_total").items() if v}
         assert opaque == {"unknown_protocol": 1}  # "stats", which others have as well, at the beginning

@@ -228,6 +228,7 @@ def test_queries_are_children_of_the_requests_they_were_made_for(server, collect
         served = collector.wait_count(72, kind="SERVER", service="app")
         queries = collector.wait_count(72, kind="CLIENT", name="SELECT")
         all_of_them = wait_until(lambda: [s for s in collector.spans if s.kind == "CLIENT"], what="calls")
+        wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(DURATION) >= len(all_of_them) and m, what="the metrics")
     by_id = {s.span_id: s for s in served}
     assert len(queries) == 72 and len({s.parent_id for s in queries}) == 72
@@ -281,6 +282,7 @@ def test_the_server_itself_is_left_alone(ways, made, collector):
     with mariadb(ways[1], made, settings={"OTEL_EXPORTER_PROMETHEUS_PORT": str(metrics_port)}) as (port, _, _program):
         done = play([need("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", port, "-u", "app", "-ppw", "--force"], False, collector)
         assert "1\n" in done[1]
+        wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum("otelauto_opaque_connections_total", reason="served_database") >= 1
                              and m, what="its connections")
         assert metrics.sum("otelauto_opaque_connections_total", reason="served_database") == \

@@ -12,7 +12,7 @@ import pytest
 from kit import command, environment, free_port, need, scrape, wait_until
 from lib.collector import find
 from lib.loadgen import Connection
-from lib.preload import Program
+from lib.preload import Program, wait_for_port
 from test_stores import cluster, postgres, postgres_tool  # noqa: F401  (cluster is a fixture)
 
 SECRET = "hunter2"
@@ -261,6 +261,7 @@ def test_queries_are_children_of_the_requests_they_were_made_for(server, collect
             t.join(60)
         served = collector.wait_count(64, kind="SERVER", service="app")
         asked = collector.wait_count(64 * 3, kind="CLIENT", service="app")
+        wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(DURATION) >= 64 * 3 and m, what="the metrics")
     assert len(served) == 64 and len(asked) == 64 * 3
     by_id = {s.span_id: s for s in served}

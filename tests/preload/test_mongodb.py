@@ -8,7 +8,7 @@ from lib.collector import find
 from lib.loadgen import Connection
 from lib.metrics import scrape
 from lib.mongodb import Server
-from lib.preload import Program, environment, free_port, wait_until
+from lib.preload import Program, environment, free_port, wait_for_port, wait_until
 
 SECRET = "hunter2"
 DURATION = "db_client_operation_duration_seconds_count"
@@ -102,6 +102,7 @@ def test_commands_are_children_of_the_requests_they_were_made_for(collector):
             t.join(60)
         served = {s.span_id: s for s in collector.wait_count(16, kind="SERVER")}
         asked = collector.wait_count(48, kind="CLIENT")
+        wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(DURATION) >= 48 and m, what="the metrics")
     children = Counter((s.parent_id, s.name) for s in asked)
     assert len(children) == 48 and not {parent for parent, _ in children} - set(served), children

@@ -95,6 +95,7 @@ def wait_metrics(port, name, count, lossy=False):
     """Waits until `count` measurements are there; fails when there are more. lossy: those for which a ring was full
     are counted as such instead."""
     last = {}
+    wait_for_port(port)
 
     def look():
         last["metrics"] = metrics = scrape(port)
