@@ -37,7 +37,7 @@ static bool lock_is_shared(const struct oa_conn *c)
 {
 	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED);
 
-	return proto && oa_protos[proto - 1]->flags & OA_PROTO_STREAMS;
+	return proto && oa_protos[proto - 1]->flags & (OA_PROTO_STREAMS | OA_PROTO_STORE);
 }
 
 bool oa_conn_lock(struct oa_conn *c)
