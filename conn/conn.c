@@ -95,9 +95,28 @@ static enum oa_error conn_close_error(const struct oa_conn *c)
 	return c->flags & OA_CONN_EOF_IN ? OA_ERR_CONNECTION_CLOSED : OA_ERR_ABANDONED;
 }
 
+/* In a child: what other threads were in the middle of when it was forked is the parent's to tell. (The kernel copies the
+ * descriptors before the memory, so such a number may even be free here.) */
+static OA_COLD void conn_drop_parents(struct oa_conn *c)
+{
+	uint32_t next;
+
+	for (uint32_t i = c->first; i; i = next) {
+		const struct oa_exchange *ex = oa_exchange_at(i - 1);
+
+		next = ex->next;
+		if (ex->home == oa_exchange_home)
+			continue;
+		oa_exchange_discard(c, i - 1);
+		oa_stat_inc(OA_STAT_opaque_shared);
+	}
+}
+
 static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 {
 	oa_conn_heed(c);
+	if (OA_UNLIKELY(c->first && oa_exchange_home))
+		conn_drop_parents(c);
 	if (c->state == OA_CONN_CONNECTING) {
 		if (oa_ns_since(c->connect_ns, closed_ns) >= CONNECT_TIMEOUT_NS)
 			oa_span_connect_failed(c, c->connect_ns, closed_ns, OA_ERR_TIMEOUT, (struct oa_bytes){ 0 });

@@ -167,11 +167,17 @@ def test_an_agent_that_is_not_there_costs_nothing_but_spans():
 
 
 def test_descriptors_that_are_taken_away_are_not_touched():
-    with Agent() as a:
-        got = emit(None, "steal", exporter="jaeger", batches=3, OTEL_EXPORTER_JAEGER_AGENT_HOST="127.0.0.1",
-                   OTEL_EXPORTER_JAEGER_AGENT_PORT=str(a.port))
-        assert got.ok == 21 and len(a.spans(21)) == 21
-        assert got.stolen and got.unharmed == got.stolen
+    for last in (False, False, True):  # the kernel may drop datagrams when the machine is busy
+        with Agent() as a:
+            got = emit(None, "steal", exporter="jaeger", batches=3, OTEL_EXPORTER_JAEGER_AGENT_HOST="127.0.0.1",
+                       OTEL_EXPORTER_JAEGER_AGENT_PORT=str(a.port))
+            assert got.ok == 21 and got.stolen and got.unharmed == got.stolen
+            try:
+                assert len(a.spans(21)) == 21
+                return
+            except AssertionError:
+                if last:
+                    raise
 
 
 def test_a_child_exports_too():

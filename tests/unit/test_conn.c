@@ -785,6 +785,32 @@ static void from_another_thread(const char *bytes)
 	pthread_join(t, NULL);
 }
 
+static void *answer_in_part(void *arg)
+{
+	rig_receive(FD, GET);
+	rig_send(FD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", SIZE_MAX, NULL);
+	return arg;
+}
+
+/* The kernel copied the descriptors before this one was opened, and the memory after it. */
+START_TEST(conn_of_another_thread_is_not_told_of_by_a_forked_child)
+{
+	pthread_t t;
+
+	rig_start();
+	rig_accept(FD, false);
+	ck_assert_int_eq(pthread_create(&t, NULL, answer_in_part, NULL), 0);
+	pthread_join(t, NULL);
+	oa_conn_after_fork_child();
+	rig_accept(FD, false); /* the number is free in the child */
+	assert_none();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_shared), 1);
+	rig_receive(FD, GET);
+	rig_respond(FD);
+	assert_next("/a", OA_ERR_NONE);
+}
+END_TEST
+
 START_TEST(conn_handed_from_thread_to_thread_is_followed)
 {
 	rig_start();
@@ -948,6 +974,7 @@ int main(void)
 	tcase_add_test(tc, conn_handed_from_thread_to_thread_is_followed);
 	tcase_add_test(tc, conn_that_two_threads_are_in_at_once_is_left_alone);
 	tcase_add_test(tc, conn_that_was_left_alone_as_it_closed_is_not_an_error);
+	tcase_add_test(tc, conn_of_another_thread_is_not_told_of_by_a_forked_child);
 	tcase_add_test(tc, conn_that_two_threads_send_on_at_once_is_left_alone);
 	tcase_add_test(tc, conn_asks_for_the_side_thread_when_there_is_something_to_watch);
 	tcase_add_test(tc, conn_knows_the_port_that_was_listened_on);
