@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -135,11 +136,18 @@ def test_a_process_for_each_connection(collector):
             with Connection(program.port) as c:
                 assert c.request(f"/one/{i}")[0] == 200
             time.sleep(0.02)
-        no_drops(wait_sum(program, COUNT, requests))
-        collector.wait_count(requests, kind="SERVER")
-        no_drops(scrape(metrics_port(program)))
+        wait_sum(program, COUNT, requests)
+        drops = Counter()
+
+        def settled():
+            drops.clear()
+            drops.update(lost(scrape(metrics_port(program))))
+            return len(ids_of(collector.spans)) + sum(drops.values()) >= requests
+        wait_until(settled, 30, "each request to be a span or a loss")
+    # A process may end while its record is being counted: nobody can say then whether it was.
+    assert set(drops) <= {(("reason", "process_died"),)} and sum(drops.values()) <= 2, drops
     spans = find(collector.spans, kind="SERVER")
-    assert len(spans) == len(ids_of(spans)) == requests
+    assert len(spans) == len(ids_of(spans)) >= requests - sum(drops.values()), "a request has two spans"
     assert len({s.resource["process.pid"] for s in spans}) > requests / 2
 
 
