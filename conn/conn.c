@@ -101,7 +101,8 @@ static OA_COLD void conn_drop_parents(struct oa_conn *c)
 {
 	uint32_t next;
 
-	for (uint32_t i = c->first; i; i = next) {
+	/* Not one moment's copy, what they had in their hands: it may lead anywhere. */
+	for (uint32_t i = c->first, n = c->open; i && n; i = next, n--) {
 		const struct oa_exchange *ex = oa_exchange_at(i - 1);
 
 		next = ex->next;

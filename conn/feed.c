@@ -173,7 +173,7 @@ void oa_conn_make_opaque(struct oa_conn *c, enum oa_stat reason)
 	carry_drop(c, OA_DIR_REQUEST);
 	carry_drop(c, OA_DIR_RESPONSE);
 	oa_feed_release(c);
-	while (c->first)
+	for (unsigned n = c->open; c->first && n; n--)
 		oa_exchange_discard(c, c->first - 1); /* what became of them cannot be known: counted above, not guessed */
 }
 
@@ -522,7 +522,7 @@ void oa_feed_end(struct oa_conn *c, bool in)
 
 void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)
 {
-	while (c->first) {
+	for (unsigned n = c->open; c->first && n; n--) {
 		struct oa_exchange *ex = oa_exchange_at(c->first - 1);
 		struct oa_span *s = oa_exchange_span(ex);
 		uint32_t flags = ex->flags;
