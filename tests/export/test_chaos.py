@@ -13,7 +13,7 @@ from fake import Fake, answer, closed_port, drip, ok, raw, silent
 from lib.collector import Collector
 from lib.leaf import Leaf
 from lib.loadgen import Load
-from lib.metrics import get, listening_ports, scrape
+from lib.metrics import get, metrics_ports, scrape
 from lib.preload import Program, app, wait_until
 from test_tls import server as tls_server
 
@@ -30,15 +30,7 @@ TROUBLE = {
 
 
 def endpoint_of(program):
-    def look():
-        for port in listening_ports([program.pid]) - {program.port}:
-            try:
-                if get(port, "/healthz")[0] == 200:
-                    return port
-            except OSError:
-                pass
-        return None
-    return wait_until(look, what="a metrics endpoint")
+    return wait_until(lambda: next(metrics_ports([program.pid], [program.port]), None), what="a metrics endpoint")
 
 
 class Count:
@@ -154,13 +146,8 @@ def test_a_process_killed_with_one_request_on_its_way_and_another_refused_double
             _, port, _, child = wait_until(lambda: program.stdout.split(), what="the child's pid")
 
             def metrics():
-                for at in listening_ports([program.pid, int(child)]) - {int(port)}:
-                    try:
-                        if get(at, "/healthz")[0] == 200:
-                            return scrape(at)
-                    except OSError:
-                        pass
-                return None
+                at = next(metrics_ports([program.pid, int(child)], [int(port)]), None)
+                return at and scrape(at)
             wait_until(lambda: c.received and (m := metrics()) and m.sum("otelauto_export_requests_total", result="retry") >= 2,
                        30, "a request on its way, another that failed twice")
             c.script = [ok()]

@@ -2,6 +2,7 @@
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 
@@ -66,7 +67,8 @@ def test_proxy_with_a_keep_alive_pool(ways, leaf):
 
 
 def test_chain_of_two(ways):
-    """client -> nginx as a proxy -> nginx with files, both with the library: whole traces."""
+    """client -> nginx as a proxy -> nginx with files, both with the library: whole traces. The first calls of each worker
+    may have links: a loop that acts at once is trusted after four, and one that is unsure makes the next one so."""
     def scenario(way):
         port, up = way.port(), way.port()
         with nginx(way, STATIC, service="files", name="files", workers=2, port=up) as (files, files_tree, files_root), \
@@ -78,8 +80,8 @@ def test_chain_of_two(ways):
                 exact(way, proxy_tree, count, service="proxy")
                 exact(way, proxy_tree, count, service="proxy", role="CLIENT")
                 exact(way, files_tree, count, service="files")
-                assert chain(way.collector.spans, "proxy", "files") == count
-            return load.statuses(), len(access_log(files_root)), way.seen(proxy), way.seen(files)
+                assert chain(way.collector.spans, "proxy", "files", unsure=2 * 12) == count
+            return load.statuses(), Counter(line.split("?")[0] for line in access_log(files_root)), way.seen(proxy), way.seen(files)
     both(ways, scenario)
 
 

@@ -52,9 +52,9 @@ class Metrics:
         return sum(self.series(name, **labels).values())
 
 
-def get(port, path="/metrics", headers=None, host="127.0.0.1"):
+def get(port, path="/metrics", headers=None, host="127.0.0.1", timeout=10):
     """returns (status, headers, body)"""
-    connection = http.client.HTTPConnection(host, port, timeout=10)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
@@ -88,3 +88,13 @@ def listening_ports(pids):
                 if len(fields) > 9 and fields[3] == "0A" and fields[9] in inodes:
                     ports.add(int(fields[1].rsplit(":", 1)[1], 16))
     return ports
+
+
+def metrics_ports(pids, others=()):
+    """Those of their ports, but for `others`, where an endpoint of ours answers."""
+    for port in listening_ports(pids) - set(others):
+        try:
+            if get(port, "/healthz", timeout=2)[0] == 200:
+                yield port
+        except OSError:
+            pass  # the host's own, where nobody accepts; or gone

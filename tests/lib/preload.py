@@ -64,6 +64,37 @@ def wait_for_port(port, deadline=DEADLINE):
     wait_until(listening, deadline, f"a listener on port {port}")
 
 
+def where(pid):
+    """Where each thread of a process that does not go on is: its state, system call, and the file and offset it was called
+    from. For messages of failed tests."""
+    try:
+        maps = [line.split(None, 5) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+        tasks = sorted(Path(f"/proc/{pid}/task").iterdir())
+    except OSError as error:
+        return f"{pid}: {error}"
+
+    def place(address):
+        for span, _, offset, _, _, *name in maps:
+            low, high = (int(a, 16) for a in span.split("-"))
+            if low <= address < high:
+                return f"{name[0] if name else '?'}+{address - low + int(offset, 16):#x}"
+        return f"{address:#x}"
+
+    def look(task):
+        call = (task / "syscall").read_text().split()
+        state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        pc = place(int(call[-1], 16)) if len(call) > 2 else ""
+        return f"{task.name} {state} {' '.join(call[:4])} {pc} {(task / 'wchan').read_text()}"
+
+    lines = []
+    for task in tasks:
+        try:
+            lines.append(look(task))
+        except OSError as error:
+            lines.append(f"{task.name}: {error}")
+    return "\n".join(lines)
+
+
 def environment(endpoint=None, service=None, settings=None, preload=True):
     """What a program gets: nothing of ours but what is asked for."""
     env = {k: v for k, v in os.environ.items()
@@ -149,7 +180,10 @@ class Program:
             if not match and self.process.poll() is not None:
                 raise AssertionError(f"{self.argv} ended with {self.process.returncode}\n{self.stdout}{self.stderr}")
             return match
-        return wait_until(look, deadline, f"{pattern!r} from {self.argv}")
+        try:
+            return wait_until(look, deadline, f"{pattern!r} from {self.argv}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.stdout}{self.stderr}{where(self.pid)}") from None
 
     @property
     def port(self):
@@ -187,8 +221,9 @@ class Program:
         try:
             status = self.process.wait(deadline)
         except subprocess.TimeoutExpired:
+            threads = where(self.pid)
             self._kill_group()
-            raise AssertionError(f"{self.argv} still runs after {deadline} s\n{self.stdout}{self.stderr}") from None
+            raise AssertionError(f"{self.argv} still runs after {deadline} s\n{self.stdout}{self.stderr}{threads}") from None
         self.result = Result(status, self.stdout, self.stderr, read_fds(self._fds))
         return self.result
 

@@ -12,7 +12,7 @@ import pytest
 from lib.collector import Collector, find
 from lib.leaf import Leaf
 from lib.loadgen import Connection, Load
-from lib.metrics import get, listening_ports, scrape
+from lib.metrics import listening_ports, metrics_ports, scrape
 from lib.preload import Program, app, free_port, run, wait_until
 
 COUNT = "http_server_request_duration_seconds_count"
@@ -38,15 +38,7 @@ def children(pid):
 
 def metrics_port(program):
     """The port of the endpoint of a program's tree; others that it listens on answer something else."""
-    def look():
-        for port in listening_ports(children(program.pid)) - {program.port}:
-            try:
-                if get(port, "/healthz")[0] == 200:
-                    return port
-            except OSError:
-                pass
-        return None
-    return wait_until(look, what="a metrics endpoint")
+    return wait_until(lambda: next(metrics_ports(children(program.pid), [program.port]), None), what="a metrics endpoint")
 
 
 def wait_sum(program, name, count, **labels):

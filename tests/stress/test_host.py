@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lib.metrics import get, listening_ports, scrape
+from lib.metrics import metrics_ports, scrape
 from lib.preload import APPS, Program, wait_until
 
 HOST = APPS.parent / "tests/stress/stress_host"
@@ -20,14 +20,7 @@ def accounts(program):
 
 
 def endpoint(program):
-    def look():
-        for port in listening_ports([program.pid]):
-            try:
-                if get(port, "/healthz")[0] == 200:
-                    return port
-            except OSError:
-                pass
-    return wait_until(look, what="the endpoint")
+    return wait_until(lambda: next(metrics_ports([program.pid]), None), what="the endpoint")
 
 
 def run_host(tmp_path, preload, seconds, **options):
