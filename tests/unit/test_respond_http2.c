@@ -1,25 +1,16 @@
 /* What goes over the wire when HTTP/2 responses get our fields, for every way the kernel may cut it. */
-#include "tests/unit/conn_rig.h"
+#include "tests/unit/h2_rig.h"
 
 #include "conn/respond.h"
 
 #define FD 561
-#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-/* Frames: LEN, TYPE, FLAGS and STREAM as they stand on the wire. */
-#define FRAME(len, type, flags, stream) "\0\0" len type flags "\0\0\0" stream
-#define SETTINGS FRAME("\0", "\4", "\0", "\0")
-#define GET(stream) FRAME("\3", "\1", "\5", stream) "\x82\x86\x84"
-#define GETS PREFACE SETTINGS GET("\1") GET("\3")
+#define GET(stream) H2_FRAME("\3", "\1", "\5", stream) "\x82\x86\x84"
+#define GETS H2_PREFACE H2_SETTINGS GET("\1") GET("\3")
 #define FIELD_OF_OURS (1 + 1 + 13 + 1 + 55)
 
 /* 200 with a body, and 404 whose field stands in the table. */
-static const char answers[] = SETTINGS FRAME("\10", "\1", "\4", "\1") "\x88\x40\3x-a\1b"
-			      FRAME("\3", "\0", "\1", "\1") "abc" FRAME("\2", "\1", "\5", "\3") "\x8d\xbe";
-
-static struct {
-	uint8_t bytes[200000];
-	size_t len;
-} wire;
+static const char answers[] = H2_SETTINGS H2_FRAME("\10", "\1", "\4", "\1") "\x88\x40\3x-a\1b"
+			      H2_FRAME("\3", "\0", "\1", "\1") "abc" H2_FRAME("\2", "\1", "\5", "\3") "\x8d\xbe";
 
 static void start_with(const char *asked, size_t len)
 {
@@ -27,8 +18,8 @@ static void start_with(const char *asked, size_t len)
 	oa_config.response_headers = OA_RESPONSE_TRACERESPONSE;
 	oa_conn_init(); /* reads the setting */
 	rig_accept(FD, false);
-	oa_conn_on_received(FD, asked, len, (ssize_t)len, 0, 0);
-	wire.len = 0;
+	h2_receive(FD, asked, len);
+	h2_wire.len = 0;
 }
 
 static void start(void)
@@ -36,56 +27,19 @@ static void start(void)
 	start_with(GETS, sizeof(GETS) - 1);
 }
 
-/* The kernel takes at most `room` bytes of what it is given; 0: EAGAIN. returns what the host is told */
-static ssize_t say(const void *bytes, size_t len, size_t room)
-{
-	struct iovec host = { (void *)(uintptr_t)bytes, len };
-	struct oa_send s;
-	size_t took = 0;
-
-	oa_conn_before_send(FD, &host, 1, 0, &s);
-	for (int i = 0; i < (s.rewrite ? s.iovcnt : 1); i++) {
-		const struct iovec *v = s.rewrite ? &s.iov[i] : &host;
-		size_t n = v->iov_len < room - took ? v->iov_len : room - took;
-
-		memcpy(wire.bytes + wire.len, v->iov_base, n);
-		wire.len += n;
-		took += n;
-	}
-	if (!s.watched)
-		return room ? (ssize_t)took : -1;
-	return oa_conn_after_send(&s, room ? (ssize_t)took : -1, room ? 0 : EAGAIN);
-}
-
-static void say_all(const char *bytes, size_t len, size_t first_room)
-{
-	size_t at = 0;
-	ssize_t n = say(bytes, len, first_room);
-
-	for (at += n > 0 ? (size_t)n : 0; at < len; at += (size_t)n) {
-		n = say(bytes + at, len - at, SIZE_MAX);
-		ck_assert_int_gt(n, 0);
-	}
-}
-
-static size_t frame_len(const uint8_t *p)
-{
-	return 9 + ((size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2]);
-}
-
 /* The frames of the wire without our fields must be `sent`. ret_span: the span id that the field of a stream names, zeroes
  * for none. */
 static void judge(const char *sent, size_t sent_len, uint8_t ret_span[8][8])
 {
 	const uint8_t *want = (const uint8_t *)sent, *want_end = want + sent_len;
-	const uint8_t *got = wire.bytes, *end = wire.bytes + wire.len;
+	const uint8_t *got = h2_wire.bytes, *end = h2_wire.bytes + h2_wire.len;
 
 	memset(ret_span, 0, 64);
 	while (got < end) {
-		size_t n = frame_len(got), plain;
+		size_t n = h2_frame_len(got), plain;
 
 		ck_assert(want < want_end);
-		plain = frame_len(want);
+		plain = h2_frame_len(want);
 		ck_assert(got + n <= end);
 		ck_assert_mem_eq(got + 3, want + 3, plain - 3);
 		if (n != plain) {
@@ -130,11 +84,11 @@ static void assert_both(bool named)
 START_TEST(respond_http2_names_the_span_of_each_stream)
 {
 	start();
-	say_all(answers, sizeof(answers) - 1, SIZE_MAX);
+	h2_say_all(FD, answers, sizeof(answers) - 1, SIZE_MAX);
 	assert_both(true);
 	start();
 	for (size_t i = 0; i < sizeof(answers) - 1; i++) /* blocks in pieces go as they are */
-		say_all(answers + i, 1, SIZE_MAX);
+		h2_say_all(FD, answers + i, 1, SIZE_MAX);
 	assert_both(false);
 }
 END_TEST
@@ -143,7 +97,7 @@ START_TEST(respond_http2_cut_once_at_every_byte_is_completed_first)
 {
 	for (size_t room = 0; room < sizeof(answers) - 1 + 2 * FIELD_OF_OURS; room++) {
 		start();
-		say_all(answers, sizeof(answers) - 1, room);
+		h2_say_all(FD, answers, sizeof(answers) - 1, room);
 		assert_both(false);
 	}
 }
@@ -151,40 +105,40 @@ END_TEST
 
 START_TEST(respond_http2_leaves_what_is_no_final_response_alone)
 {
-	static const char sent[] = SETTINGS FRAME("\5", "\1", "\4", "\1") "\x08\3" "103"
-				   FRAME("\1", "\1", "\4", "\1") "\x88" FRAME("\5", "\1", "\5", "\1") "\0\1t\1v";
-	static const char asked[] = PREFACE SETTINGS GET("\1");
+	static const char sent[] = H2_SETTINGS H2_FRAME("\5", "\1", "\4", "\1") "\x08\3" "103"
+				   H2_FRAME("\1", "\1", "\4", "\1") "\x88" H2_FRAME("\5", "\1", "\5", "\1") "\0\1t\1v";
+	static const char asked[] = H2_PREFACE H2_SETTINGS GET("\1");
 	uint8_t id[8][8];
-	const uint8_t *third = wire.bytes + 9 + 14;
+	const uint8_t *third = h2_wire.bytes + 9 + 14;
 
 	start_with(asked, sizeof(asked) - 1);
-	say_all(sent, sizeof(sent) - 1, SIZE_MAX);
+	h2_say_all(FD, sent, sizeof(sent) - 1, SIZE_MAX);
 	judge(sent, sizeof(sent) - 1, id);
 	assert_span(200, 0, id[1], true);
-	ck_assert_uint_eq(wire.len, sizeof(sent) - 1 + FIELD_OF_OURS);
-	ck_assert_uint_eq(frame_len(third), 10 + FIELD_OF_OURS);
+	ck_assert_uint_eq(h2_wire.len, sizeof(sent) - 1 + FIELD_OF_OURS);
+	ck_assert_uint_eq(h2_frame_len(third), 10 + FIELD_OF_OURS);
 }
 END_TEST
 
 START_TEST(respond_http2_never_says_it_twice)
 {
-	static const char sent[] = SETTINGS FRAME("\x13", "\1", "\5", "\1") "\x88\0\15traceresponse\2xy";
-	static const char asked[] = PREFACE SETTINGS GET("\1");
+	static const char sent[] = H2_SETTINGS H2_FRAME("\x13", "\1", "\5", "\1") "\x88\0\15traceresponse\2xy";
+	static const char asked[] = H2_PREFACE H2_SETTINGS GET("\1");
 
 	start_with(asked, sizeof(asked) - 1);
-	say_all(sent, sizeof(sent) - 1, SIZE_MAX);
-	ck_assert_uint_eq(wire.len, sizeof(sent) - 1);
-	ck_assert_mem_eq(wire.bytes, sent, wire.len);
+	h2_say_all(FD, sent, sizeof(sent) - 1, SIZE_MAX);
+	ck_assert_uint_eq(h2_wire.len, sizeof(sent) - 1);
+	ck_assert_mem_eq(h2_wire.bytes, sent, h2_wire.len);
 }
 END_TEST
 
 START_TEST(respond_http2_keeps_to_what_the_client_accepts)
 {
-	static const char asked[] = PREFACE FRAME("\6", "\4", "\0", "\0") "\0\6\0\0\0\x50" GET("\1") GET("\3");
+	static const char asked[] = H2_PREFACE H2_FRAME("\6", "\4", "\0", "\0") "\0\6\0\0\0\x50" GET("\1") GET("\3");
 
 	start_with(asked, sizeof(asked) - 1); /* a list of 80 bytes */
-	say_all(answers, sizeof(answers) - 1, SIZE_MAX);
-	ck_assert_uint_eq(wire.len, sizeof(answers) - 1);
+	h2_say_all(FD, answers, sizeof(answers) - 1, SIZE_MAX);
+	ck_assert_uint_eq(h2_wire.len, sizeof(answers) - 1);
 	assert_both(false);
 }
 END_TEST
@@ -192,12 +146,12 @@ END_TEST
 /* What became of the first is not known, nor which table the second was made with. */
 START_TEST(respond_http2_gives_up_when_other_bytes_follow_than_were_shown)
 {
-	static const char first[] = SETTINGS FRAME("\1", "\1", "\5", "\1") "\x88";
-	static const char second[] = SETTINGS FRAME("\1", "\1", "\5", "\3") "\x8d";
+	static const char first[] = H2_SETTINGS H2_FRAME("\1", "\1", "\5", "\1") "\x88";
+	static const char second[] = H2_SETTINGS H2_FRAME("\1", "\1", "\5", "\3") "\x8d";
 
 	start();
-	ck_assert_int_eq(say(first, sizeof(first) - 1, 0), -1);
-	say_all(second, sizeof(second) - 1, SIZE_MAX);
+	ck_assert_int_eq(h2_say(FD, first, sizeof(first) - 1, 0), -1);
+	h2_say_all(FD, second, sizeof(second) - 1, SIZE_MAX);
 	ck_assert_ptr_null(rig_next());
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 1);
 }
