@@ -9,6 +9,7 @@ from lib.certificates import certificate
 from lib.collector import find
 from test_http2 import nghttpd
 from test_tls import inside_tls, nothing_unseen
+from test_web_servers import right_parents
 from webs import nginx
 
 
@@ -69,6 +70,33 @@ def test_hypercorn(ways):
                 served_for(way, exact(way, tree, 202, service="hypercorn"), 202)
                 nothing_unseen(tree)
             return one, lines(load)
+    both(ways, scenario)
+
+
+PROXY = """upstream up { server 127.0.0.1:@UP@; keepalive 16; }
+  server { listen 127.0.0.1:@PORT@ ssl http2; ssl_certificate @CERT@; ssl_certificate_key @KEY@;
+    location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; } }"""
+
+
+def test_nginx_in_front_of_http1(ways, leaf):
+    """By clients that send a context, which nginx hands on: every parent is right, also of requests that came in one read."""
+    cert, key = certificate()
+
+    def scenario(way):
+        port = way.port()
+        with nginx(way, PROXY, service="nginx", port=port, up=leaf.port, cert=cert, key=key) as (_, tree, _):
+            base = f"https://127.0.0.1:{port}"
+            one = way.run([need("curl"), "-sSk", "--http2", "-d", "some=form", f"{base}/form", f"{base}/more"], service="client")
+            sent = leaf_saw(leaf, 2, way.ours)
+            uris = way.write("uris", "".join(f"{base}/n/{i}\n" for i in range(200)))
+            load = way.run([need("h2load"), "-n200", "-c2", "-m10", "-i", uris], service="client")
+            leaf_saw(leaf, 200, way.ours)
+            if way.ours:
+                served_for(way, exact(way, tree, 202, service="nginx"), 202)
+                exact(way, tree, 202, service="nginx", role="CLIENT")
+                right_parents(find(way.collector.spans, service="nginx"))
+                nothing_unseen(tree)
+            return one, sent, lines(load)
     both(ways, scenario)
 
 
