@@ -2,7 +2,7 @@
  * of them some requests, forgets the first of these (they pay for the switch) and compares the
  * medians.
  *
- * visit --ports P,P,… [--kind http|http2|redis] [--path /] [--conns N] [--blocks N] [--requests N]
+ * visit --ports P,P,… [--kind http|http2|grpc|redis] [--path /] [--conns N] [--blocks N] [--requests N]
  * [--discard N] [--cpu N] [--tls 1] With several connections all of them have a request under way; a sample
  * is the time of one such wave over their number. The first port is what the others are compared
  * with. Prints one JSON object. */
@@ -30,6 +30,8 @@ static struct server {
 	int fd[CONNS_MAX];
 	SSL *tls[CONNS_MAX]; /* NULL: in clear text */
 	uint32_t stream[CONNS_MAX]; /* HTTP/2: of the last request */
+	char rest[CONNS_MAX][256];  /* gRPC: read, but not of the last answer */
+	size_t rest_len[CONNS_MAX];
 	size_t reply_len;
 	uint32_t *ns; /* every sample kept */
 	size_t n;
@@ -38,6 +40,7 @@ static struct server {
 static unsigned server_count, conns, blocks, requests, discard;
 static char request[1024], reply[65536];
 static size_t request_len;
+static size_t request_data; /* gRPC: where its second frame begins */
 static bool http2;
 
 static int dial(unsigned port)
@@ -77,6 +80,8 @@ static bool say(struct server *s, unsigned conn)
 		uint32_t stream = htonl(s->stream[conn] += s->stream[conn] ? 2 : 1);
 
 		memcpy(request + 5, &stream, sizeof(stream));
+		if (request_data)
+			memcpy(request + request_data + 5, &stream, sizeof(stream));
 	}
 	return say_bytes(s, conn, request, request_len);
 }
@@ -84,18 +89,6 @@ static bool say(struct server *s, unsigned conn)
 static ssize_t hear(const struct server *s, unsigned conn, char *to, size_t room)
 {
 	return s->tls[conn] ? SSL_read(s->tls[conn], to, (int)room) : read(s->fd[conn], to, room);
-}
-
-static bool hear_all(const struct server *s, unsigned conn)
-{
-	ssize_t n;
-
-	if (!s->tls[conn])
-		return measure_read_all(s->fd[conn], reply, s->reply_len);
-	for (size_t have = 0; have < s->reply_len; have += (size_t)n)
-		if ((n = hear(s, conn, reply + have, s->reply_len - have)) <= 0)
-			return false;
-	return true;
 }
 
 /* Up to the frame that ends a stream. */
@@ -111,6 +104,40 @@ static size_t http2_reply_length(size_t have)
 			return at <= have ? at : 0;
 	}
 	return 0;
+}
+
+/* Servers of gRPC say other things between their answers, which differ in length: what comes behind one is kept. */
+static bool hear_stream(struct server *s, unsigned conn)
+{
+	size_t have = s->rest_len[conn], whole;
+
+	memcpy(reply, s->rest[conn], have);
+	while (!(whole = http2_reply_length(have))) {
+		ssize_t n = hear(s, conn, reply + have, sizeof(reply) - have);
+
+		if (n <= 0)
+			return false;
+		have += (size_t)n;
+	}
+	s->rest_len[conn] = have - whole;
+	if (s->rest_len[conn] > sizeof(s->rest[conn]))
+		return false;
+	memcpy(s->rest[conn], reply + whole, have - whole);
+	return true;
+}
+
+static bool hear_all(struct server *s, unsigned conn)
+{
+	ssize_t n;
+
+	if (request_data)
+		return hear_stream(s, conn);
+	if (!s->tls[conn])
+		return measure_read_all(s->fd[conn], reply, s->reply_len);
+	for (size_t have = 0; have < s->reply_len; have += (size_t)n)
+		if ((n = hear(s, conn, reply + have, s->reply_len - have)) <= 0)
+			return false;
+	return true;
 }
 
 /* Length of the first complete reply in `reply`, 0 when it is not complete. */
@@ -138,6 +165,12 @@ static size_t reply_length(size_t have)
 static void learn_reply(struct server *s, unsigned conn)
 {
 	size_t have = 0;
+
+	if (request_data) {
+		if (!say(s, conn) || !hear_stream(s, conn))
+			measure_die("gRPC");
+		return;
+	}
 
 	if (!say(s, conn))
 		measure_die("write");
@@ -224,6 +257,20 @@ static void make_http2_request(const char *path)
 	request[2] = (char)(request_len - HTTP2_HEAD);
 }
 
+/* A unary call of the greeter in tests/hosts/programs: its text is 16 bytes. */
+static void make_grpc_request(void)
+{
+	static const char head[] = "\0\0\0\1\4\0\0\0\0" "\x83\x86\x01\x0b" "localhost:1" "\x04\x13" "/demo.Greeter/Hello"
+				   "\x00\x0c" "content-type\x10" "application/grpc" "\x00\x02" "te\x08" "trailers";
+	static const char data[] = "\0\0\x17\0\1\0\0\0\0" "\0\0\0\0\x12" "\x0a\x10" "0123456789abcdef";
+
+	memcpy(request, head, sizeof(head) - 1);
+	request[2] = (char)(sizeof(head) - 1 - HTTP2_HEAD);
+	request_data = sizeof(head) - 1;
+	memcpy(request + request_data, data, sizeof(data) - 1);
+	request_len = request_data + sizeof(data) - 1;
+}
+
 static void open_servers(const char *ports, bool tls)
 {
 	SSL_CTX *ctx = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
@@ -259,8 +306,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	measure_pin(measure_number(argc, argv, "--cpu", -1));
-	http2 = !strcmp(kind, "http2");
-	if (http2)
+	http2 = !strcmp(kind, "http2") || !strcmp(kind, "grpc");
+	if (!strcmp(kind, "grpc"))
+		make_grpc_request();
+	else if (http2)
 		make_http2_request(measure_option(argc, argv, "--path", "/"));
 	else if (!strcmp(kind, "redis"))
 		strcpy(request, "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n");

@@ -101,6 +101,17 @@ def _redis(fleet, env):
     return port
 
 
+def _grpc(fleet, env):
+    """The greeter of the tests, in C++."""
+    _path("grpc_cpp_plugin")
+    greeter = subprocess.run([machine.TOP / "scripts/lib/greeter", machine.BUILD / "greeter"], check=True, stdout=subprocess.PIPE,
+                             text=True).stdout.strip()
+    port = process.free_port()
+    fleet.start([greeter, "serve", port], env)
+    process.wait_until(lambda: process.accepts(port), "the greeter listens")
+    return port
+
+
 def _envs(bench):
     sink = bench.sink.port
     return (machine.plain_env(), machine.plain_env(), machine.library_env(sink),
@@ -158,6 +169,7 @@ _row("p2-nginx-tls", "5", "nginx, static file inside TLS", _nginx_tls, 1, (1.05,
      ("--path", "/index.html", "--tls", "1"))
 _row("p2-nginx-h2", "11", "nginx, static file by HTTP/2 inside TLS", lambda fleet, env: _nginx_tls(fleet, env, " http2"), 1, (1.08, None),
      options=("--path", "/index.html", "--tls", "1", "--kind", "http2"))
+_row("p2-grpc", "11", "gRPC server in C++, unary call", _grpc, 1, options=("--kind", "grpc"))
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
 _row("p2-redis", "7", "redis-server, GET (untracked)", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))

@@ -1,7 +1,6 @@
 """HTTP/2 and gRPC in clear text: exact spans, right parents, the same results as bare."""
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -180,19 +179,8 @@ def greeter():
     """The C++ program, compiled once and kept beside the build."""
     for tool in ("protoc", "grpc_cpp_plugin", "g++"):
         need(tool)
-    source = HERE / "programs"
-    folder = BUILD / "greeter"
-    newest = max((source / name).stat().st_mtime for name in ("greeter.proto", "greeter.cc"))
-    if (folder / "greeter").exists() and (folder / "greeter").stat().st_mtime > newest:
-        return folder / "greeter"
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["protoc", f"-I{source}", "--cpp_out=.", "--grpc_out=.",
-                    f"--plugin=protoc-gen-grpc={shutil.which('grpc_cpp_plugin')}", "greeter.proto"], cwd=folder, check=True)
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True,
-                           check=True).stdout.split()
-    subprocess.run(["g++", "-std=c++17", "-I.", "-o", "greeter", source / "greeter.cc", "greeter.pb.cc",
-                    "greeter.grpc.pb.cc", *flags], cwd=folder, check=True)
-    return folder / "greeter"
+    return Path(subprocess.run([HERE.parents[1] / "scripts/lib/greeter", BUILD / "greeter"], check=True, stdout=subprocess.PIPE,
+                               text=True).stdout.strip())
 
 
 def argv_of(language, greeter):
