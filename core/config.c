@@ -8,21 +8,44 @@
 
 #define CONFIG_TEXT_BYTES 32768 /* all texts together; a whole environment is rarely larger */
 
-#define ENTRY(field, env) \
-	.name = (env), .name_len = sizeof(env) - 1, .offset = offsetof(struct oa_config, field)
+/* Name, default and choices of each setting behind one another. */
+#define OA_SET_GROUP(title)
+#define OA_SET_NUM(field, env, d, lo, hi, unit, help) TEXTS(field, env, "", unit)
+#define OA_SET_BOOL(field, env, help)                 TEXTS(field, env, "false", "")
+#define OA_SET_RATIO(field, env, d, help)             TEXTS(field, env, #d, "")
+#define OA_SET_STR(field, env, d, help)               TEXTS(field, env, d, "")
+#define OA_SET_ENUM(field, env, d, ch, help)          TEXTS(field, env, d, ch)
+#define OA_SET_LIST(field, env, d, ch, help)          TEXTS(field, env, d, ch)
+static const struct {
+#define TEXTS(field, env, d, ch) char field[sizeof(env "\0" d "\0" ch)];
+#include "core/config.def"
+#undef TEXTS
+} config_texts = {
+#define TEXTS(field, env, d, ch) env "\0" d "\0" ch,
+#include "core/config.def"
+#undef TEXTS
+};
+_Static_assert(sizeof(config_texts) <= UINT16_MAX, "offsets fit");
+#undef OA_SET_GROUP
+#undef OA_SET_NUM
+#undef OA_SET_BOOL
+#undef OA_SET_RATIO
+#undef OA_SET_STR
+#undef OA_SET_ENUM
+#undef OA_SET_LIST
+
+#define ENTRY(field_, env, kind_) \
+	.name_len = sizeof(env) - 1, .kind = OA_KIND_##kind_, .offset = offsetof(struct oa_config, field_), \
+	.texts = offsetof(__typeof__(config_texts), field_)
 
 const struct oa_setting oa_settings[] = {
 #define OA_SET_GROUP(title)
-#define OA_SET_NUM(field, env, d, lo, hi, unit, help) \
-	{ ENTRY(field, env), .kind = OA_KIND_NUM, .num = (d), \
-	  .min = (lo),       .max = (hi),         .choices = (unit) },
-#define OA_SET_BOOL(field, env, help)     { ENTRY(field, env), .kind = OA_KIND_BOOL, .def = "false" },
-#define OA_SET_RATIO(field, env, d, help) { ENTRY(field, env), .kind = OA_KIND_RATIO, .def = #d },
-#define OA_SET_STR(field, env, d, help)   { ENTRY(field, env), .kind = OA_KIND_STR, .def = (d) },
-#define OA_SET_ENUM(field, env, d, ch, help) \
-	{ ENTRY(field, env), .kind = OA_KIND_ENUM, .def = (d), .choices = (ch) },
-#define OA_SET_LIST(field, env, d, ch, help) \
-	{ ENTRY(field, env), .kind = OA_KIND_LIST, .def = (d), .choices = (ch) },
+#define OA_SET_NUM(field, env, d, lo, hi, unit, help) { ENTRY(field, env, NUM), .num = (d), .min = (lo), .max = (hi) },
+#define OA_SET_BOOL(field, env, help)        { ENTRY(field, env, BOOL) },
+#define OA_SET_RATIO(field, env, d, help)    { ENTRY(field, env, RATIO) },
+#define OA_SET_STR(field, env, d, help)      { ENTRY(field, env, STR) },
+#define OA_SET_ENUM(field, env, d, ch, help) { ENTRY(field, env, ENUM) },
+#define OA_SET_LIST(field, env, d, ch, help) { ENTRY(field, env, LIST) },
 #include "core/config.def"
 #undef OA_SET_GROUP
 #undef OA_SET_NUM
@@ -32,6 +55,22 @@ const struct oa_setting oa_settings[] = {
 #undef OA_SET_ENUM
 #undef OA_SET_LIST
 };
+
+const char *oa_setting_name(const struct oa_setting *s) { return (const char *)&config_texts + s->texts; }
+
+static const char *config_default_text(const struct oa_setting *s) { return oa_setting_name(s) + s->name_len + 1; }
+
+const char *oa_setting_default(const struct oa_setting *s)
+{
+	return s->kind == OA_KIND_NUM ? NULL : config_default_text(s);
+}
+
+const char *oa_setting_choices(const struct oa_setting *s)
+{
+	const char *def = config_default_text(s);
+
+	return s->kind == OA_KIND_NUM || s->kind == OA_KIND_ENUM || s->kind == OA_KIND_LIST ? def + strlen(def) + 1 : NULL;
+}
 
 #define SETTINGS_COUNT (sizeof(oa_settings) / sizeof(oa_settings[0]))
 const size_t oa_settings_count = SETTINGS_COUNT;
@@ -78,7 +117,7 @@ static void *config_field(const struct oa_setting *s) { return (char *)&oa_confi
 static struct oa_bytes config_alias(const struct oa_setting *s, struct oa_bytes text)
 {
 	for (size_t i = 0; i < sizeof(config_aliases) / sizeof(config_aliases[0]); i++)
-		if (!strcmp(s->name, config_aliases[i].name) &&
+		if (!strcmp(oa_setting_name(s), config_aliases[i].name) &&
 		    oa_bytes_ieq(text, oa_bytes_str(config_aliases[i].theirs)))
 			return oa_bytes_str(config_aliases[i].ours);
 	return text;
@@ -86,7 +125,7 @@ static struct oa_bytes config_alias(const struct oa_setting *s, struct oa_bytes 
 
 static void config_refuse(const struct oa_setting *s, struct oa_bytes text)
 {
-	bool elsewhere = s->choices && oa_value_choice(text, config_known_elsewhere) >= 0;
+	bool elsewhere = oa_setting_choices(s) && oa_value_choice(text, config_known_elsewhere) >= 0;
 
 	config_warn_add(elsewhere ? OA_TROUBLE_UNSUPPORTED : OA_TROUBLE_VALUE,
 			(size_t)(s - oa_settings), text);
@@ -98,7 +137,7 @@ static bool config_set_list(const struct oa_setting *s, struct oa_bytes text)
 	struct oa_bytes item;
 
 	while (oa_value_next_item(&text, &item)) {
-		int choice = oa_value_choice(item, s->choices);
+		int choice = oa_value_choice(item, oa_setting_choices(s));
 
 		if (oa_bytes_ieq(item, OA_LIT("none")))
 			bits |= OA_LIST_NONE;
@@ -118,7 +157,7 @@ static bool config_set_list(const struct oa_setting *s, struct oa_bytes text)
 
 static bool config_set_enum(const struct oa_setting *s, struct oa_bytes text)
 {
-	int choice = oa_value_choice(config_alias(s, text), s->choices);
+	int choice = oa_value_choice(config_alias(s, text), oa_setting_choices(s));
 
 	if (choice < 0)
 		return false;
@@ -162,13 +201,13 @@ static bool config_set(const struct oa_setting *s, struct oa_bytes text)
 static void config_set_default(const struct oa_setting *s)
 {
 	if (s->kind == OA_KIND_STR)
-		*(const char **)config_field(s) = s->def;
+		*(const char **)config_field(s) = oa_setting_default(s);
 	else if (s->kind == OA_KIND_NUM)
 		*(int64_t *)config_field(s) = s->num;
-	else if (s->kind == OA_KIND_ENUM && !*s->def)
+	else if (s->kind == OA_KIND_ENUM && !*oa_setting_default(s))
 		*(int *)config_field(s) = -1;
 	else
-		config_set(s, oa_bytes_str(s->def));
+		config_set(s, oa_bytes_str(oa_setting_default(s)));
 }
 
 /* The value of NAME=value when it is the one asked for. */
@@ -183,7 +222,7 @@ static size_t config_find(const char *entry, size_t name_len)
 	size_t i = 0;
 
 	while (i < SETTINGS_COUNT && (oa_settings[i].name_len != name_len ||
-				      memcmp(oa_settings[i].name, entry, name_len) != 0))
+				      memcmp(oa_setting_name(&oa_settings[i]), entry, name_len) != 0))
 		i++;
 	return i;
 }
@@ -207,7 +246,7 @@ static void config_leave_to_file(const char *values[])
 	if (!values[file] || !oa_value_trim(values[file]).len)
 		return;
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
-		if (i != file && !strncmp(oa_settings[i].name, "OTEL_", 5))
+		if (i != file && !strncmp(oa_setting_name(&oa_settings[i]), "OTEL_", 5))
 			values[i] = NULL;
 }
 

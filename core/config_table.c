@@ -34,7 +34,7 @@ static const char *kind_text(const struct oa_setting *s)
 		[OA_KIND_STR] = "text",   [OA_KIND_ENUM] = "one of",     [OA_KIND_LIST] = "list of",
 	};
 
-	return s->kind == OA_KIND_NUM ? s->choices : names[s->kind];
+	return s->kind == OA_KIND_NUM ? oa_setting_choices(s) : names[s->kind];
 }
 
 /* text with every `from` replaced. */
@@ -67,18 +67,18 @@ static void print_md_default(int fd, const struct oa_setting *s)
 
 static void print_md(int fd, const struct oa_setting *s, const char *help)
 {
-	dprintf(fd, "| `%s` |", s->name);
+	dprintf(fd, "| `%s` |", oa_setting_name(s));
 	print_md_default(fd, s);
 	dprintf(fd, "| %s", kind_text(s));
 	if (has_choices(s)) {
 		dprintf(fd, " `");
-		print_replaced(fd, s->choices, '|', "` `");
+		print_replaced(fd, oa_setting_choices(s), '|', "` `");
 		dprintf(fd, s->kind == OA_KIND_LIST ? "`, or `none`" : "`");
 	}
 	dprintf(fd, " | ");
 	print_replaced(fd, help, '|', "\\|");
-	if (s->def && strlen(s->def) > 40 && !has_choices(s))
-		dprintf(fd, "; default: `%s`", s->def);
+	if (oa_setting_default(s) && strlen(oa_setting_default(s)) > 40 && !has_choices(s))
+		dprintf(fd, "; default: `%s`", oa_setting_default(s));
 	dprintf(fd, " |\n");
 }
 
@@ -87,10 +87,10 @@ static void print_txt(int fd, const struct oa_setting *s, const char *help)
 	char buf[32];
 	const char *text = oa_setting_text(s, false, buf, sizeof(buf));
 
-	dprintf(fd, "  %s%s%s\n      %s", s->name, *text ? "=" : "", text, help);
+	dprintf(fd, "  %s%s%s\n      %s", oa_setting_name(s), *text ? "=" : "", text, help);
 	if (has_choices(s)) {
 		dprintf(fd, " [");
-		print_replaced(fd, s->choices, '|', " ");
+		print_replaced(fd, oa_setting_choices(s), '|', " ");
 		dprintf(fd, "]");
 	}
 	dprintf(fd, "\n");

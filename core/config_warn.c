@@ -32,7 +32,7 @@ static const char *list_text(const struct oa_setting *s, uint32_t bits, char *bu
 		return "none";
 	buf[0] = '\0';
 	for (int i = 0; i < 31; i++) {
-		struct oa_bytes word = choice_text(s->choices, i);
+		struct oa_bytes word = choice_text(oa_setting_choices(s), i);
 
 		if (bits & (1u << i) && len + word.len + 2 < cap)
 			len += (size_t)snprintf(buf + len, cap - len, "%s%.*s", len ? "," : "",
@@ -43,7 +43,7 @@ static const char *list_text(const struct oa_setting *s, uint32_t bits, char *bu
 
 static const char *enum_text(const struct oa_setting *s, int index, char *buf, size_t cap)
 {
-	struct oa_bytes word = index < 0 ? OA_LIT("") : choice_text(s->choices, index);
+	struct oa_bytes word = index < 0 ? OA_LIT("") : choice_text(oa_setting_choices(s), index);
 
 	snprintf(buf, cap, "%.*s", (int)word.len, (const char *)word.ptr);
 	return buf;
@@ -62,7 +62,7 @@ const char *oa_setting_text(const struct oa_setting *s, bool in_force, char *buf
 	const void *field = (const char *)&oa_config + s->offset;
 
 	if (!in_force)
-		return s->def ? s->def : number_text(s->num, buf, cap);
+		return oa_setting_default(s) ? oa_setting_default(s) : number_text(s->num, buf, cap);
 	switch (s->kind) {
 	case OA_KIND_NUM:
 		return number_text(*(const int64_t *)field, buf, cap);
@@ -85,7 +85,7 @@ static void wanted_text(const struct oa_setting *s, char *buf, size_t cap)
 	switch (s->kind) {
 	case OA_KIND_NUM:
 		snprintf(buf, cap, "a whole number from %lld to %lld (%s)", (long long)s->min,
-			 (long long)s->max, s->choices);
+			 (long long)s->max, oa_setting_choices(s));
 		break;
 	case OA_KIND_BOOL:
 		snprintf(buf, cap, "true or false");
@@ -94,7 +94,7 @@ static void wanted_text(const struct oa_setting *s, char *buf, size_t cap)
 		snprintf(buf, cap, "a number from 0 to 1");
 		break;
 	default:
-		snprintf(buf, cap, "one of %s%s", s->choices,
+		snprintf(buf, cap, "one of %s%s", oa_setting_choices(s),
 			 s->kind == OA_KIND_LIST ? "|none" : "");
 	}
 }
@@ -133,12 +133,12 @@ static const char *nearest_name(const char *name)
 		const struct oa_setting *s = &oa_settings[i];
 		unsigned distance;
 
-		if (strncmp(s->name, "OTELAUTO_", 9) != 0 || s->name_len > NAME_LEN_MAX)
+		if (strncmp(oa_setting_name(s), "OTELAUTO_", 9) != 0 || s->name_len > NAME_LEN_MAX)
 			continue;
-		distance = name_distance(name, len, s->name, s->name_len);
+		distance = name_distance(name, len, oa_setting_name(s), s->name_len);
 		if (distance < best) {
 			best = distance;
-			nearest = s->name;
+			nearest = oa_setting_name(s);
 		}
 	}
 	return nearest;
@@ -160,7 +160,7 @@ static void warn_value(const struct oa_setting *s, const char *value)
 	char wanted[256], now[128];
 
 	wanted_text(s, wanted, sizeof(wanted));
-	oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: \"%s\" is not %s; using %s", s->name, value,
+	oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: \"%s\" is not %s; using %s", oa_setting_name(s), value,
 		      wanted, oa_setting_text(s, true, now, sizeof(now)));
 }
 
@@ -175,16 +175,16 @@ static void warn_one(const struct oa_setting_warning *w)
 		break;
 	case OA_TROUBLE_UNSUPPORTED:
 		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
-			      "%s: \"%s\" is not supported by this version; using %s", s->name,
+			      "%s: \"%s\" is not supported by this version; using %s", oa_setting_name(s),
 			      w->value, oa_setting_text(s, true, now, sizeof(now)));
 		break;
 	case OA_TROUBLE_NONE_BESIDE:
 		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN,
-			      "%s: none stands beside others; using none", s->name);
+			      "%s: none stands beside others; using none", oa_setting_name(s));
 		break;
 	case OA_TROUBLE_TOO_LONG:
 		oa_log_always(OA_LOG_WARN, OA_LOG_DOMAIN, "%s: too long; using the default",
-			      s->name);
+			      oa_setting_name(s));
 		break;
 	case OA_TROUBLE_NO_SETTING:
 		warn_no_setting(w->value);

@@ -40,36 +40,39 @@ enum floor_idx {
 	FLOOR_COUNT
 };
 
-static const char *const floor_names[] = {
-#define X(name) #name,
+static const char floor_names[] =
+#define X(name) #name "\0"
 	FLOOR_NAMES(X)
 #undef X
-};
+	;
 
 static _Atomic(void *) floor_found[FLOOR_COUNT];
 
-static bool floor_is_libc(const char *path)
+static bool floor_is(const char *path, const char *name)
 {
-	static const char *const names[] = { "libc.so.6", "libpthread.so.0", "libdl.so.2" };
 	const char *slash = strrchr(path, '/');
 
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(slash ? slash + 1 : path, names[i]))
-			return true;
-	return false;
+	return !strcmp(slash ? slash + 1 : path, name);
+}
+
+static bool floor_is_libc(const char *path)
+{
+	return floor_is(path, "libc.so.6") || floor_is(path, "libpthread.so.0") || floor_is(path, "libdl.so.2");
 }
 
 static struct floor_tables floor_tables_of(const struct dl_phdr_info *object)
 {
 	struct floor_tables t = { 0 };
 	const ElfW(Dyn) *dyn = NULL;
+	ElfW(Addr) base = 0; /* glibc has relocated them in place where it could */
 
 	for (unsigned i = 0; i < object->dlpi_phnum; i++)
-		if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
+		if (object->dlpi_phdr[i].p_type == PT_DYNAMIC) {
 			dyn = (const void *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
+			base = object->dlpi_phdr[i].p_flags & PF_W ? 0 : object->dlpi_addr;
+		}
 	for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
-		/* glibc has relocated these in place. */
-		const void *at = (const void *)dyn->d_un.d_ptr;
+		const void *at = (const void *)(base + dyn->d_un.d_ptr);
 
 		switch (dyn->d_tag) {
 		case DT_SYMTAB: t.symbols = at; break;
@@ -90,16 +93,21 @@ static uint32_t floor_hash(const char *name)
 	return hash;
 }
 
+static bool floor_is_function(const ElfW(Sym) *symbol)
+{
+	return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC;
+}
+
 /* A symbol's default version is the one without the "hidden" bit. */
 static bool floor_matches(const struct floor_tables *t, uint32_t i, const char *name)
 {
 	const ElfW(Sym) *symbol = &t->symbols[i];
 
-	return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
-	       !(t->versions && t->versions[i] & 0x8000) && !strcmp(t->strings + symbol->st_name, name);
+	return symbol->st_shndx != SHN_UNDEF && !(t->versions && t->versions[i] & 0x8000) &&
+	       !strcmp(t->strings + symbol->st_name, name);
 }
 
-static const ElfW(Sym) *floor_look_up(const struct floor_tables *t, const char *name)
+static const ElfW(Sym) *floor_look_up_any(const struct floor_tables *t, const char *name)
 {
 	uint32_t bucket_count = t->gnu_hash[0], first = t->gnu_hash[1], bloom_words = t->gnu_hash[2];
 	const uint32_t *buckets = t->gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
@@ -114,6 +122,13 @@ static const ElfW(Sym) *floor_look_up(const struct floor_tables *t, const char *
 			return &t->symbols[i];
 	} while (!(chain[i++ - first] & 1));
 	return NULL;
+}
+
+static const ElfW(Sym) *floor_look_up(const struct floor_tables *t, const char *name)
+{
+	const ElfW(Sym) *symbol = floor_look_up_any(t, name);
+
+	return symbol && floor_is_function(symbol) ? symbol : NULL;
 }
 
 /* Calls visit() with the tables of each of the three libraries that is loaded, until it returns non-zero. */
@@ -159,11 +174,102 @@ void *oa_floor_find(const char *name)
 	return search.found;
 }
 
+/* -- what comes after this very object -- */
+
+struct floor_next {
+	const char *names;
+	unsigned count;
+	void *_Atomic *table;
+	uint64_t *found; /* a bit for each name */
+	bool passed_us, sure;
+};
+
+static bool floor_is_us(const struct dl_phdr_info *object)
+{
+	ElfW(Addr) here = (ElfW(Addr))&floor_found - object->dlpi_addr;
+
+	for (unsigned i = 0; i < object->dlpi_phnum; i++)
+		if (object->dlpi_phdr[i].p_type == PT_LOAD &&
+		    here - object->dlpi_phdr[i].p_vaddr < object->dlpi_phdr[i].p_memsz)
+			return true;
+	return false;
+}
+
+static void floor_next_in(struct floor_next *next, const struct floor_tables *t, ElfW(Addr) base)
+{
+	const char *name = next->names;
+
+	for (unsigned i = 0; i < next->count; i++, name += strlen(name) + 1) {
+		const ElfW(Sym) *symbol = next->found[i / 64] >> (i % 64) & 1 ? NULL : floor_look_up_any(t, name);
+
+		if (!symbol)
+			continue;
+		if (!floor_is_function(symbol)) {
+			next->sure = false;
+			return;
+		}
+		next->found[i / 64] |= 1ull << (i % 64);
+		atomic_store_explicit(&next->table[i], (void *)(base + symbol->st_value), memory_order_release);
+	}
+}
+
+static int floor_next_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+{
+	struct floor_next *next = arg;
+	struct floor_tables t;
+
+	if (!next->passed_us) {
+		next->passed_us = floor_is_us(object);
+		return 0;
+	}
+	t = floor_tables_of(object);
+	if (!t.symbols || !t.strings || !t.gnu_hash) {
+		next->sure = false;
+		return 1;
+	}
+	floor_next_in(next, &t, object->dlpi_addr);
+	return !next->sure || floor_is(object->dlpi_name, "libc.so.6");
+}
+
+bool oa_floor_find_next(const char *names, unsigned count, void *_Atomic *table, uint64_t *ret_found)
+{
+	struct floor_next next = { .names = names, .count = count, .table = table, .found = ret_found, .sure = true };
+
+	dl_iterate_phdr(floor_next_object, &next);
+	return next.passed_us && next.sure;
+}
+
+struct floor_before {
+	const char *name;
+	bool found;
+};
+
+static int floor_before_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+{
+	struct floor_before *before = arg;
+	struct floor_tables t;
+
+	if (floor_is_us(object))
+		return 1;
+	t = floor_tables_of(object);
+	before->found = t.symbols && t.strings && t.gnu_hash && floor_look_up_any(&t, before->name);
+	return before->found;
+}
+
+bool oa_floor_is_before_us(const char *name)
+{
+	struct floor_before before = { .name = name };
+
+	dl_iterate_phdr(floor_before_object, &before);
+	return before.found;
+}
+
 static int floor_search_all(const struct floor_tables *t, ElfW(Addr) base, void *arg)
 {
-	for (unsigned i = 0; i < FLOOR_COUNT; i++) {
-		const ElfW(Sym) *symbol = atomic_load(&floor_found[i]) ? NULL :
-					  floor_look_up(t, floor_names[i]);
+	const char *name = floor_names;
+
+	for (unsigned i = 0; i < FLOOR_COUNT; i++, name += strlen(name) + 1) {
+		const ElfW(Sym) *symbol = atomic_load(&floor_found[i]) ? NULL : floor_look_up(t, name);
 
 		if (symbol)
 			atomic_store(&floor_found[i], (void *)(base + symbol->st_value));

@@ -15,10 +15,8 @@ enum oa_setting_kind {
 };
 
 struct oa_setting {
-	const char *name;
-	const char *def;     /* text of the default; NULL: a number, see below */
-	const char *choices; /* NUM: the unit */
 	int64_t num, min, max;
+	uint16_t texts;  /* where they begin among all, see below */
 	uint16_t offset; /* in struct oa_config */
 	uint8_t name_len;
 	uint8_t kind;
@@ -27,6 +25,11 @@ struct oa_setting {
 /* One entry per setting in the order of config.def. */
 extern const struct oa_setting oa_settings[];
 extern const size_t oa_settings_count;
+
+/* Its texts. No pointers in the table: they would have to be relocated in every process that starts. */
+const char *oa_setting_name(const struct oa_setting *s);
+const char *oa_setting_default(const struct oa_setting *s); /* NULL: a number */
+const char *oa_setting_choices(const struct oa_setting *s); /* NUM: the unit; NULL: none */
 
 enum oa_setting_trouble {
 	OA_TROUBLE_VALUE,       /* not a value of this kind */

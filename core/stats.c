@@ -3,16 +3,37 @@
 #include "core/stats.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "core/inject_result.h"
 #include "core/span.h"
 #include "core/tree.h"
 
-const struct oa_stat_info oa_stat_info[OA_STAT_COUNT] = {
-#define OA_STAT(id, metric, label, value, help) { metric, label, value, help },
+/* The texts of each counter behind one another, and where they begin: pointers would have to be relocated in every
+ * process that starts. */
+static const struct {
+#define OA_STAT(id, metric, label, value, help) char id[sizeof(metric "\0" label "\0" value "\0" help)];
+#include "core/stats.def"
+#undef OA_STAT
+} stats_texts = {
+#define OA_STAT(id, metric, label, value, help) metric "\0" label "\0" value "\0" help,
 #include "core/stats.def"
 #undef OA_STAT
 };
+static const uint16_t stats_text_at[OA_STAT_COUNT] = {
+#define OA_STAT(id, metric, label, value, help) offsetof(__typeof__(stats_texts), id),
+#include "core/stats.def"
+#undef OA_STAT
+};
+_Static_assert(sizeof(stats_texts) <= UINT16_MAX, "offsets fit");
+
+struct oa_stat_info oa_stat_info(enum oa_stat s)
+{
+	const char *metric = (const char *)&stats_texts + stats_text_at[s], *label = metric + strlen(metric) + 1;
+	const char *value = label + strlen(label) + 1;
+
+	return (struct oa_stat_info){ metric, label, value, value + strlen(value) + 1 };
+}
 
 enum { OA_STAT_inject_NONE };
 

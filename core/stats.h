@@ -17,7 +17,7 @@ struct oa_stat_info {
 	const char *value;  /* "ring_full" or "" */
 	const char *help;
 };
-extern const struct oa_stat_info oa_stat_info[OA_STAT_COUNT];
+struct oa_stat_info oa_stat_info(enum oa_stat s);
 
 /* Resource use of one process, cumulative first. */
 enum oa_usage {

@@ -4,8 +4,10 @@
 
 #define DB_ARGS_SHOWN 16
 
-static const struct oa_bytes db_commands[] = {
-#define OA_COMMAND(name) { (const uint8_t *)name, sizeof(name) - 1 },
+/* No pointers: they would have to be relocated in every process that starts. */
+#define DB_COMMAND_MAX 32
+static const char db_commands[][DB_COMMAND_MAX] = {
+#define OA_COMMAND(name) name,
 #include "exporter/redis_commands.def"
 #undef OA_COMMAND
 };
@@ -40,10 +42,11 @@ static struct oa_bytes db_redis_command(struct oa_bytes operation)
 
 	while (from < to) {
 		size_t middle = (from + to) / 2;
-		int order = db_compare(operation, db_commands[middle]);
+		struct oa_bytes command = oa_bytes_str(db_commands[middle]);
+		int order = db_compare(operation, command);
 
 		if (order == 0)
-			return db_commands[middle];
+			return command;
 		if (order < 0)
 			to = middle;
 		else
@@ -54,15 +57,15 @@ static struct oa_bytes db_redis_command(struct oa_bytes operation)
 
 static struct oa_bytes db_mongodb_command(struct oa_bytes operation)
 {
-	static const struct oa_bytes names[] = {
-#define OA_COMMAND(name) { (const uint8_t *)name, sizeof(name) - 1 },
+	static const char names[][DB_COMMAND_MAX] = {
+#define OA_COMMAND(name) name,
 #include "exporter/mongodb_commands.def"
 #undef OA_COMMAND
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (oa_bytes_eq(operation, names[i]))
-			return names[i];
+		if (oa_bytes_eq(operation, oa_bytes_str(names[i])))
+			return oa_bytes_str(names[i]);
 	return (struct oa_bytes){ 0 };
 }
 

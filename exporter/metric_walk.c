@@ -249,19 +249,19 @@ static void walk_stats(struct walk *w)
 	struct oa_metric m = { .name = "", .unit = "1", .kind = OA_METRIC_COUNTER, .delta = delta };
 
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++) {
-		const struct oa_stat_info *info = &oa_stat_info[i];
+		const struct oa_stat_info info = oa_stat_info(i);
 		struct oa_metric_point p = { .value = walk_less(delta, delta ? &oa_pushed[0].stat[i] : NULL,
 								delta ? &oa_pushed[1].stat[i] : NULL, oa_stat_sum(i)) };
 
-		if (strcmp(m.name, info->metric) != 0) {
+		if (strcmp(m.name, info.metric) != 0) {
 			if (*m.name)
 				w->sink->end(w->ctx, &m);
-			m.name = info->metric;
-			m.help = info->help;
+			m.name = info.metric;
+			m.help = info.help;
 			w->sink->begin(w->ctx, &m);
 		}
-		if (*info->label)
-			walk_attr(&p, info->label, oa_bytes_str(info->value), OA_ATTR_TEXT);
+		if (*info.label)
+			walk_attr(&p, info.label, oa_bytes_str(info.value), OA_ATTR_TEXT);
 		walk_point(w, &m, &p);
 	}
 	if (*m.name)

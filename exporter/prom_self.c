@@ -27,13 +27,13 @@ static void prom_stats(struct oa_prom_out *o)
 	const char *family = "";
 
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++) {
-		const struct oa_stat_info *info = &oa_stat_info[i];
+		const struct oa_stat_info info = oa_stat_info(i);
 
-		if (strcmp(family, info->metric) != 0) {
-			family = info->metric;
-			oa_prom_family(o, family, OA_PROM_COUNTER, NULL, info->help);
+		if (strcmp(family, info.metric) != 0) {
+			family = info.metric;
+			oa_prom_family(o, family, OA_PROM_COUNTER, NULL, info.help);
 		}
-		prom_sample(o, family, "_total", info->label, info->value, oa_stat_sum(i));
+		prom_sample(o, family, "_total", info.label, info.value, oa_stat_sum(i));
 	}
 }
 

@@ -27,16 +27,16 @@ static void status_counters(cJSON *top)
 	const char *name = "";
 
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++) {
-		const struct oa_stat_info *info = &oa_stat_info[i];
+		const struct oa_stat_info info = oa_stat_info(i);
 
-		if (!*info->label) {
-			status_number(all, info->metric, oa_stat_sum(i));
+		if (!*info.label) {
+			status_number(all, info.metric, oa_stat_sum(i));
 			continue;
 		}
-		if (strcmp(name, info->metric) != 0)
-			family = cJSON_AddObjectToObject(all, info->metric);
-		name = info->metric;
-		status_number(family, info->value, oa_stat_sum(i));
+		if (strcmp(name, info.metric) != 0)
+			family = cJSON_AddObjectToObject(all, info.metric);
+		name = info.metric;
+		status_number(family, info.value, oa_stat_sum(i));
 	}
 }
 

@@ -2,7 +2,6 @@
  * inherit LD_PRELOAD never serve or ask anything, and notice us by a few microseconds. The first stream socket that
  * listens, accepts or connects activates the rest. */
 #include <errno.h>
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/exclude.h"
+#include "core/glibc_floor.h"
 #include "core/state.h"
 #include "core/stats.h"
 #include "core/sys.h"
@@ -33,13 +33,9 @@
 extern const int otelauto_loaded;
 __attribute__((visibility("default"))) const int otelauto_loaded = 1;
 
-/* By the program's own order: RTLD_DEFAULT would begin with this very object, because of -Bsymbolic. */
 static bool boot_is_second_copy(void)
 {
-	void *program = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
-	const void *first = program ? dlsym(program, "otelauto_loaded") : NULL;
-
-	return first && first != &otelauto_loaded;
+	return oa_floor_is_before_us("otelauto_loaded");
 }
 
 /* -- activation -- */

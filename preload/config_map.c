@@ -20,19 +20,49 @@ struct map_rule {
 	enum map_how how;
 };
 
-static const struct map_rule map_rules[] = {
-#define OA_IGNORED(path)                   { path, NULL, NULL, NULL, MAP_IGNORED },
-#define OA_KEY(path, setting)              { path, setting, NULL, NULL, MAP_KEY },
-#define OA_LIST(path, setting)             { path, setting, NULL, NULL, MAP_LIST },
-#define OA_PAIRS(path, setting)            { path, setting, NULL, NULL, MAP_PAIRS },
-#define OA_NAMES(path, setting)            { path, setting, NULL, NULL, MAP_NAMES },
-#define OA_PART(path, setting, value)      { path, setting, NULL, value, MAP_PART },
-#define OA_WORD(path, word, setting, text) { path, setting, word, text, MAP_WORD },
-#define OA_FILE(path, setting)             { path, setting, NULL, NULL, MAP_FILE },
+/* Each with its texts behind one another: pointers would have to be relocated in every process that starts. */
+#define MAP_TEXTS(path, setting, word, value) path "\0" setting "\0" word "\0" value "\0"
+#define OA_IGNORED(path)                   MAP_RULE(IGNORED, MAP_TEXTS(path, "", "", ""))
+#define OA_KEY(path, setting)              MAP_RULE(KEY, MAP_TEXTS(path, setting, "", ""))
+#define OA_LIST(path, setting)             MAP_RULE(LIST, MAP_TEXTS(path, setting, "", ""))
+#define OA_PAIRS(path, setting)            MAP_RULE(PAIRS, MAP_TEXTS(path, setting, "", ""))
+#define OA_NAMES(path, setting)            MAP_RULE(NAMES, MAP_TEXTS(path, setting, "", ""))
+#define OA_PART(path, setting, value)      MAP_RULE(PART, MAP_TEXTS(path, setting, "", value))
+#define OA_WORD(path, word, setting, text) MAP_RULE(WORD, MAP_TEXTS(path, setting, word, text))
+#define OA_FILE(path, setting)             MAP_RULE(FILE, MAP_TEXTS(path, setting, "", ""))
+
+static const char map_texts[] =
+#define MAP_RULE(how, texts) texts
 #include "preload/config_keys.def"
+#undef MAP_RULE
+	;
+static const uint8_t map_hows[] = {
+#define MAP_RULE(how, texts) MAP_##how,
+#include "preload/config_keys.def"
+#undef MAP_RULE
 };
 
-#define MAP_RULES (sizeof(map_rules) / sizeof(map_rules[0]))
+#define MAP_RULES (sizeof(map_hows) / sizeof(map_hows[0]))
+
+static const char *map_text(const char **at)
+{
+	const char *text = *at;
+
+	*at += strlen(text) + 1;
+	return text;
+}
+
+/* at: map_texts at first; goes on to the next rule's */
+static struct map_rule map_rule_next(size_t i, const char **at)
+{
+	struct map_rule r = { .how = map_hows[i] };
+
+	r.path = map_text(at);
+	r.setting = map_text(at);
+	r.word = map_text(at);
+	r.value = map_text(at);
+	return r;
+}
 
 /* Settings as they come together; set at the end, lists whole. */
 static struct map_pending {
@@ -280,24 +310,30 @@ static void map_otelauto(const cJSON *section)
 static bool map_leads_on(void)
 {
 	size_t len = strlen(map_path);
+	const char *at = map_texts;
 
-	for (size_t i = 0; i < MAP_RULES; i++)
-		if (!strncmp(map_rules[i].path, map_path, len) &&
-		    (map_rules[i].path[len] == '.' || map_rules[i].path[len] == '[' || !map_rules[i].path[len]))
+	for (size_t i = 0; i < MAP_RULES; i++) {
+		struct map_rule r = map_rule_next(i, &at);
+
+		if (!strncmp(r.path, map_path, len) && (r.path[len] == '.' || r.path[len] == '[' || !r.path[len]))
 			return true;
+	}
 	return false;
 }
 
 /* returns whether a rule takes the node whole */
 static bool map_by_rules(const cJSON *node)
 {
+	const char *at = map_texts;
 	bool whole = false;
 
 	for (size_t i = 0; i < MAP_RULES; i++) {
-		if (strcmp(map_rules[i].path, map_path) != 0)
+		struct map_rule r = map_rule_next(i, &at);
+
+		if (strcmp(r.path, map_path) != 0)
 			continue;
-		map_apply(&map_rules[i], node);
-		whole |= map_rules[i].how != MAP_PART;
+		map_apply(&r, node);
+		whole |= r.how != MAP_PART;
 	}
 	return whole;
 }

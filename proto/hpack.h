@@ -82,7 +82,7 @@ long oa_hpack_huffman(struct oa_bytes in, uint8_t *out);
 #define HPACK_STATIC_COUNT 61
 
 struct hpack_static {
-	const char *name, *value;
+	char name[28], value[16]; /* no pointers: they would have to be relocated in every process that starts */
 };
 extern const struct hpack_static oa_hpack_static[HPACK_STATIC_COUNT + 1];
 extern uint8_t oa_hpack_static_id[HPACK_STATIC_COUNT + 1]; /* enum hpack_id */

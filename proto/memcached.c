@@ -23,27 +23,39 @@ struct memcached_state {
 
 _Static_assert(sizeof(struct memcached_state) <= 32, "conn/ keeps two of them per connection");
 
+/* No pointers: they would have to be relocated in every process that starts. */
+struct name {
+	uint8_t len, means;
+	char text[14];
+};
+#define NAME(text, means) { sizeof(text) - 1, means, text }
+
+static bool name_is(struct oa_bytes name, const struct name *known)
+{
+	return oa_bytes_eq(name, oa_bytes(known->text, known->len));
+}
+
 enum sort { SORT_NONE, SORT_KEYS, SORT_STORE, SORT_ONE, SORT_META, SORT_META_STORE, SORT_META_END, SORT_ADMIN, SORT_WATCH, SORT_QUIT };
 
 static enum sort sort_of(struct oa_bytes name)
 {
-	static const struct { struct oa_bytes name; enum sort sort; } names[] = {
-		{ OA_LIT("get"), SORT_KEYS }, { OA_LIT("gets"), SORT_KEYS }, { OA_LIT("set"), SORT_STORE },
-		{ OA_LIT("add"), SORT_STORE }, { OA_LIT("replace"), SORT_STORE }, { OA_LIT("append"), SORT_STORE },
-		{ OA_LIT("prepend"), SORT_STORE }, { OA_LIT("cas"), SORT_STORE }, { OA_LIT("gat"), SORT_KEYS },
-		{ OA_LIT("gats"), SORT_KEYS }, { OA_LIT("delete"), SORT_ONE }, { OA_LIT("incr"), SORT_ONE },
-		{ OA_LIT("decr"), SORT_ONE }, { OA_LIT("touch"), SORT_ONE }, { OA_LIT("mg"), SORT_META },
-		{ OA_LIT("md"), SORT_META }, { OA_LIT("ma"), SORT_META }, { OA_LIT("me"), SORT_META },
-		{ OA_LIT("ms"), SORT_META_STORE }, { OA_LIT("mn"), SORT_META_END }, { OA_LIT("stats"), SORT_ADMIN },
-		{ OA_LIT("version"), SORT_ADMIN }, { OA_LIT("flush_all"), SORT_ADMIN }, { OA_LIT("verbosity"), SORT_ADMIN },
-		{ OA_LIT("cache_memlimit"), SORT_ADMIN }, { OA_LIT("slabs"), SORT_ADMIN }, { OA_LIT("lru"), SORT_ADMIN },
-		{ OA_LIT("lru_crawler"), SORT_ADMIN }, { OA_LIT("shutdown"), SORT_ADMIN }, { OA_LIT("watch"), SORT_WATCH },
-		{ OA_LIT("quit"), SORT_QUIT },
+	static const struct name names[] = {
+		NAME("get", SORT_KEYS), NAME("gets", SORT_KEYS), NAME("set", SORT_STORE),
+		NAME("add", SORT_STORE), NAME("replace", SORT_STORE), NAME("append", SORT_STORE),
+		NAME("prepend", SORT_STORE), NAME("cas", SORT_STORE), NAME("gat", SORT_KEYS),
+		NAME("gats", SORT_KEYS), NAME("delete", SORT_ONE), NAME("incr", SORT_ONE),
+		NAME("decr", SORT_ONE), NAME("touch", SORT_ONE), NAME("mg", SORT_META),
+		NAME("md", SORT_META), NAME("ma", SORT_META), NAME("me", SORT_META),
+		NAME("ms", SORT_META_STORE), NAME("mn", SORT_META_END), NAME("stats", SORT_ADMIN),
+		NAME("version", SORT_ADMIN), NAME("flush_all", SORT_ADMIN), NAME("verbosity", SORT_ADMIN),
+		NAME("cache_memlimit", SORT_ADMIN), NAME("slabs", SORT_ADMIN), NAME("lru", SORT_ADMIN),
+		NAME("lru_crawler", SORT_ADMIN), NAME("shutdown", SORT_ADMIN), NAME("watch", SORT_WATCH),
+		NAME("quit", SORT_QUIT),
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (oa_bytes_eq(name, names[i].name))
-			return names[i].sort;
+		if (name_is(name, &names[i]))
+			return (enum sort)names[i].means;
 	return SORT_NONE;
 }
 
@@ -329,21 +341,21 @@ enum said { SAID_NONE, SAID_END, SAID_ERROR, SAID_PART, SAID_VALUE, SAID_META, S
 
 static enum said said_of(struct oa_bytes name)
 {
-	static const struct { struct oa_bytes name; enum said said; } names[] = {
-		{ OA_LIT("VALUE"), SAID_VALUE }, { OA_LIT("END"), SAID_END }, { OA_LIT("STORED"), SAID_END },
-		{ OA_LIT("HD"), SAID_META }, { OA_LIT("VA"), SAID_META_VALUE }, { OA_LIT("EN"), SAID_META },
-		{ OA_LIT("DELETED"), SAID_END }, { OA_LIT("NOT_FOUND"), SAID_END }, { OA_LIT("NOT_STORED"), SAID_END },
-		{ OA_LIT("EXISTS"), SAID_END }, { OA_LIT("TOUCHED"), SAID_END }, { OA_LIT("OK"), SAID_END },
-		{ OA_LIT("VERSION"), SAID_END }, { OA_LIT("RESET"), SAID_END }, { OA_LIT("NF"), SAID_META },
-		{ OA_LIT("NS"), SAID_META }, { OA_LIT("EX"), SAID_META }, { OA_LIT("ME"), SAID_META },
-		{ OA_LIT("MN"), SAID_BATCH_END }, { OA_LIT("STAT"), SAID_PART }, { OA_LIT("ITEM"), SAID_PART },
-		{ OA_LIT("BUSY"), SAID_END }, { OA_LIT("BADCLASS"), SAID_END }, { OA_LIT("NOSPARE"), SAID_END },
-		{ OA_LIT("ERROR"), SAID_ERROR }, { OA_LIT("CLIENT_ERROR"), SAID_ERROR }, { OA_LIT("SERVER_ERROR"), SAID_ERROR },
+	static const struct name names[] = {
+		NAME("VALUE", SAID_VALUE), NAME("END", SAID_END), NAME("STORED", SAID_END),
+		NAME("HD", SAID_META), NAME("VA", SAID_META_VALUE), NAME("EN", SAID_META),
+		NAME("DELETED", SAID_END), NAME("NOT_FOUND", SAID_END), NAME("NOT_STORED", SAID_END),
+		NAME("EXISTS", SAID_END), NAME("TOUCHED", SAID_END), NAME("OK", SAID_END),
+		NAME("VERSION", SAID_END), NAME("RESET", SAID_END), NAME("NF", SAID_META),
+		NAME("NS", SAID_META), NAME("EX", SAID_META), NAME("ME", SAID_META),
+		NAME("MN", SAID_BATCH_END), NAME("STAT", SAID_PART), NAME("ITEM", SAID_PART),
+		NAME("BUSY", SAID_END), NAME("BADCLASS", SAID_END), NAME("NOSPARE", SAID_END),
+		NAME("ERROR", SAID_ERROR), NAME("CLIENT_ERROR", SAID_ERROR), NAME("SERVER_ERROR", SAID_ERROR),
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (oa_bytes_eq(name, names[i].name))
-			return names[i].said;
+		if (name_is(name, &names[i]))
+			return (enum said)names[i].means;
 	if (name.len && (uint8_t)(name.ptr[0] - '0') < 10)
 		return SAID_END;
 	return name.len > 4 && !memcmp(name.ptr, "key=", 4) ? SAID_PART : SAID_NONE;

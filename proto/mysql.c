@@ -127,7 +127,7 @@ static STORE_COLD int login(struct mysql_state *st, struct oa_bytes in, const st
 
 static const char *command_name(uint8_t code)
 {
-	static const char *const names[] = {
+	static const char names[][17] = {
 		[COM_INIT_DB] = "USE", [COM_FIELD_LIST] = "FIELD_LIST", [0x05] = "CREATE_DB", [0x06] = "DROP_DB",
 		[0x07] = "REFRESH", [0x08] = "SHUTDOWN", [COM_STATISTICS] = "STATISTICS", [0x0a] = "PROCESS_INFO",
 		[0x0c] = "PROCESS_KILL", [0x0d] = "DEBUG", [0x0e] = "PING", [COM_CHANGE_USER] = "CHANGE_USER",
@@ -138,7 +138,7 @@ static const char *command_name(uint8_t code)
 
 	if (code == COM_STMT_BULK_EXECUTE)
 		return "EXECUTE";
-	return code < sizeof(names) / sizeof(names[0]) ? names[code] : NULL;
+	return code < sizeof(names) / sizeof(names[0]) && *names[code] ? names[code] : NULL;
 }
 
 /* The text behind attributes; none when there are any. */

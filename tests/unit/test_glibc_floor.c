@@ -34,6 +34,33 @@ START_TEST(names_that_libc_lacks_are_not_found)
 }
 END_TEST
 
+START_TEST(the_next_functions_are_those_that_dlsym_finds_next)
+{
+	static const char names[] = "read\0no_such_function\0dlsym\0";
+	void *_Atomic table[] = { NULL, table, NULL };
+	uint64_t found = 0;
+
+	ck_assert(oa_floor_find_next(names, 3, table, &found));
+	ck_assert_uint_eq(found & 3, 1);
+	ck_assert_ptr_eq(table[0], dlsym(RTLD_NEXT, "read"));
+	ck_assert_ptr_eq(table[1], table);
+}
+END_TEST
+
+/* libsubunit comes behind the program in the loader's order. */
+START_TEST(what_another_library_defines_is_found_there)
+{
+	void *_Atomic table[] = { NULL };
+	uint64_t found = 0;
+
+	ck_assert(oa_floor_find_next("subunit_test_start\0", 1, table, &found));
+	ck_assert_uint_eq(found, dlsym(RTLD_NEXT, "subunit_test_start") != NULL);
+	ck_assert_ptr_eq(table[0], dlsym(RTLD_NEXT, "subunit_test_start"));
+	ck_assert(!oa_floor_is_before_us("main"));
+	ck_assert(!oa_floor_is_before_us("read"));
+}
+END_TEST
+
 #define STACK_BYTES (1u << 20) /* sanitizers need much of it */
 
 static void *note_thread(void *arg)
@@ -93,6 +120,8 @@ int main(void)
 
 	tcase_add_test(tc, every_function_of_libc_is_found_where_dlsym_finds_it);
 	tcase_add_test(tc, names_that_libc_lacks_are_not_found);
+	tcase_add_test(tc, the_next_functions_are_those_that_dlsym_finds_next);
+	tcase_add_test(tc, what_another_library_defines_is_found_there);
 #ifndef __SANITIZE_THREAD__
 	tcase_add_test(tc, a_thread_starts_and_has_its_name_stack_and_key);
 #endif

@@ -389,10 +389,10 @@ START_TEST(counters_of_injections_are_named_as_the_results_are)
 	};
 
 	for (unsigned r = OA_INJECT_DONE; r < OA_INJECT_COUNT; r++) {
-		const struct oa_stat_info *info = &oa_stat_info[OA_STAT_inject_DONE + r - OA_INJECT_DONE];
+		struct oa_stat_info info = oa_stat_info(OA_STAT_inject_DONE + r - OA_INJECT_DONE);
 
-		ck_assert_str_eq(info->metric, "otelauto_injections");
-		ck_assert_str_eq(info->value, names[r]);
+		ck_assert_str_eq(info.metric, "otelauto_injections");
+		ck_assert_str_eq(info.value, names[r]);
 	}
 }
 END_TEST
@@ -400,11 +400,11 @@ END_TEST
 START_TEST(lines_of_one_counter_stand_together_and_the_first_has_the_help)
 {
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++) {
-		bool first = i == 0 || strcmp(oa_stat_info[i].metric, oa_stat_info[i - 1].metric) != 0;
+		bool first = i == 0 || strcmp(oa_stat_info(i).metric, oa_stat_info(i - 1).metric) != 0;
 
-		ck_assert_int_eq(first, oa_stat_info[i].help[0] != '\0');
+		ck_assert_int_eq(first, oa_stat_info(i).help[0] != '\0');
 		for (unsigned k = 0; first && k < i; k++)
-			ck_assert_str_ne(oa_stat_info[k].metric, oa_stat_info[i].metric);
+			ck_assert_str_ne(oa_stat_info(k).metric, oa_stat_info(i).metric);
 	}
 }
 END_TEST
