@@ -16,7 +16,7 @@ struct oa_bytes oa_db_system(const struct oa_db *db)
 {
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
 		[OA_STORE_REDIS] = "redis", [OA_STORE_MEMCACHED] = "memcached", [OA_STORE_POSTGRESQL] = "postgresql",
-		[OA_STORE_MYSQL] = "mysql", [OA_STORE_MONGODB] = "mongodb",
+		[OA_STORE_MYSQL] = "mysql", [OA_STORE_MONGODB] = "mongodb", [OA_STORE_SQLITE] = "sqlite",
 	};
 
 	return oa_bytes_str(db->system < OA_STORE_SYSTEM_COUNT ? names[db->system] : NULL);

@@ -10,7 +10,7 @@ struct oa_bytes oa_db_system(const struct oa_db *db);
 /* Whether it is a database that is asked in SQL. */
 static inline bool oa_db_is_sql(const struct oa_db *db)
 {
-	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL;
+	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL || db->system == OA_STORE_SQLITE;
 }
 
 /* The command in capitals when it is one we know; empty when not: a client can make up as many as it likes. Of SQL what is

@@ -86,6 +86,9 @@ void oa_tls_begin(struct oa_tls_call *k, const struct oa_tls_ops *ops, void *ses
 /* The same for calls that end a session, or say nothing of its bytes. returns whether it is the program's own call */
 bool oa_tls_begin_plain(struct oa_tls_call *k, void *session, uintptr_t caller);
 
+/* Whether the library itself called, or one of its functions by a jump out of a hook of ours. */
+bool oa_tls_from_inside(const struct oa_tls_call *k, uintptr_t caller);
+
 static inline void oa_tls_end(struct oa_tls_call *k)
 {
 	oa_tls.tls_call = k->outer;

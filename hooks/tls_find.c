@@ -226,13 +226,18 @@ const struct oa_tls_lib *oa_tls_lib_slow(const struct oa_tls_names *names, const
 
 /* -- one call -- */
 
+bool oa_tls_from_inside(const struct oa_tls_call *k, uintptr_t caller)
+{
+	return (caller >= k->lib->from && caller < k->lib->to) || caller_is_ours(caller);
+}
+
 static bool call_is_inner(const struct oa_tls_call *k, const void *session, uintptr_t caller)
 {
 	const struct oa_tls_call *outer = k->outer;
 
 	if (!outer || !session || outer->src.session != session)
 		return false;
-	return (caller >= k->lib->from && caller < k->lib->to) || caller_is_ours(caller);
+	return oa_tls_from_inside(k, caller);
 }
 
 bool oa_tls_begin_plain(struct oa_tls_call *k, void *session, uintptr_t caller)

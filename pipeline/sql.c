@@ -3,6 +3,7 @@
 #include "pipeline/sql.h"
 
 #include "core/config.h"
+#include "exporter/db_names.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 
@@ -16,9 +17,9 @@ static uint8_t sql_clean[SQL_TEXT_MAX + SQL_TEXT_MAX / 4]; /* gaps where comment
 static uint8_t sql_summary[OA_SQL_SUMMARY_MAX];
 static uint64_t sql_labels[SQL_LABELS]; /* hashes; 0 free */
 
-static bool sql_is(const struct oa_db *db)
+static enum oa_sql_dialect sql_dialect(const struct oa_db *db)
 {
-	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL;
+	return db->system == OA_STORE_MYSQL ? OA_SQL_MYSQL : db->system == OA_STORE_SQLITE ? OA_SQL_SQLITE : OA_SQL_POSTGRESQL;
 }
 
 /* Whether a backslash escapes: what the server has said, unless the text itself may change it. */
@@ -87,13 +88,13 @@ static int sql_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 
 	if (span->s.what != OA_WHAT_DB || !text.len || !oa_span_db(&span->s, &db, &texts))
 		return 0;
-	len = sql_is(&db) ? oa_sql_sanitize(text, db.system == OA_STORE_MYSQL ? OA_SQL_MYSQL : OA_SQL_POSTGRESQL,
-					    sql_escapes(&db, text), sql_clean, sizeof(sql_clean)) : 0;
+	len = oa_db_is_sql(&db) ? oa_sql_sanitize(text, sql_dialect(&db), sql_escapes(&db, text), sql_clean,
+						  sizeof(sql_clean)) : 0;
 	clean = oa_bytes(sql_clean, len);
 	len = sql_summarize(&db, texts.operation, clean);
-	if (oa_config.db_query_text == SQL_TEXT_OFF || !sql_is(&db))
+	if (oa_config.db_query_text == SQL_TEXT_OFF || !oa_db_is_sql(&db))
 		clean.len = 0;
-	if (oa_config.db_query_text != SQL_TEXT_RAW || !sql_is(&db))
+	if (oa_config.db_query_text != SQL_TEXT_RAW || !oa_db_is_sql(&db))
 		sql_replace(span, clean);
 	if (len)
 		(void)oa_span_set_str(&span->s, sizeof(*span), OA_STR_DB_SUMMARY, oa_bytes(sql_summary, len));

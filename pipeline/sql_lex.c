@@ -259,6 +259,16 @@ static enum sql_token take_named(struct sql_lex *l)
 	return take_until(l, end, SQL_PARAM);
 }
 
+/* SQLite's may have a number. */
+static enum sql_token take_question(struct sql_lex *l)
+{
+	size_t end = l->at + 1;
+
+	while (l->dialect == OA_SQL_SQLITE && sql_is_digit(peek(l, end)))
+		end++;
+	return take_until(l, end, SQL_PARAM);
+}
+
 static enum sql_token take_double_quoted(struct sql_lex *l)
 {
 	if (l->dialect == OA_SQL_POSTGRESQL)
@@ -320,7 +330,7 @@ static enum sql_token take(struct sql_lex *l)
 	case '@':
 		return take_named(l);
 	case '?':
-		return take_until(l, l->at + 1, SQL_PARAM);
+		return take_question(l);
 	default:
 		break;
 	}

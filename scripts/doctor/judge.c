@@ -151,7 +151,7 @@ static void judge_layers(struct report *report)
 	judge_tls(report);
 	judge_libraries(report, LIBRARY_HTTP3, "", "it goes over UDP");
 	judge_libraries(report, LIBRARY_DATABASE, "queries: ",
-			"of the protocols of databases this version reads Redis' only; the requests around them are seen");
+			"what these libraries speak is not read, or only in part; the requests around it are seen");
 	if (report->libraries[LIBRARY_URING].count || report->calls[CALLS_URING].count)
 		unseen(report, "connections driven by io_uring",
 		       "the kernel does the work without a call of the C library");

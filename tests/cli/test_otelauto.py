@@ -188,7 +188,7 @@ def test_calls_of_a_programs_libraries_count(box):
 
 
 @pytest.mark.parametrize("soname, what", [("liburing.so.2", "io_uring"), ("libnghttp3.so.9", "HTTP/3"),
-                                          ("libnss3.so", "NSS"), ("libsqlite3.so.0", "SQLite")])
+                                          ("libnss3.so", "NSS"), ("libodbc.so.2", "ODBC")])
 def test_layers_that_are_not_read_are_named(box, soname, what):
     box.compile(soname, "void f(void) {}", "-shared", "-fPIC", f"-Wl,-soname,{soname}")
     report = box.doctor(box.compile("shop", "void f(void);" + SERVER.replace("{", "{ f();", 1),

@@ -6,15 +6,14 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
 from kit import environment, free_port, need, scrape, wait_until
+from lib import app_server
 from lib.collector import find
-from lib.loadgen import Connection
 from lib.preload import Program, wait_for_port
 
 SECRET = "hunter2"
@@ -161,49 +160,23 @@ def test_quiet_commands_are_a_batch(collector, side):
     assert {s.kind for s in spans} == {side.upper()}
 
 
-APP = """
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+APP = app_server.source("""
 from pymemcache.client.base import PooledClient
 pool = PooledClient(("127.0.0.1", int(sys.argv[1])), max_pool_size=64)
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *args):
-        pass
-    def do_GET(self):
-        pool.set(self.path[1:], self.path, noreply=False)
-        body = pool.get(self.path[1:])
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-server = Server(("127.0.0.1", 0), Handler)
-print("port", server.server_port, flush=True)
-server.serve_forever()
-"""
+""", """
+pool.set(self.path[1:], self.path, noreply=False)
+body = pool.get(self.path[1:])
+""")
 
 
 def test_commands_are_children_of_the_requests_they_were_made_for(collector):
     """32 requests at once: a set without an answer and a get in each trace."""
     with memcached() as port, Program([sys.executable, "-c", APP, port], endpoint=collector.endpoint, service="app",
                                          settings={**BIG, "OTELAUTO_EVIDENCE": "true"}) as app:
-        app_port = app.port
-
-        def visit(i):
-            with Connection(app_port) as c:
-                c.request(f"/r{i}")
-        threads = [threading.Thread(target=visit, args=(i,)) for i in range(32)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join(60)
-        served = {s.span_id: s for s in collector.wait_count(32, kind="SERVER")}
+        app_server.visit_all(app.port, 32)
+        served = collector.wait_count(32, kind="SERVER")
         asked = collector.wait_count(64, kind="CLIENT")
-    children = Counter((s.parent_id, s.name) for s in asked)
-    assert len(children) == 64 and not {parent for parent, _ in children} - set(served), (children, [s.attributes for s in asked if s.parent_id not in served])
+    assert app_server.children(served, asked) == [["get", "set"]] * 32
 
 
 def test_libmemcached(collector, tmp_path):

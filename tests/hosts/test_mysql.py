@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from kit import command, environment, free_port, need, need_root, scrape, wait_until
+from lib import app_server
 from lib.collector import find
 from lib.loadgen import Connection
 from lib.preload import Program, wait_for_port
@@ -182,31 +182,16 @@ def test_what_was_asked_is_what_the_server_logged(server, collector, folder):
     assert find(told["pymysql"], name="SELECT t", db__response__returned_rows=3)
 
 
-APP = """
-import sys, threading, pymysql
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+APP = app_server.source("""
+import pymysql
 local = threading.local()
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *args):
-        pass
-    def do_GET(self):
-        if not hasattr(local, "c"):
-            local.c = pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="app", password="pw", database="shop", autocommit=None)
-        k = local.c.cursor()
-        k.execute("SELECT concat(%s, 'hunter2')", (self.path,))
-        body = k.fetchone()[0].encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-server = Server(("127.0.0.1", 0), Handler)
-print("port", server.server_port, flush=True)
-server.serve_forever()
-"""
+""", """
+if not hasattr(local, "c"):
+    local.c = pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="app", password="pw", database="shop", autocommit=None)
+k = local.c.cursor()
+k.execute("SELECT concat(%s, 'hunter2')", (self.path,))
+body = k.fetchone()[0].encode()
+""")
 
 
 def test_queries_are_children_of_the_requests_they_were_made_for(server, collector):
@@ -214,26 +199,13 @@ def test_queries_are_children_of_the_requests_they_were_made_for(server, collect
     metrics_port = free_port()
     with Program([sys.executable, "-c", APP, port], endpoint=collector.endpoint, service="app",
                  settings={"OTEL_EXPORTER_PROMETHEUS_PORT": str(metrics_port), **BIG}) as app:
-        app_port = app.port
-
-        def visit(i):
-            with Connection(app_port) as c:
-                for n in range(3):
-                    c.request(f"/r{i}-{n}")
-        threads = [threading.Thread(target=visit, args=(i,)) for i in range(24)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join(60)
+        app_server.visit_all(app.port, 24, 3)
         served = collector.wait_count(72, kind="SERVER", service="app")
         queries = collector.wait_count(72, kind="CLIENT", name="SELECT")
         all_of_them = wait_until(lambda: [s for s in collector.spans if s.kind == "CLIENT"], what="calls")
         wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(DURATION) >= len(all_of_them) and m, what="the metrics")
-    by_id = {s.span_id: s for s in served}
-    assert len(queries) == 72 and len({s.parent_id for s in queries}) == 72
-    for s in queries:
-        assert s.trace_id == by_id[s.parent_id].trace_id
+    assert app_server.children(served, queries) == [["SELECT"]] * 72
     labels = [dict(k) for k in metrics.series(DURATION, db_query_summary="SELECT")]
     assert metrics.sum(DURATION, db_query_summary="SELECT") == 72
     assert all(k["db_namespace"] == "shop" and k["db_system_name"] == "mysql" and k["server_port"] == str(port) for k in labels)

@@ -1,11 +1,10 @@
 """pymongo against a stand-in for the server: each command it sends is a span, but for those that drivers send by themselves."""
 import subprocess
 import sys
-import threading
 from collections import Counter
 
+from lib import app_server
 from lib.collector import find
-from lib.loadgen import Connection
 from lib.metrics import scrape
 from lib.mongodb import Server
 from lib.preload import Program, environment, free_port, wait_for_port, wait_until
@@ -62,50 +61,25 @@ def test_what_a_client_asked(collector):
     assert find(spans, name="ping", db__namespace="admin")
 
 
-APP = """
-import sys, pymongo
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+APP = app_server.source("""
+import pymongo
 shop = pymongo.MongoClient("127.0.0.1", int(sys.argv[1]), directConnection=True).shop
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *args):
-        pass
-    def do_GET(self):
-        shop.orders.update_one({"name": self.path}, {"$set": {"name": self.path}})
-        body = str(len(list(shop.orders.find({"name": self.path}, batch_size=2)))).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-server = Server(("127.0.0.1", 0), Handler)
-print("port", server.server_port, flush=True)
-server.serve_forever()
-"""
+""", """
+shop.orders.update_one({"name": self.path}, {"$set": {"name": self.path}})
+body = str(len(list(shop.orders.find({"name": self.path}, batch_size=2)))).encode()
+""")
 
 
 def test_commands_are_children_of_the_requests_they_were_made_for(collector):
     metrics_port = free_port()
     with Server() as server, Program([sys.executable, "-c", APP, server.port], endpoint=collector.endpoint, service="app",
                                      settings={"OTEL_EXPORTER_PROMETHEUS_PORT": str(metrics_port)}) as app:
-        app_port = app.port
-
-        def visit(i):
-            with Connection(app_port) as c:
-                c.request(f"/r{i}")
-        threads = [threading.Thread(target=visit, args=(i,)) for i in range(16)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join(60)
-        served = {s.span_id: s for s in collector.wait_count(16, kind="SERVER")}
+        app_server.visit_all(app.port, 16)
+        served = collector.wait_count(16, kind="SERVER")
         asked = collector.wait_count(48, kind="CLIENT")
         wait_for_port(metrics_port)
         metrics = wait_until(lambda: (m := scrape(metrics_port)).sum(DURATION) >= 48 and m, what="the metrics")
-    children = Counter((s.parent_id, s.name) for s in asked)
-    assert len(children) == 48 and not {parent for parent, _ in children} - set(served), children
+    assert all(len(set(names)) == 3 for names in app_server.children(served, asked)) and len(asked) == 48
     assert metrics.sum(DURATION, db_operation_name="find", db_collection_name="orders", db_namespace="shop") == 16
     opaque = {dict(k)["reason"]: v for k, v in metrics.series("otelauto_opaque_connections_total").items() if v}
     assert not opaque

@@ -4,12 +4,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 
+from lib import app_server
 from lib.collector import find
-from lib.loadgen import Connection
 from lib.metrics import scrape
 from lib.preload import Program, environment, free_port, run, wait_for_port, wait_until
 
@@ -320,29 +319,14 @@ def test_commands_cut_by_short_writes_are_counted_once(collector, tmp_path):
         assert server.counts()["SET"] == 2000
 
 
-APP = """
-import sys, threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+APP = app_server.source("""
+import threading
 import redis
 r = redis.Redis(port=int(sys.argv[1]))
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *args):
-        pass
-    def do_GET(self):
-        r.set(self.path, self.path)
-        body = r.get(self.path)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-server = Server(("127.0.0.1", 0), Handler)
-print("port", server.server_port, flush=True)
-server.serve_forever()
-"""
+""", """
+r.set(self.path, self.path)
+body = r.get(self.path)
+""")
 
 
 def test_commands_are_children_of_the_requests_they_were_made_for(collector, tmp_path):
@@ -350,25 +334,10 @@ def test_commands_are_children_of_the_requests_they_were_made_for(collector, tmp
     with Server(tmp_path) as server:
         with Program([sys.executable, "-c", APP, server.port], endpoint=collector.endpoint, service="app",
                      settings=BIG_QUEUE) as app:
-            port, done = app.port, []
-
-            def visit(i):
-                with Connection(port) as c:
-                    done.append(c.request(f"/r{i}"))
-            threads = [threading.Thread(target=visit, args=(i,)) for i in range(64)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join(60)
-            assert len(done) == 64
+            app_server.visit_all(app.port, 64)
             served = collector.wait_count(64, kind="SERVER")
             commands = collector.wait_count(128, kind="CLIENT", where=lambda s: s.name in ("SET", "GET"))
-    by_id = {s.span_id: s for s in served}
-    assert len(commands) == 128
-    wrong = [c for c in commands if c.parent_id not in by_id or by_id[c.parent_id].trace_id != c.trace_id]
-    assert not wrong, wrong
-    for s in served:
-        assert sorted(c.name for c in commands if c.parent_id == s.span_id) == ["GET", "SET"]
+    assert app_server.children(served, commands) == [["GET", "SET"]] * 64
 
 
 def test_a_long_pipeline_in_one_write(collector, tmp_path):

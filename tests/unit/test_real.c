@@ -29,6 +29,7 @@ static const char *const tls_names[] = {
 #define OA_TLS_ASK(name)
 #include "hooks/openssl.def"
 #include "hooks/gnutls.def"
+#include "hooks/sqlite.def"
 #undef OA_TLS_HOOK
 #undef OA_TLS_ASK
 };

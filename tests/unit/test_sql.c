@@ -84,7 +84,7 @@ static const struct {
 	{ MY, UNKNOWN, "USE shop", "USE shop", "USE shop" },
 	{ MY, UNKNOWN, "SELECT a FROM t WHERE b IN (?, ?, ?)", "SELECT a FROM t WHERE b IN (?)", "SELECT t" },
 	{ MY, UNKNOWN, "CREATE USER 'bob'@'%' IDENTIFIED BY 'pw'", "CREATE USER ?@? IDENTIFIED BY ?", "CREATE USER" },
-	{ LITE, UNKNOWN, "SELECT [a b], x'00', \"maybe\", ?1, :a, $b FROM [t u]", "SELECT [a b], ?, ?, ??, :a, $b FROM [t u]", "SELECT" },
+	{ LITE, UNKNOWN, "SELECT [a b], x'00', \"maybe\", ?1, :a, $b FROM [t u]", "SELECT [a b], ?, ?, ?, :a, $b FROM [t u]", "SELECT" },
 	{ LITE, UNKNOWN, "SELECT 'a\\', b", "SELECT ?, b", "SELECT" },
 	{ LITE, UNKNOWN, "PRAGMA key = 'x'", "PRAGMA key = ?", "PRAGMA" },
 };
