@@ -71,6 +71,7 @@ struct oa_send {
 	bool watched;            /* call oa_conn_after_send() */
 	bool fed;                /* conn/store.c: its bytes were read before they were sent */
 	uint8_t points;
+	uint8_t points_out;      /* of which something went out */
 	uint8_t requests;        /* prepared exchanges */
 	int err;                 /* errno for the host when oa_conn_after_send() returned -1 */
 	int fd;

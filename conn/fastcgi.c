@@ -1,46 +1,28 @@
 /* What a web server hands on by FastCGI becomes a span like one of HTTP: the parameters are written down as the head that
  * they were made of, which is then read as any other. */
-#include "conn/fastcgi.h"
+#include "conn/fastcgi_impl.h"
 
 #include "conn/feed.h"
-#include "conn/span_http.h"
 #include "core/stats.h"
 #include "core/tsc.h"
-#include "proto/store.h"
-
-#define GATEWAY_BLOCK 2 /* class: 16 KiB */
-#define GATEWAY_LINE  (OA_TARGET_TEXT_MAX + 128)
-
-/* In the block c->store names, from BEGIN to the end of the parameters. Fields are written behind `room`, the request line
- * at its end when all of it is known. */
-struct gateway {
-	uint16_t method_len, target_len, remote_len, len;
-	uint8_t version;
-	bool https, forwarded_for, forwarded_proto, exact; /* exact: the target is REQUEST_URI */
-	uint8_t method[32], remote[64];
-	uint8_t target[OA_TARGET_TEXT_MAX];
-	uint8_t room[GATEWAY_LINE];
-	uint8_t fields[16384 - OA_TARGET_TEXT_MAX - GATEWAY_LINE - 128];
-};
-
-_Static_assert(sizeof(struct gateway) <= 16384, "a block holds it");
-
-static struct gateway *gateway_of(const struct oa_conn *c)
-{
-	return c->store ? (struct gateway *)(void *)oa_block_at(GATEWAY_BLOCK, c->store - 1) : NULL;
-}
 
 void oa_fastcgi_release(struct oa_conn *c)
 {
 	if (c->store)
-		oa_block_give(GATEWAY_BLOCK, c->store - 1);
+		oa_block_give(OA_GATEWAY_BLOCK, c->store - 1);
 	c->store = 0;
+}
+
+void oa_gateway_clear(struct oa_gateway *g)
+{
+	memset(g, 0, offsetof(struct oa_gateway, method));
+	g->version = 11;
 }
 
 static void gateway_begin(struct oa_conn *c)
 {
-	struct gateway *g = gateway_of(c);
-	int64_t block = g ? 0 : oa_block_take(GATEWAY_BLOCK);
+	struct oa_gateway *g = oa_gateway_of(c);
+	int64_t block = g ? 0 : oa_block_take(OA_GATEWAY_BLOCK);
 
 	if (block < 0) {
 		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
@@ -48,10 +30,9 @@ static void gateway_begin(struct oa_conn *c)
 	}
 	if (!g) {
 		c->store = (uint32_t)block + 1;
-		g = gateway_of(c);
+		g = oa_gateway_of(c);
 	}
-	memset(g, 0, offsetof(struct gateway, method));
-	g->version = 11;
+	oa_gateway_clear(g);
 }
 
 /* -- parameters -- */
@@ -67,27 +48,31 @@ static bool gateway_is_text(struct oa_bytes value)
 static uint16_t gateway_copy(uint8_t *to, size_t max, struct oa_bytes value)
 {
 	value = oa_bytes_cut(value, max);
-	memcpy(to, value.ptr, value.len);
+	if (value.len)
+		memcpy(to, value.ptr, value.len);
 	return (uint16_t)value.len;
 }
 
 /* "HTTP_USER_AGENT" -> "user-agent: …"; one that has no room is left out. */
-static void gateway_field(struct gateway *g, struct oa_bytes name, struct oa_bytes value)
+static void gateway_field(struct oa_gateway *g, struct oa_bytes name, struct oa_bytes value)
 {
 	uint8_t *to = g->fields + g->len;
 
-	if (name.len + value.len + 4 + 2 > sizeof(g->fields) - g->len)
+	if (name.len + value.len + 4 + 2 > sizeof(g->fields) - g->len) {
+		g->left_out = true;
 		return;
+	}
 	for (size_t i = 0; i < name.len; i++)
 		*to++ = name.ptr[i] == '_' ? '-' : oa_lower(name.ptr[i]);
 	*to++ = ':';
 	*to++ = ' ';
-	memcpy(to, value.ptr, value.len);
+	if (value.len)
+		memcpy(to, value.ptr, value.len);
 	memcpy(to + value.len, "\r\n", 2);
 	g->len = (uint16_t)(to + value.len + 2 - g->fields);
 }
 
-static void gateway_target(struct gateway *g, struct oa_bytes value, bool exact)
+static void gateway_target(struct oa_gateway *g, struct oa_bytes value, bool exact)
 {
 	if (!value.len || (g->target_len && !exact))
 		return;
@@ -102,10 +87,12 @@ static uint8_t gateway_version(struct oa_bytes protocol)
 	return oa_bytes_eq(protocol, OA_LIT("HTTP/2.0")) || oa_bytes_eq(protocol, OA_LIT("HTTP/2")) ? 20 : 11;
 }
 
-static void gateway_param(struct gateway *g, struct oa_bytes name, struct oa_bytes value)
+void oa_gateway_param(struct oa_gateway *g, struct oa_bytes name, struct oa_bytes value)
 {
-	if (!gateway_is_text(value))
+	if (!gateway_is_text(value)) {
+		g->left_out = true;
 		return;
+	}
 	if (name.len > 5 && !memcmp(name.ptr, "HTTP_", 5)) {
 		g->forwarded_for |= oa_bytes_eq(name, OA_LIT("HTTP_X_FORWARDED_FOR"));
 		g->forwarded_proto |= oa_bytes_eq(name, OA_LIT("HTTP_X_FORWARDED_PROTO"));
@@ -128,7 +115,7 @@ static void gateway_param(struct gateway *g, struct oa_bytes name, struct oa_byt
 /* -- the head -- */
 
 /* What the web server knows of its client, as proxies say it. */
-static void gateway_forwarded(struct gateway *g)
+static void gateway_forwarded(struct oa_gateway *g)
 {
 	if (!g->forwarded_for && g->remote_len)
 		gateway_field(g, OA_LIT("x-forwarded-for"), oa_bytes(g->remote, g->remote_len));
@@ -142,8 +129,7 @@ static uint8_t *gateway_before(uint8_t *end, const void *text, size_t len)
 	return end - len;
 }
 
-/* returns false when it is no head that could be read */
-static bool gateway_head(struct gateway *g, struct oa_http_head *ret)
+bool oa_gateway_head(struct oa_gateway *g, struct oa_http_head *ret)
 {
 	uint8_t *at = g->fields;
 
@@ -158,16 +144,13 @@ static bool gateway_head(struct gateway *g, struct oa_http_head *ret)
 	return oa_http1_parse_head(oa_bytes(at, (size_t)(g->fields + g->len + 2 - at)), OA_DIR_REQUEST, ret) > 0;
 }
 
-static void gateway_open(struct oa_feed *f)
+static void gateway_serve(struct oa_feed *f, struct oa_gateway *g)
 {
 	struct oa_conn *c = f->c;
-	struct gateway *g = gateway_of(c);
 	struct oa_http_head head;
 	int64_t index;
 
-	if (!g)
-		return;
-	if (!gateway_head(g, &head)) { /* a request that says nothing of itself: whose the answer is would be a guess */
+	if (!oa_gateway_head(g, &head)) { /* a request that says nothing of itself: whose the answer is would be a guess */
 		oa_conn_make_opaque(c, OA_STAT_opaque_parse);
 		return;
 	}
@@ -178,19 +161,57 @@ static void gateway_open(struct oa_feed *f)
 		oa_conn_make_opaque(c, OA_STAT_opaque_pool);
 	else
 		oa_span_serve(c, oa_exchange_at((uint32_t)index), (uint32_t)index, &head);
-	oa_fastcgi_release(c);
+}
+
+static void gateway_told(struct oa_feed *f)
+{
+	struct oa_gateway *g = oa_gateway_of(f->c);
+
+	if (!g)
+		return;
+	if (f->c->role == OA_ROLE_SERVER)
+		gateway_serve(f, g);
+	else
+		oa_gateway_asked(f, g);
+	oa_fastcgi_release(f->c);
+}
+
+static void gateway_note(struct oa_conn *c, const struct oa_store_msg *m)
+{
+	struct oa_gateway *g = oa_gateway_of(c);
+
+	if (!g)
+		return;
+	oa_gateway_param(g, m->operation, m->text);
+	if (c->role == OA_ROLE_CLIENT)
+		oa_gateway_asking(c, g, m->operation);
 }
 
 /* -- answers -- */
 
-static void gateway_answer(struct oa_feed *f, struct oa_exchange *ex, const struct oa_store_msg *m)
+static void gateway_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct oa_span *s = oa_exchange_span(ex);
+	/* Of one that was refused the asking side says why, not with which status a web server would. */
+	uint16_t status = s->kind == OA_KIND_CLIENT && m->hint ? 0 : m->status_num;
 
-	s->status = m->status_num;
-	if (m->status_num)
+	s->status = status;
+	if (status)
 		s->flags |= OA_SPAN_HAS_STATUS;
+	ex->baggage_len = m->hint;
 	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
+}
+
+/* Of an answer that is complete. */
+static enum oa_error gateway_error(const struct oa_exchange *ex)
+{
+	static const enum oa_error refused[] = { OA_ERR_NONE, OA_ERR_FASTCGI_MULTIPLEX, OA_ERR_FASTCGI_OVERLOADED,
+						 OA_ERR_FASTCGI_ROLE };
+	const struct oa_span *s = oa_exchange_span(ex);
+
+	if (s->kind != OA_KIND_CLIENT || s->flags & OA_SPAN_HAS_STATUS)
+		return OA_ERR_NONE;
+	return ex->baggage_len && ex->baggage_len <= 3 ? refused[ex->baggage_len] : OA_ERR_MALFORMED;
 }
 
 static void gateway_on_request(struct oa_feed *f, const struct oa_event *ev)
@@ -201,13 +222,13 @@ static void gateway_on_request(struct oa_feed *f, const struct oa_event *ev)
 	if (ev->type == OA_EVENT_REQUEST) {
 		gateway_begin(c);
 	} else if (ev->type == OA_EVENT_NOTE && ev->u.store->flags & OA_STORE_PARAM_END) {
-		gateway_open(f);
+		gateway_told(f);
 	} else if (ev->type == OA_EVENT_NOTE) {
-		if (gateway_of(c))
-			gateway_param(gateway_of(c), ev->u.store->operation, ev->u.store->text);
+		gateway_note(c, ev->u.store);
 	} else if (ev->type == OA_EVENT_BODY && ex) {
 		oa_exchange_span(ex)->req_body += ev->u.body_bytes;
-		oa_ctx_touch(oa_ref_of(c->last - 1));
+		if (c->role == OA_ROLE_SERVER)
+			oa_ctx_touch(oa_ref_of(c->last - 1));
 	} else if (ev->type == OA_EVENT_END && ex) {
 		oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
 		oa_exchange_span(ex)->flags |= OA_SPAN_HAS_REQ_BODY;
@@ -221,12 +242,14 @@ static void gateway_on_response(struct oa_feed *f, const struct oa_event *ev)
 
 	if (!ex)
 		return;
-	if (atomic_load_explicit(&ex->loose, memory_order_relaxed))
+	if (c->role == OA_ROLE_SERVER && atomic_load_explicit(&ex->loose, memory_order_relaxed))
 		oa_ctx_settle(ex);
+	else if (c->role == OA_ROLE_CLIENT && ex->parent.gen)
+		oa_ctx_touch(ex->parent);
 	if (ev->type == OA_EVENT_RESPONSE)
-		gateway_answer(f, ex, ev->u.store);
+		gateway_answer(ex, ev->u.store);
 	else if (ev->type == OA_EVENT_END && ex->flags & OA_EX_RESPONDED)
-		oa_exchange_finish(c, c->first - 1, oa_feed_now(f), OA_ERR_NONE);
+		oa_exchange_finish(c, c->first - 1, oa_feed_now(f), gateway_error(ex));
 }
 
 void oa_fastcgi_on_event(struct oa_feed *f, const struct oa_event *ev)

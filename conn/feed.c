@@ -201,8 +201,6 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 
 		if (dir == OA_DIR_RESPONSE && !(oa_protos[i]->flags & OA_PROTO_GREETS))
 			continue;
-		if (c->role == OA_ROLE_CLIENT && oa_protos[i]->flags & OA_PROTO_GATEWAY)
-			continue;
 		d = oa_protos[i]->detect(dir, bytes);
 		if (d == OA_DETECT_YES) {
 			oa_conn_set_proto(c, (uint8_t)(i + 1));
@@ -223,7 +221,7 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 	return best;
 }
 
-/* The answer is here before the thread that sent the request has told us: it was HTTP when it was prepared. */
+/* The answer is here before the thread that sent the request has told us: it was known when it was prepared. */
 static bool feed_answers_prepared(struct oa_conn *c)
 {
 	const struct oa_proto *p = &oa_proto_http1;
@@ -232,6 +230,8 @@ static bool feed_answers_prepared(struct oa_conn *c)
 		return false;
 	if (c->proto) /* HTTP/2: known by its preface */
 		p = oa_protos[c->proto - 1];
+	else if (oa_exchange_at(c->first - 1)->stream)
+		p = &oa_proto_fastcgi;
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i] == p)
 			oa_conn_set_proto(c, (uint8_t)(i + 1));

@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "conn/context.h"
+#include "conn/fastcgi.h"
 #include "conn/feed.h"
 #include "conn/http2.h"
 #include "conn/inject_impl.h"
@@ -135,8 +136,7 @@ bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
 
 /* -- what goes in -- */
 
-/* Free part of the text block, behind the texts of earlier points. */
-static struct oa_buf inject_text_room(const struct oa_send *s)
+struct oa_buf oa_inject_room(const struct oa_send *s)
 {
 	uint8_t *start = oa_block_at(s->text_cls, s->text - 1);
 	uint8_t *end = start + oa_block_bytes[s->text_cls];
@@ -193,8 +193,7 @@ static bool inject_parent_has_lists(const struct oa_exchange *ex)
 	       (shown & OA_SHOWN_STATE && !oa_span_str(oa_exchange_span(ex), OA_STR_TRACESTATE).len);
 }
 
-/* Adds a point whose text is in the block already. */
-static void inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, bool replace)
+void oa_inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, bool replace)
 {
 	s->point[s->points++] = (struct oa_point){ .off = (uint32_t)off, .len = (uint32_t)text->len, .text = text->ptr,
 						   .host_len = replace ? (uint32_t)text->len : 0 };
@@ -230,16 +229,15 @@ static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_s
 
 	if (!oa_inject_reserve(c, s, cls) && (!s->text || cls))
 		return OA_INJECT_POOL;
-	out = inject_text_room(s);
+	out = oa_inject_room(s);
 	result = oa_inject_lines(ex, &out);
 	if (result == OA_INJECT_DONE)
-		inject_point(s, off, &out, false);
+		oa_inject_point(s, off, &out, false);
 	return result;
 }
 
-/* The parent id of a traceparent handed on: ours instead, and the flags behind it. */
-static enum oa_inject_result inject_rewrite(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex,
-					     size_t off, bool w3c)
+enum oa_inject_result oa_inject_rewrite(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off,
+					bool w3c)
 {
 	struct oa_context ctx;
 	struct oa_buf out;
@@ -249,14 +247,14 @@ static enum oa_inject_result inject_rewrite(const struct oa_conn *c, struct oa_s
 	if (!oa_inject_reserve(c, s, 0) && !s->text)
 		return OA_INJECT_POOL;
 	inject_context_of(ex, &ctx);
-	out = inject_text_room(s);
+	out = oa_inject_room(s);
 	flags = (uint8_t)(ctx.flags | ctx.sampled);
 	oa_hex(text, ctx.span_id, 8);
 	text[16] = '-';
 	oa_hex(text + 17, &flags, 1);
 	if (!oa_buf_put(&out, oa_bytes(text, w3c ? 19 : 16)))
 		return OA_INJECT_POOL;
-	inject_point(s, off, &out, true);
+	oa_inject_point(s, off, &out, true);
 	return OA_INJECT_REWRITTEN;
 }
 
@@ -312,7 +310,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 	if (given == OA_INJECT_FOREIGN)
 		result = OA_INJECT_FOREIGN;
 	else if (result == OA_INJECT_NONE && given == OA_INJECT_REWRITTEN)
-		result = inject_rewrite(c, s, ex, off + remote.span_at.off, remote.w3c);
+		result = oa_inject_rewrite(c, s, ex, off + remote.span_at.off, remote.w3c);
 	else if (result == OA_INJECT_NONE)
 		result = inject_headers(c, s, ex, off + h->blank_off);
 	oa_exchange_span(ex)->inject = (uint8_t)result;
@@ -533,6 +531,8 @@ void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 	if (c->state <= OA_CONN_HTTP && c->role != OA_ROLE_SERVER) {
 		if (c->proto ? oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS : oa_http2_begins(c, s))
 			oa_http2_prepare(c, s);
+		else if (OA_UNLIKELY(oa_fastcgi_asks(c, s)))
+			oa_fastcgi_prepare(c, s);
 		else if (!c->stash && inject_at_boundary(c))
 			inject_scan(c, s);
 	}
@@ -602,6 +602,7 @@ static size_t account_points(struct oa_conn *c, struct oa_send *s, size_t n, siz
 			return host + n;
 		n -= before;
 		host = p->off;
+		s->points_out = (uint8_t)(i + 1);
 		if (n < p->len) { /* cut inside ours */
 			size_t told = p->host_len && n >= p->host_len ? p->host_len - 1 : p->host_len ? n : 0;
 
@@ -653,20 +654,22 @@ ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
 	return (ssize_t)account_points(c, s, left, 0);
 }
 
-/* A request none of whose injected bytes went out was sent short: its header goes on without ours. */
+/* The header of a request none of whose injected bytes went out goes on without them. */
 void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
 {
-	(void)s;
-	for (uint32_t i = c->first; i; i = oa_exchange_at(i - 1)->next) {
+	unsigned left = s->points - s->points_out;
+
+	for (uint32_t i = c->last; i && left; i = oa_exchange_at(i - 1)->prev) {
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 		struct oa_span *span = oa_exchange_span(ex);
 
-		if (!(ex->flags & OA_EX_PREPARED) || c->stash)
+		if (!(ex->flags & OA_EX_PREPARED))
+			break;
+		if (span->inject != OA_INJECT_DONE && span->inject != OA_INJECT_REWRITTEN)
 			continue;
-		if (span->inject == OA_INJECT_DONE || span->inject == OA_INJECT_REWRITTEN) {
-			span->inject = OA_INJECT_SHORT;
-			span->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
-		}
+		span->inject = OA_INJECT_SHORT;
+		span->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
+		left--;
 	}
 }
 

@@ -183,7 +183,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	s->flags = flags;
 	s->host_iov = iov;
 	s->host_iovcnt = iovcnt;
-	s->points = s->requests = 0;
+	s->points = s->points_out = s->requests = 0;
 	s->head_len = 0;
 	s->fed = false;
 	s->point = s->own;
@@ -281,7 +281,7 @@ static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *i
 	s.flags = 0;
 	s.host_iov = iov;
 	s.host_iovcnt = iovcnt;
-	s.points = s.requests = 0;
+	s.points = s.points_out = s.requests = 0;
 	s.head_len = 0;
 	s.fed = false;
 	s.scratch = s.text = 0;

@@ -142,9 +142,9 @@ struct oa_bytes oa_span_scheme(const struct oa_span *s)
 	struct oa_bytes proto = oa_span_str(s, OA_STR_FWD_PROTO), target = oa_span_str(s, OA_STR_TARGET);
 	bool tls = s->flags & OA_SPAN_HTTPS;
 
-	if (s->kind == OA_KIND_SERVER && oa_bytes_ieq(proto, OA_LIT("https")))
+	if (oa_bytes_ieq(proto, OA_LIT("https")))
 		tls = true;
-	else if (s->kind == OA_KIND_SERVER && oa_bytes_ieq(proto, OA_LIT("http")))
+	else if (oa_bytes_ieq(proto, OA_LIT("http")))
 		tls = false;
 	else if (s->kind == OA_KIND_CLIENT && oa_bytes_ieq(oa_bytes_cut(target, 8), OA_LIT("https://")))
 		tls = true;
@@ -258,6 +258,8 @@ static void attrs_full(struct attrs *a)
 	u.len = 0;
 	attrs_url_put(&u, oa_span_scheme(a->s));
 	attrs_url_put(&u, OA_LIT("://"));
+	if (!host.len) /* FastCGI: what is asked for, of whoever stands at the other end */
+		host = oa_span_str(a->s, OA_STR_FWD_HOST);
 	if (host.len)
 		attrs_url_put(&u, host);
 	else

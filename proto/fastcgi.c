@@ -2,6 +2,7 @@
  * NOTEs, so that none is too long; a parameter cut in two by a record's end, which nobody sends, is refused. Where a
  * trace context goes: one more PARAMS record with HTTP_TRACEPARENT before the empty one, which has a place of its own
  * in the stream and changes no length of what is there. */
+#include "proto/fastcgi.h"
 #include "proto/store_frame.h"
 
 #define FCGI_HEAD      8
@@ -51,7 +52,10 @@ static bool wanted(struct oa_bytes name)
 		OA_LIT("REMOTE_ADDR"), OA_LIT("SERVER_NAME"), OA_LIT("SERVER_PORT"), OA_LIT("HTTP_HOST"),
 		OA_LIT("HTTP_USER_AGENT"), OA_LIT("HTTP_TRACEPARENT"), OA_LIT("HTTP_TRACESTATE"), OA_LIT("HTTP_BAGGAGE"),
 		OA_LIT("HTTP_B3"), OA_LIT("HTTP_X_FORWARDED_FOR"), OA_LIT("HTTP_X_FORWARDED_PROTO"),
-		OA_LIT("HTTP_X_FORWARDED_HOST"),
+		OA_LIT("HTTP_X_FORWARDED_HOST"), OA_LIT("HTTP_X_B3_TRACEID"), OA_LIT("HTTP_X_B3_SPANID"),
+		OA_LIT("HTTP_X_B3_SAMPLED"), OA_LIT("HTTP_X_B3_FLAGS"), OA_LIT("HTTP_UBER_TRACE_ID"),
+		OA_LIT("HTTP_X_AMZN_TRACE_ID"), OA_LIT("HTTP_X_REQUEST_ID"), OA_LIT("HTTP_X_CORRELATION_ID"),
+		OA_LIT("HTTP_COOKIE"), OA_LIT("HTTP_AUTHORIZATION"),
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -90,11 +94,13 @@ static long param(struct fastcgi_state *st, struct oa_bytes in, const struct oa_
 	return (long)(head + name_len + kept);
 }
 
-static void params_end(struct fastcgi_state *st, const struct oa_sink *sink)
+/* record: the empty one, in front of which there may be more of them */
+static void params_end(struct fastcgi_state *st, const uint8_t *record, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_FASTCGI, .flags = OA_STORE_BY_STREAM | OA_STORE_PARAM_END };
+	struct oa_event ev = { .type = OA_EVENT_NOTE, .stream = st->id, .u.store = &m, .body = record };
 
-	store_emit(sink, OA_EVENT_NOTE, st->id, &m);
+	sink->event(sink->ctx, &ev);
 }
 
 /* returns bytes taken with the head, 0 wait, -EPROTO */
@@ -116,16 +122,17 @@ static long begin(struct fastcgi_state *st, struct oa_bytes in, const struct oa_
 }
 
 /* A record of the request that is open; its content is in st. */
-static int request_record(struct fastcgi_state *st, uint8_t type, uint16_t id, const struct oa_sink *sink)
+static int request_record(struct fastcgi_state *st, const uint8_t *record, const struct oa_sink *sink)
 {
+	uint16_t id = store_be16(record + 2);
 	uint32_t len = st->content;
 
-	switch (type) {
+	switch (record[1]) {
 	case FCGI_PARAMS:
 		if (id != st->id)
 			return -EPROTO;
 		if (!len)
-			params_end(st, sink);
+			params_end(st, record, sink);
 		return 0; /* the content is read */
 	case FCGI_STDIN:
 		if (id != st->id && st->id)
@@ -166,9 +173,11 @@ static uint16_t cgi_status(struct oa_bytes text)
 	return 200;
 }
 
-static void response(struct fastcgi_state *st, uint16_t status, const struct oa_sink *sink)
+/* refused: END_REQUEST's protocol status, 0 it was not */
+static void response(struct fastcgi_state *st, uint16_t status, uint8_t refused, const struct oa_sink *sink)
 {
-	struct oa_store_msg m = { .system = OA_STORE_FASTCGI, .flags = OA_STORE_BY_STREAM, .status_num = status };
+	struct oa_store_msg m = { .system = OA_STORE_FASTCGI, .flags = OA_STORE_BY_STREAM, .status_num = status,
+				  .hint = refused };
 
 	st->responded = 1;
 	store_emit(sink, OA_EVENT_RESPONSE, st->id, &m);
@@ -195,12 +204,12 @@ static long response_record(struct fastcgi_state *st, uint8_t type, uint16_t id,
 		st->responded = 0;
 	st->id = id;
 	if (type == FCGI_STDOUT && shown)
-		response(st, cgi_status(oa_bytes(in.ptr + FCGI_HEAD, shown)), sink);
+		response(st, cgi_status(oa_bytes(in.ptr + FCGI_HEAD, shown)), 0, sink);
 	if (type == FCGI_STDOUT)
 		body(st, len, sink);
 	if (type == FCGI_END) {
 		if (!st->responded)
-			response(st, in.ptr[FCGI_HEAD + 4] ? 503 : 0, sink); /* it was refused */
+			response(st, in.ptr[FCGI_HEAD + 4] ? 503 : 0, in.ptr[FCGI_HEAD + 4], sink);
 		st->responded = 0;
 		store_emit(sink, OA_EVENT_END, id, NULL);
 	}
@@ -232,13 +241,20 @@ static inline long fastcgi_unit(void *state, enum oa_dir dir, struct oa_bytes in
 		n = response_record(st, in.ptr[1], store_be16(in.ptr + 2), in, sink);
 	else if (in.ptr[1] == FCGI_BEGIN)
 		n = begin(st, in, sink);
-	else if (request_record(st, in.ptr[1], store_be16(in.ptr + 2), sink) < 0)
+	else if (request_record(st, in.ptr, sink) < 0)
 		n = -EPROTO;
 	if (n <= 0)
 		st->content = 0;
 	else
 		st->padding = in.ptr[6];
 	return n;
+}
+
+bool oa_fastcgi_is_between(const void *state)
+{
+	const struct fastcgi_state *st = state;
+
+	return !st->content && !st->st.skip;
 }
 
 static long fastcgi_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)

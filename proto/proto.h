@@ -35,7 +35,7 @@ struct oa_event {
 		uint64_t hash;
 		uint32_t code;
 	} u;
-	const uint8_t *body; /* BODY of HTTP/2: its bytes; NULL: they were not seen */
+	const uint8_t *body; /* BODY of HTTP/2: its bytes; NULL: they were not seen. End of parameters: where that is said */
 };
 
 typedef void oa_event_fn(void *ctx, const struct oa_event *ev);
@@ -74,7 +74,7 @@ struct oa_sink {
 #define OA_PROTO_HTTP    0x1u /* events carry struct oa_http_head */
 #define OA_PROTO_STORE   0x2u /* events carry struct oa_store_msg */
 #define OA_PROTO_GREETS  0x4u /* the server speaks first: detect() is asked about responses as well */
-#define OA_PROTO_GATEWAY 0x20u /* events tell an HTTP request by its parameters, as struct oa_store_msg; only of programs that serve */
+#define OA_PROTO_GATEWAY 0x20u /* events tell an HTTP request by its parameters, as struct oa_store_msg */
 #define OA_PROTO_CLIENT  0x10u /* only of programs that ask: whoever serves it is left alone */
 #define OA_PROTO_STREAMS 0x8u /* many exchanges at a time: events say which by their stream */
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kit import CLIENT_COUNT, COUNT, HERE, both, exact, leaf_saw, listen, need, wait_until
+from kit import CLIENT_COUNT, COUNT, HERE, both, chain, exact, leaf_saw, listen, need, wait_until
 from lib.collector import find
 from lib.loadgen import Connection, Load
 from webs import nginx
@@ -65,12 +65,14 @@ def test_fpm(ways, leaf, unix):
             assert seen[-1], "the leaf was called"
             if way.ours:
                 exact(way, tree, 117, service="nginx")
+                exact(way, tree, 117, service="nginx", role="CLIENT")
                 assert counts == {"streams": 5, "fsockopen": 5, "curl": 0}, counts
                 calls = way.collector.wait_count(10, kind="CLIENT", service="php")
                 served = {s.span_id: s for s in way.collector.wait_count(117, kind="SERVER", service="php")}
-                assert len(calls) == 10 and len(served) == 117 and len(way.collector.spans) == 244
+                assert len(calls) == 10 and len(served) == 117 and len(way.collector.spans) == 361
                 causes = [served[c.parent_id] for c in calls]
                 assert len({c.span_id for c in causes}) == 10 and all(s.trace_id == c.trace_id for s, c in zip(causes, calls))
+                assert chain(way.collector.spans, "nginx", "php") == 117
                 post, = find(served.values(), path="/b")
                 assert post.name == "POST /b" and post.attributes["http.response.status_code"] == 200
                 assert post.attributes["client.address"] == "127.0.0.1" and post.attributes["url.scheme"] == "http"
@@ -85,7 +87,7 @@ def test_fpm(ways, leaf, unix):
 
 
 def test_what_a_caller_sends_along_arrives(ways, leaf):
-    """traceparent goes through nginx as a parameter: the request PHP serves is part of the caller's trace."""
+    """traceparent goes through nginx as a parameter, in which nginx' span takes the place of the caller's."""
     def scenario(way):
         with site(way, leaf, True) as (php, php_tree, tree, port):
             trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -93,7 +95,10 @@ def test_what_a_caller_sends_along_arrives(ways, leaf):
                 seen = c.request("/x?token=hunter2", headers=[("traceparent", f"00-{trace}-{span}-01"), ("User-Agent", "tester")])[::2]
             if way.ours:
                 served, = way.collector.wait_count(1, kind="SERVER", service="php")
-                assert served.trace_id == trace and served.parent_id == span
+                first, = way.collector.wait_count(1, kind="SERVER", service="nginx")
+                call, = way.collector.wait_count(1, kind="CLIENT", service="nginx")
+                assert {s.trace_id for s in (served, call, first)} == {trace}
+                assert (served.parent_id, call.parent_id, first.parent_id) == (call.span_id, first.span_id, span)
                 assert served.attributes["user_agent.original"] == "tester" and served.attributes["url.query"] == "token=REDACTED"
             return seen
     both(ways, scenario)

@@ -84,6 +84,7 @@ END_TEST
 START_TEST(inject_cut_once_at_every_byte_is_completed_first)
 {
 	for (size_t room = 1; room < strlen(request) + 70; room++) {
+		const struct oa_span *s;
 		ssize_t n;
 
 		start();
@@ -93,6 +94,11 @@ START_TEST(inject_cut_once_at_every_byte_is_completed_first)
 			n += rig_send(520, request + n, SIZE_MAX, wire);
 		ck_assert_int_eq(strip(wire), room > 51 ? 1 : 0); /* 51: where ours begins */
 		ck_assert_str_eq(wire, request);
+		rig_receive(520, "HTTP/1.1 204 No Content\r\n\r\n");
+		s = rig_next();
+		ck_assert_ptr_nonnull(s);
+		ck_assert_int_eq(s->inject, room > 51 ? OA_INJECT_DONE : OA_INJECT_SHORT);
+		ck_assert_int_eq(!!(s->flags & OA_SPAN_INJECTED), room > 51);
 		oa_conn_on_socket(520, AF_INET, SOCK_STREAM);
 	}
 }
