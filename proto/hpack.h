@@ -67,7 +67,6 @@ int oa_hpack_insert(struct hpack_table **table, uint32_t max, const struct hpack
 
 /* -- hpack_huffman.c -- */
 
-void oa_hpack_huffman_init(void);
 /* Most bytes that `len` encoded ones can become; two more are written over on the way. */
 static inline size_t hpack_huffman_room(size_t len)
 {

@@ -13,7 +13,6 @@ _Static_assert(sizeof(struct http2_state) <= 32, "conn/ keeps two of them per co
 
 void oa_http2_init(const char *const *lists, unsigned count)
 {
-	oa_hpack_huffman_init();
 	oa_hpack_names_init(lists, count);
 }
 
