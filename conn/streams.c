@@ -11,18 +11,23 @@ struct stream {
 
 struct streams {
 	uint32_t slots, used;
+	uint32_t last; /* slot that was found last: several events of one stream follow each other */
+	uint32_t pad;
 	struct stream slot[];
 };
 
 /* (block * 4 + class) + 1, 0 none; as for what a parser has not taken yet. */
-static uint32_t *streams_name(const struct oa_conn *c)
+static inline uint32_t *streams_name(const struct oa_conn *c)
 {
 	return oa_http2_spare((void *)(uintptr_t)c->pstate[OA_DIR_RESPONSE]);
 }
 
-static struct streams *streams_of(const struct oa_conn *c)
+/* NULL: no stream was ever opened. */
+static inline struct streams *streams_of(const struct oa_conn *c)
 {
-	return (struct streams *)(void *)oa_block_at((*streams_name(c) - 1) & 3, (*streams_name(c) - 1) >> 2);
+	uint32_t name = *streams_name(c);
+
+	return name ? (struct streams *)(void *)oa_block_at((name - 1) & 3, (name - 1) >> 2) : NULL;
 }
 
 static inline uint32_t streams_home_of(const struct streams *t, uint32_t id)
@@ -47,11 +52,16 @@ static inline uint32_t streams_slot_of(const struct streams *t, uint32_t id)
 
 OA_HOT struct oa_exchange *oa_stream_find(const struct oa_conn *c, uint32_t stream, uint32_t *ret_index)
 {
+	struct streams *t = streams_of(c);
 	const struct stream *s;
 
-	if (!*streams_name(c))
+	if (!t)
 		return NULL;
-	s = &streams_of(c)->slot[streams_slot_of(streams_of(c), stream)];
+	s = &t->slot[t->last];
+	if (s->id != stream || !s->exchange) {
+		t->last = streams_slot_of(t, stream);
+		s = &t->slot[t->last];
+	}
 	if (!s->exchange)
 		return NULL;
 	*ret_index = s->exchange - 1;
@@ -67,7 +77,7 @@ static struct streams *streams_table_new(unsigned cls, uint32_t *ret_name)
 		return NULL;
 	t = (struct streams *)(void *)oa_block_at(cls, (uint32_t)block);
 	t->slots = (oa_block_bytes[cls] - (uint32_t)sizeof(*t)) / (uint32_t)sizeof(t->slot[0]);
-	t->used = 0;
+	t->used = t->last = 0;
 	memset(t->slot, 0, t->slots * sizeof(t->slot[0]));
 	*ret_name = (uint32_t)block * 4 + cls + 1;
 	return t;
@@ -75,13 +85,14 @@ static struct streams *streams_table_new(unsigned cls, uint32_t *ret_name)
 
 static void streams_table_put(struct streams *t, uint32_t stream, uint32_t exchange)
 {
-	t->slot[streams_slot_of(t, stream)] = (struct stream){ stream, exchange };
+	t->last = streams_slot_of(t, stream);
+	t->slot[t->last] = (struct stream){ stream, exchange };
 	t->used++;
 }
 
 static OA_COLD bool streams_table_grow(struct oa_conn *c)
 {
-	struct streams *old = *streams_name(c) ? streams_of(c) : NULL, *fresh;
+	struct streams *old = streams_of(c), *fresh;
 	unsigned cls = old ? ((*streams_name(c) - 1) & 3) + 1 : 0;
 	uint32_t name;
 
@@ -98,9 +109,10 @@ static OA_COLD bool streams_table_grow(struct oa_conn *c)
 
 bool oa_stream_add(struct oa_conn *c, uint32_t stream, uint32_t index)
 {
-	if (!*streams_name(c) || streams_of(c)->used >= streams_of(c)->slots - streams_of(c)->slots / 4)
-		if (!streams_table_grow(c))
-			return false;
+	const struct streams *t = streams_of(c);
+
+	if ((!t || t->used >= t->slots - t->slots / 4) && !streams_table_grow(c))
+		return false;
 	streams_table_put(streams_of(c), stream, index + 1);
 	return true;
 }
@@ -116,9 +128,8 @@ void oa_stream_remove(struct oa_conn *c, uint32_t stream)
 	struct streams *t;
 	uint32_t hole, at;
 
-	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS) || !*streams_name(c))
+	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS) || !(t = streams_of(c)))
 		return;
-	t = streams_of(c);
 	hole = streams_slot_of(t, stream);
 	if (!t->slot[hole].exchange)
 		return;
@@ -134,9 +145,12 @@ void oa_stream_remove(struct oa_conn *c, uint32_t stream)
 
 void oa_streams_free(struct oa_conn *c)
 {
+	uint32_t *name;
+
 	if (!c->proto || !(oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS))
 		return;
-	if (*streams_name(c))
-		oa_block_give((*streams_name(c) - 1) & 3, (*streams_name(c) - 1) >> 2);
-	*streams_name(c) = 0;
+	name = streams_name(c);
+	if (*name)
+		oa_block_give((*name - 1) & 3, (*name - 1) >> 2);
+	*name = 0;
 }
