@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from kit import HERE, both, exact, listen, need
+from lib import registry
 from lib.collector import find
 from lib.preload import BUILD
 from webs import APACHE_MODULES, apache
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "otelauto"
+CACHE = registry.CACHE
 CONF = """daemon off; master_process off; pid @FOLDER@/pid; error_log @FOLDER@/error.log;
 events { worker_connections 1000; }
 http { access_log off; client_body_temp_path @FOLDER@/t1; proxy_temp_path @FOLDER@/t2; fastcgi_temp_path @FOLDER@/t3;
@@ -191,12 +192,7 @@ def argv_of(language, greeter):
 def grpc_js():
     """The folder of modules that has @grpc/grpc-js, installed once by npm."""
     need("node")
-    folder = CACHE / "npm"
-    if not (folder / "node_modules" / "@grpc" / "grpc-js" / "package.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([need("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, "@grpc/grpc-js@1.14.7"],
-                       check=True)
-    return folder / "node_modules"
+    return registry.npm("@grpc/grpc-js", "1.14.7", need("npm"))
 
 
 WANTED = {"Hello": ("OK", 1, 1), "Many": ("OK", 1, 5), "Collect": ("OK", 3, 1), "Chat": ("OK", 2, 2),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import command, environment, free_port, need, need_root, scrape, wait_until
-from lib import app_server
+from kit import HERE, command, environment, free_port, need, need_root, scrape, wait_until
+from lib import app_server, registry
 from lib.collector import find
 from lib.loadgen import Connection
 from lib.preload import Program, wait_for_port
@@ -21,8 +21,8 @@ SECRET = "hunter2"
 BIG = {"OTEL_BSP_MAX_QUEUE_SIZE": "65536"}
 DURATION = "db_client_operation_duration_seconds_count"
 # Commands in the general log that are a question and an answer; and those that are one and not in it.
-LOGGED = re.compile(r"(?m)^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *\d+ (Query|Prepare|Execute|Init DB|Statistics|Fetch|Field List|Reset stmt)\b")
-UNLOGGED = ("PING", "SET_OPTION")
+LOGGED = re.compile(r"(?m)^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *\d+ (Query|Prepare|Execute|Init DB|Statistics|Fetch|Field List|Reset stmt|Change user)\b")
+UNLOGGED = ("PING", "SET_OPTION", "RESET_CONNECTION")
 
 CLI = f"""use shop;
 CREATE TABLE t (id int PRIMARY KEY auto_increment, name text);
@@ -134,11 +134,74 @@ def clients(port, script):
             "php": [*php, "-"], "php-tls": [*php, "tls"]}
 
 
+def drivers(port, folder):
+    """Libraries that are no libmariadb, or go by another way to it."""
+    command(need("javac"), "-d", folder, HERE / "programs" / "Sql.java")
+    url = f"jdbc:mariadb://127.0.0.1:{port}/shop?user=app&password=pw&useServerPrepStmts=true"
+    wrong, last = "SELECT nope FROM t", "SELECT count(*) > 'hunter2' FROM user"
+    jar = registry.maven("org.mariadb.jdbc", "mariadb-java-client", "3.5.1", need("mvn"))
+    return {
+        "node": [need("node"), HERE / "programs" / "mysql2.js", port],
+        "perl": [need("perl"), HERE / "programs" / "sql.pl", f"dbi:mysql:host=127.0.0.1;port={port};database=shop;mysql_server_prepare=1", "app",
+                 "pw", wrong, last.replace("user", "mysql.user")],
+        "jdbc": [need("java"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{folder}:{jar}", "Sql", url, wrong,
+                 last.replace("user", "mysql.user")],
+        "libmariadb": [sys.executable, HERE / "programs" / "libmariadb_calls.py", port],
+    }
+
+
 def play(argv, preload, collector, settings=None):
+    if "mysql2.js" in str(argv[1]):
+        settings = {**(settings or {}), "NODE_PATH": str(registry.npm("mysql2", "3.11.5", need("npm")))}
     stdin = CLI if "mariadb" in str(argv[0]) else ""
     done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=60, check=False,
                           env=environment(collector.endpoint, "app", {**BIG, **(settings or {})}, preload=preload))
     return done.returncode, done.stdout, done.stderr
+
+
+def compare(argv, name, log, collector):
+    """Plays it, bare and watched: returns the spans, which are as many as the server logged. Of libmariadb_calls.py it does not log
+    that two cursors are read."""
+    bare = play(argv, False, collector)
+    before, seen = len(log.read_text(errors="replace")), len(collector.spans)
+    assert play(argv, True, collector) == bare, name
+    lines = asked(log, before) + ["Fetch"] * (2 * (name == "libmariadb"))
+    assert len(lines) >= 8, (name, bare)
+
+    def spans_so_far():
+        return [s for s in collector.spans[seen:] if s.attributes.get("db.operation.name") not in UNLOGGED]
+
+    def told(spans):  # what could not be prepared is not logged
+        return sum(s.attributes.get("db.operation.batch.size", 1) if s.name.startswith("BATCH") else 1 for s in spans
+                   if s.status != "error" or s.attributes.get("db.operation.name") != "PREPARE")
+    spans = wait_until(lambda: told(s := spans_so_far()) >= len(lines) and s, what=f"{name}: {len(lines)} spans: {lines}")
+    assert told(spans) == len(lines), (name, lines, [s.name for s in spans])
+    assert len([s for s in find(spans, db__operation__name="PREPARE") if s.status != "error"]) == lines.count("Prepare"), name
+    return spans
+
+
+def test_what_drivers_ask_is_what_the_server_logged(server, collector, folder):
+    """node's mysql2, Perl's DBD::mysql, JDBC; and each way that libmariadb has: in steps, several results, statements with and
+    without a cursor, without waiting, another user, another database."""
+    port, log = server
+    told = {name: compare(argv, name, log, collector) for name, argv in drivers(port, folder).items()}
+    for name, spans in told.items():
+        assert SECRET not in repr([(s.name, s.attributes) for s in spans])
+        assert all(s.kind == "CLIENT" and s.attributes["db.system.name"] == "mysql" and s.attributes["server.port"] == port
+                   for s in spans), name
+        assert len(find(spans, error__type="1054")) == (2 if name == "libmariadb" else 1), name
+        assert len([s for s in spans if s.name.startswith("SELECT") and s.name.endswith("user")]) == 1, name
+    assert len(find(told["node"], db__query__text="SELECT ? AS n, ?", db__response__returned_rows=1)) == 12
+    assert len(find(told["perl"], db__query__text="INSERT INTO t VALUES (?)", name="INSERT t")) == 5
+    spans = told["libmariadb"]
+    assert [s.attributes["db.response.returned_rows"] for s in spans if s.name == "SELECT t" and s.status != "error" and
+            s.attributes["db.query.text"] == "SELECT ?, id FROM t"] == [2, 2, 2, 2, 0, 2, 0, 2]  # with a cursor the second is a FETCH
+    several, = find(spans, name="SELECT SELECT t SELECT")
+    assert several.attributes["db.response.returned_rows"] == 3 and several.attributes["error.type"] == "1054"
+    assert {s.attributes["db.operation.name"] for s in spans if "db.operation.name" in s.attributes} == \
+        {"PREPARE", "USE", "STATISTICS", "CHANGE_USER"}
+    slow, = find(spans, db__query__text="SELECT sleep(?), ?")
+    assert slow.end - slow.start >= 50_000_000
 
 
 def test_what_was_asked_is_what_the_server_logged(server, collector, folder):
@@ -149,20 +212,7 @@ def test_what_was_asked_is_what_the_server_logged(server, collector, folder):
     script.write_text(PHP)
     told = {}
     for name, argv in clients(port, script).items():
-        bare = play(argv, False, collector)
-        assert bare[0] == (1 if name.startswith("cli") else 0) or name.startswith("cli"), bare
-        before, seen = len(log.read_text(errors="replace")), len(collector.spans)
-        assert play(argv, True, collector) == bare, name
-        lines = asked(log, before)
-        assert len(lines) >= 8, name
-
-        def spans_so_far():
-            return [s for s in collector.spans[seen:] if s.attributes.get("db.operation.name") not in UNLOGGED]
-        wait_until(lambda: len(spans_so_far()) >= len(lines), what=f"{name}: {len(lines)} spans: {lines}")
-        spans = spans_so_far()
-        assert len(spans) == len(lines), (name, lines, [s.name for s in spans])
-        assert len(find(spans, db__operation__name="PREPARE")) == lines.count("Prepare"), name
-        told[name] = spans
+        told[name] = compare(argv, name, log, collector)
     for name, spans in told.items():
         assert SECRET not in repr([(s.name, s.attributes) for s in spans]) and "4711" not in repr([s.attributes for s in spans])
         for s in spans:

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from kit import command, environment, free_port, need, scrape, wait_until
-from lib import app_server
+from kit import HERE, command, environment, free_port, need, scrape, wait_until
+from lib import app_server, registry
 from lib.collector import find
 from lib.preload import Program, wait_for_port
 from test_stores import cluster, postgres, postgres_tool  # noqa: F401  (cluster is a fixture)
@@ -139,6 +139,28 @@ def conninfo(port, more=""):
     return f"host=127.0.0.1 port={port} user=postgres dbname=postgres {more}"
 
 
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """Where Sql.class is."""
+    folder = tmp_path_factory.mktemp("classes")
+    command(need("javac"), "-d", folder, HERE / "programs" / "Sql.java")
+    return folder
+
+
+def drivers(port, classes):
+    """Libraries that are no libpq, or go by another way to it."""
+    url = f"jdbc:postgresql://127.0.0.1:{port}/postgres?user=postgres&sslmode=disable"
+    zero, last = "SELECT 1 / (id - 1) FROM t", "SELECT 'hunter2', 2"
+    jar = registry.maven("org.postgresql", "postgresql", "42.7.4", need("mvn"))
+    return {
+        "node": [need("node"), HERE / "programs" / "pg.js", f"postgresql://postgres@127.0.0.1:{port}/postgres"],
+        "perl": [need("perl"), HERE / "programs" / "sql.pl", f"dbi:Pg:{conninfo(port, 'sslmode=disable').replace(' ', ';')}", "", "", zero, last],
+        "jdbc": [need("java"), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{classes}:{jar}", "Sql", url, zero, last],
+        "libpq": [sys.executable, HERE / "programs" / "libpq_calls.py", conninfo(port, "sslmode=disable")],
+        "libpq-tls": [sys.executable, HERE / "programs" / "libpq_calls.py", conninfo(port, "sslmode=require")],
+    }
+
+
 def clients(port, sockets):
     python = [sys.executable, "-c"]
     psql = [postgres_tool("psql"), "-X"]
@@ -161,11 +183,51 @@ def clients(port, sockets):
 
 
 def play(argv, preload, collector, settings=None):
+    if "pg.js" in str(argv[1]):
+        settings = {**(settings or {}), "NODE_PATH": str(registry.npm("pg", "8.13.1", need("npm")))}
     stdin = PSQL if "psql" in str(argv[0]) else ""
     done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=60,
                           env=environment(collector.endpoint, "app", {**BIG, **(settings or {})}, preload=preload), check=False)
     said = re.sub(r"(?m)^(latency|initial|tps|pgbench).*\n?", "", done.stdout)
     return done.returncode, said, re.sub(r"(?m)^.*(pgbench|NOTICE|error ignored).*\n?", "", done.stderr)
+
+
+def compare(argv, name, executed, collector):
+    """Plays it, bare and watched: returns the spans, which are as many as the server executed."""
+    bare = play(argv, False, collector)
+    before, seen = executed(), len(collector.spans)
+    assert play(argv, True, collector) == bare, name
+    count = times(executed, before)
+    assert count >= 8, (name, bare)
+    spans = wait_until(lambda: operations(s := collector.spans[seen:]) >= count and s or None, what=f"{name}: {count} operations")
+    assert operations(spans) == count, (name, [(s.name, s.attributes.get("db.operation.batch.size")) for s in spans])
+    return spans
+
+
+def test_what_drivers_ask_is_what_was_executed(server, collector, classes):
+    """node's pg, Perl's DBD::Pg, JDBC; and each way that libpq has: in steps, row by row, in pipelines, COPY, NOTIFY, cancel, ping."""
+    port, _, executed = server
+    told = {name: compare(argv, name, executed, collector) for name, argv in drivers(port, classes).items()}
+    for name, spans in told.items():
+        assert SECRET not in repr([(s.name, s.attributes) for s in spans]) and "4711" not in repr([s.attributes for s in spans])
+        assert all(s.kind == "CLIENT" and s.attributes["db.query.text"] and s.attributes["db.namespace"] == "postgres" and
+                   s.attributes["server.port"] == port for s in spans), name
+        assert ("tls.protocol.version" in spans[1].attributes) == name.endswith("-tls")
+        assert len(find(spans, error__type="22012")) == 1, name
+    batch, = find(told["jdbc"], name="BATCH INSERT t")
+    assert batch.attributes["db.operation.batch.size"] == 20
+    assert len(find(told["jdbc"], name="SELECT t", db__query__text="SELECT name FROM t WHERE name = ? AND id < $1")) == 8
+    assert len(find(told["node"], db__query__text="SELECT $1::int AS n, ?", db__response__returned_rows=1)) == 12
+    assert len(find(told["perl"], name="INSERT t", db__query__text="INSERT INTO t VALUES ($1, $2)")) == 5
+    for name in ("libpq", "libpq-tls"):
+        spans = told[name]
+        assert sorted(s.attributes["error.type"] for s in spans if s.status == "error") == \
+            ["22012", "42703", "57014", "pipeline_aborted"]
+        assert len(find(spans, db__query__text="SELECT ? + $1::int", db__response__returned_rows=1)) == 3
+        assert len(find(spans, name="SELECT generate_series", db__response__returned_rows=3)) == 1  # row by row
+        assert [s.name for s in spans if s.name.startswith(("COPY", "LISTEN", "NOTIFY"))] == ["COPY t", "COPY t", "LISTEN", "NOTIFY"]
+        # Behind a backslash before a quote nothing is shown, whatever the server's setting.
+        assert len(find(spans, db__query__text="SELECT ?")) == 3 and len(find(spans, name="SET")) == 2
 
 
 def test_what_was_asked_is_what_was_executed(server, collector):
@@ -175,15 +237,7 @@ def test_what_was_asked_is_what_was_executed(server, collector):
     command(postgres_tool("pgbench"), "-i", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "postgres")
     told = {}
     for name, argv in clients(port, sockets).items():
-        bare = play(argv, False, collector)
-        before, seen = executed(), len(collector.spans)
-        assert play(argv, True, collector) == bare, name
-        count = times(executed, before)
-        assert count >= 8, name
-        spans = wait_until(lambda: operations(s := collector.spans[seen:]) >= count and s or None,
-                           what=f"{name}: {count} operations")
-        assert operations(spans) == count, (name, [(s.name, s.attributes.get("db.operation.batch.size")) for s in spans])
-        told[name] = spans
+        told[name] = compare(argv, name, executed, collector)
     for name, spans in told.items():
         assert SECRET not in repr([(s.name, s.attributes) for s in spans]) and "4711" not in repr([s.attributes for s in spans])
         for s in spans:
