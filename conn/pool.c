@@ -60,9 +60,3 @@ void oa_pool_give(struct oa_pool *p, uint32_t index)
 	} while (!atomic_compare_exchange_weak_explicit(&p->free, &top, want, memory_order_acq_rel,
 							memory_order_relaxed));
 }
-
-void oa_pool_reset(struct oa_pool *p)
-{
-	atomic_store(&p->free, 0);
-	atomic_store(&p->fresh, 0);
-}

@@ -22,9 +22,6 @@ struct oa_pool {
 int64_t oa_pool_take(struct oa_pool *p);
 void oa_pool_give(struct oa_pool *p, uint32_t index);
 
-/* Child after fork: everything is free again (the memory is the child's own copy). */
-void oa_pool_reset(struct oa_pool *p);
-
 /* The object, by what the caller knows of the pool: constants make this two instructions. */
 static inline void *oa_pool_at_of(struct oa_pool *p, uint32_t index, uint32_t size, uint32_t chunk_shift)
 {

@@ -197,7 +197,7 @@ static void json_resource_attr(struct oa_json *j, const struct oa_attr *a)
 		oa_otlp_json_attr(j, oa_bytes_str(a->key), oa_bytes_str(a->str));
 }
 
-void oa_otlp_json_resource(struct oa_json *j, const struct oa_proc_id *who)
+static void json_resource(struct oa_json *j, const struct oa_proc_id *who)
 {
 	struct oa_proc_attrs own;
 	size_t count;
@@ -213,7 +213,7 @@ void oa_otlp_json_resource(struct oa_json *j, const struct oa_proc_id *who)
 	oa_json_close(j, ']');
 }
 
-void oa_otlp_json_scope(struct oa_json *j)
+static void json_scope(struct oa_json *j)
 {
 	oa_json_key(j, "name");
 	oa_json_text(j, OA_LIT(OA_OTLP_SCOPE));
@@ -227,28 +227,29 @@ static void json_schema(struct oa_json *j)
 	oa_json_text(j, OA_LIT(OA_OTLP_SCHEMA_URL));
 }
 
-static void json_head(struct oa_json *j, const struct oa_proc_id *who)
+void oa_otlp_json_begin(struct oa_json *j, const struct oa_proc_id *who, const struct oa_otlp_json_names *names)
 {
+	oa_json_reset(j);
 	oa_json_open(j, '{');
-	oa_json_key(j, "resourceSpans");
+	oa_json_key_bytes(j, oa_bytes_str(names->resources));
 	oa_json_open(j, '[');
 	oa_json_open(j, '{');
 	oa_json_key(j, "resource");
 	oa_json_open(j, '{');
-	oa_otlp_json_resource(j, who);
+	json_resource(j, who);
 	oa_json_close(j, '}');
-	oa_json_key(j, "scopeSpans");
+	oa_json_key_bytes(j, oa_bytes_str(names->scopes));
 	oa_json_open(j, '[');
 	oa_json_open(j, '{');
 	oa_json_key(j, "scope");
 	oa_json_open(j, '{');
-	oa_otlp_json_scope(j);
+	json_scope(j);
 	oa_json_close(j, '}');
-	oa_json_key(j, "spans");
+	oa_json_key_bytes(j, oa_bytes_str(names->items));
 	oa_json_open(j, '[');
 }
 
-static void json_tail(struct oa_json *j)
+void oa_otlp_json_end(struct oa_json *j)
 {
 	oa_json_close(j, ']');
 	json_schema(j);
@@ -264,10 +265,10 @@ static void json_tail(struct oa_json *j)
 
 long oa_otlp_json_request(struct oa_json *j, const struct oa_batch *batch, size_t max_bytes, struct oa_bytes *ret_request)
 {
+	static const struct oa_otlp_json_names names = { "resourceSpans", "scopeSpans", "spans" };
 	size_t i;
 
-	oa_json_reset(j);
-	json_head(j, &batch->who);
+	oa_otlp_json_begin(j, &batch->who, &names);
 	for (i = 0; i < batch->count && !j->failed; i++) {
 		size_t len = j->len;
 
@@ -277,7 +278,7 @@ long oa_otlp_json_request(struct oa_json *j, const struct oa_batch *batch, size_
 		j->len = len;
 		break;
 	}
-	json_tail(j);
+	oa_otlp_json_end(j);
 	*ret_request = oa_bytes(j->mem, j->len);
 	return j->failed ? -ENOMEM : (long)i;
 }

@@ -13,9 +13,12 @@
 long oa_otlp_json_request(struct oa_json *j, const struct oa_batch *batch, size_t max_bytes,
 			  struct oa_bytes *ret_request);
 
-/* Members of a resource object: `"attributes":[…]`. */
-void oa_otlp_json_resource(struct oa_json *j, const struct oa_proc_id *who);
-/* `"name":"otelauto","version":…` */
-void oa_otlp_json_scope(struct oa_json *j);
+/* What is around the spans, or the metrics, of one process: resource, scope, schema; one of each. */
+struct oa_otlp_json_names {
+	const char *resources, *scopes, *items; /* "resourceSpans", "scopeSpans", "spans" */
+};
+void oa_otlp_json_begin(struct oa_json *j, const struct oa_proc_id *who, const struct oa_otlp_json_names *names);
+void oa_otlp_json_end(struct oa_json *j);
+
 /* {"key":…,"value":{…}} of a string. */
 void oa_otlp_json_attr(struct oa_json *j, struct oa_bytes key, struct oa_bytes value);

@@ -162,41 +162,14 @@ static void json_on_end(void *ctx, const struct oa_metric *m)
 	oa_json_close(j, '}');
 }
 
-static void json_schema(struct oa_json *j)
-{
-	oa_json_key(j, "schemaUrl");
-	oa_json_text(j, OA_LIT(OA_OTLP_SCHEMA_URL));
-	oa_json_close(j, '}');
-	oa_json_close(j, ']');
-}
-
 long oa_otlp_metrics_json(struct oa_json *j, const struct oa_proc_id *who, uint64_t now_unix_ns)
 {
 	static const struct oa_metric_sink sink = { json_on_begin, json_on_point, json_on_end };
+	static const struct oa_otlp_json_names names = { "resourceMetrics", "scopeMetrics", "metrics" };
 	unsigned points;
 
-	oa_json_reset(j);
-	oa_json_open(j, '{');
-	oa_json_key(j, "resourceMetrics");
-	oa_json_open(j, '[');
-	oa_json_open(j, '{');
-	oa_json_key(j, "resource");
-	oa_json_open(j, '{');
-	oa_otlp_json_resource(j, who);
-	oa_json_close(j, '}');
-	oa_json_key(j, "scopeMetrics");
-	oa_json_open(j, '[');
-	oa_json_open(j, '{');
-	oa_json_key(j, "scope");
-	oa_json_open(j, '{');
-	oa_otlp_json_scope(j);
-	oa_json_close(j, '}');
-	oa_json_key(j, "metrics");
-	oa_json_open(j, '[');
+	oa_otlp_json_begin(j, who, &names);
 	points = oa_metric_walk(&sink, j, oa_metric_mode(), now_unix_ns);
-	oa_json_close(j, ']');
-	json_schema(j);
-	json_schema(j);
-	oa_json_close(j, '}');
+	oa_otlp_json_end(j);
 	return j->failed ? -ENOMEM : (long)points;
 }

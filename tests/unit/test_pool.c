@@ -62,18 +62,6 @@ START_TEST(pool_leaves_a_returned_object_readable_and_all_but_its_first_four_byt
 }
 END_TEST
 
-START_TEST(pool_after_a_reset_is_whole_again)
-{
-	for (int i = 0; i < 100; i++)
-		oa_pool_take(&pool);
-	oa_pool_give(&pool, 3);
-	oa_pool_reset(&pool);
-	for (int i = 0; i < 100; i++)
-		ck_assert_int_ge(oa_pool_take(&pool), 0);
-	ck_assert_int_eq(oa_pool_take(&pool), -1);
-}
-END_TEST
-
 /* -- many threads -- */
 
 #define THREADS 4
@@ -136,7 +124,6 @@ int main(void)
 	tcase_add_test(tc, pool_hands_out_each_object_once_and_no_more_than_its_maximum);
 	tcase_add_test(tc, pool_objects_do_not_overlap);
 	tcase_add_test(tc, pool_leaves_a_returned_object_readable_and_all_but_its_first_four_bytes_alone);
-	tcase_add_test(tc, pool_after_a_reset_is_whole_again);
 	tcase_add_test(tc, pool_threads_never_hold_the_same_object_and_lose_none);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
