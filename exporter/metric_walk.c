@@ -298,9 +298,10 @@ static void walk_sdk(struct walk *w, const struct oa_prom_alive *alive)
 	w->sink->end(w->ctx, &m);
 }
 
-static void walk_gauge(struct walk *w, const char *name, const char *help, uint64_t value)
+/* A gauge whose unit is 1 is a ratio to some readers. */
+static void walk_gauge(struct walk *w, const char *name, const char *unit, const char *help, uint64_t value)
 {
-	const struct oa_metric m = { name, "1", help, OA_METRIC_GAUGE, false };
+	const struct oa_metric m = { name, unit, help, OA_METRIC_GAUGE, false };
 	struct oa_metric_point p = { .value = value };
 
 	w->sink->begin(w->ctx, &m);
@@ -332,9 +333,9 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 	walk_usage_all(&w, &alive);
 	walk_stats(&w);
 	walk_sdk(&w, &alive);
-	walk_gauge(&w, "otelauto_processes", "processes of the tree that live", alive.count);
+	walk_gauge(&w, "otelauto_processes", "{process}", "processes of the tree that live", alive.count);
 	if (oa_tree)
-		walk_gauge(&w, "otelauto_series", "metric series in use", atomic_load(&oa_tree->series.used));
+		walk_gauge(&w, "otelauto_series", "{series}", "metric series in use", atomic_load(&oa_tree->series.used));
 	return w.points;
 }
 

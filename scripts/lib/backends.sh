@@ -4,6 +4,7 @@ backends=$cache/backends
 jaeger_version=v1.48.0		# the last v1 that can be installed by its module path
 collector_version=v0.159.0
 zipkin_version=3.5.1
+prometheus_version=v0.316.0	# 3.16.0 by its module path: no replace line, unlike those before v0.308
 backend_seconds=1200		# a registry that does not answer must not stop everything
 
 collector_manifest()
@@ -45,13 +46,13 @@ backend_needs()
 	return 1
 }
 
-# A module's program.
+# A module's program.  backend_go PATH VERSION [BUILD-TAGS]
 backend_go()
 {
 	backend_needs go || return
 	say "building $1@$2"
 	backend_try env GOBIN="$backends/bin" CGO_ENABLED=0 GOFLAGS='-buildvcs=false -trimpath' \
-		go install -ldflags='-s -w' "$1@$2"
+		go install -tags="${3:-}" -ldflags='-s -w' "$1@$2"
 }
 
 backend_collector()
@@ -86,10 +87,14 @@ build_backends()
 		backend_go go.opentelemetry.io/collector/cmd/builder $collector_version || say "no builder for the Collector"
 	[ -x "$backends/bin/collector" ] || backend_collector || say "no Collector: its tests are skipped"
 	[ -e "$backends/lib/zipkin-server-$zipkin_version-exec.jar" ] || backend_zipkin || say "no Zipkin: its tests are skipped"
+	# Without the clouds it could look for targets in, which are most of it; without the assets of its pages.
+	[ -x "$backends/bin/prometheus" ] ||
+		backend_go github.com/prometheus/prometheus/cmd/prometheus $prometheus_version remove_all_sd ||
+		say "no Prometheus 3: its tests are skipped"
 }
 
 backend_any()
 {
-	[ -x "$backends/bin/all-in-one" ] || [ -x "$backends/bin/collector" ] ||
+	[ -x "$backends/bin/all-in-one" ] || [ -x "$backends/bin/collector" ] || [ -x "$backends/bin/prometheus" ] ||
 		[ -e "$backends/lib/zipkin-server-$zipkin_version-exec.jar" ]
 }

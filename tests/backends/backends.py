@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -156,3 +157,33 @@ class Zipkin(Backend):
                      for s in t]
             return found if len(found) >= count else None
         return wait(look, what=f"{count} spans of {service} in Zipkin")
+
+
+class Prometheus(Backend):
+    """3.x, with its OTLP receiver and native histograms."""
+    program = HOME / "bin" / "prometheus"
+
+    def command(self):
+        self.port = free_port()
+        (self.folder / "prometheus.yml").write_text("otlp: { promote_resource_attributes: [service.name] }\n")
+        return [self.program, "--config.file", self.folder / "prometheus.yml", "--storage.tsdb.path", self.folder / "data",
+                "--web.listen-address", f"127.0.0.1:{self.port}", "--web.enable-otlp-receiver"]
+
+    @property
+    def otlp(self):
+        return f"http://127.0.0.1:{self.port}/api/v1/otlp"
+
+    def ready(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5) as answer:
+            return answer.status == 200
+
+    def query(self, text, at):
+        """The series of an instant query."""
+        asked = urllib.parse.urlencode({"query": text, "time": at})
+        return get(f"http://127.0.0.1:{self.port}/api/v1/query?{asked}")["data"]["result"]
+
+    def names(self):
+        return set(get(f"http://127.0.0.1:{self.port}/api/v1/label/__name__/values")["data"])
+
+    def series(self, text, at, count=1):
+        return wait(lambda: len(found := self.query(text, at)) >= count and found, what=f"{text} in Prometheus")

@@ -32,3 +32,9 @@ def collector(tmp_path_factory):
 def zipkin(tmp_path_factory):
     with backends.Zipkin(tmp_path_factory.mktemp("zipkin")) as b:
         yield b
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    with backends.Prometheus(tmp_path) as b:
+        yield b
