@@ -47,13 +47,9 @@ static inline void ring_copy_in(struct oa_ring *r, uint64_t pos, const struct oa
 	memcpy(r->mem, from + room, len - room);
 }
 
-static OA_COLD bool ring_full(struct oa_ring *r)
-{
-	atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed);
-	return false;
-}
+OA_COLD void oa_ring_drop(struct oa_ring *r) { atomic_fetch_add_explicit(&r->dropped, 1, memory_order_relaxed); }
 
-OA_HOT bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
+OA_HOT bool oa_ring_try_push(struct oa_ring *r, const struct oa_span *rec)
 {
 	uint32_t need = ring_slots_of(rec->bytes);
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
@@ -62,12 +58,38 @@ OA_HOT bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
 		uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
 
 		if (OA_UNLIKELY(head + need - tail > r->slots))
-			return ring_full(r);
+			return false;
 	} while (!atomic_compare_exchange_weak_explicit(&r->head, &head, head + need, memory_order_relaxed,
 							memory_order_relaxed));
 	ring_copy_in(r, head, rec);
 	atomic_store_explicit(ring_slot_seq(r, head), ring_seq(head), memory_order_release);
 	return true;
+}
+
+bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec)
+{
+	if (oa_ring_try_push(r, rec))
+		return true;
+	oa_ring_drop(r);
+	return false;
+}
+
+struct oa_span_buf *oa_ring_reserve(struct oa_ring *r)
+{
+	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+	uint32_t most = ring_slots_of(sizeof(struct oa_span_buf));
+
+	if ((head & (r->slots - 1)) + most > r->slots || head + most - atomic_load_explicit(&r->tail, memory_order_acquire) > r->slots)
+		return NULL;
+	return (void *)ring_slot(r, head);
+}
+
+void oa_ring_commit(struct oa_ring *r, const struct oa_span_buf *rec)
+{
+	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	atomic_store_explicit(&r->head, head + ring_slots_of(rec->s.bytes), memory_order_relaxed);
+	atomic_store_explicit(ring_slot_seq(r, head), ring_seq(head), memory_order_release);
 }
 
 /* Length of the finished record at pos, 0 when there is none. One that cannot be, because a broken process of the

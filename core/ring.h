@@ -30,6 +30,17 @@ void oa_ring_init(struct oa_ring *r, uint32_t slots);
  * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no
  */
 bool oa_ring_push(struct oa_ring *r, const struct oa_span *rec);
+/* The same in two steps, for who has another place for it. */
+bool oa_ring_try_push(struct oa_ring *r, const struct oa_span *rec);
+void oa_ring_drop(struct oa_ring *r);
+
+/* Room for the largest record in one piece, to be written in place, all but its `seq`; NULL when there is none just now.
+ * Then oa_ring_commit() appends as much of it as its `bytes` say.
+ *
+ * runs on   the one producer of a ring that has one
+ */
+struct oa_span_buf *oa_ring_reserve(struct oa_ring *r);
+void oa_ring_commit(struct oa_ring *r, const struct oa_span_buf *rec);
 
 /* The oldest record, or NULL when the ring is empty or the oldest is still being written. A record that
  * wraps around the end is copied to `scratch`; the pointer is valid until oa_ring_pop().
@@ -46,6 +57,15 @@ static inline uint64_t oa_ring_begin(const struct oa_ring *r)
 	return atomic_load_explicit(&r->tail, memory_order_relaxed);
 }
 const struct oa_span *oa_ring_next(struct oa_ring *r, uint64_t *pos, struct oa_span_buf *scratch);
+
+/* Has the processor fetch an ordinary record that is needed soon: another one wrote it. */
+static inline void oa_ring_prefetch(const struct oa_ring *r, uint64_t pos)
+{
+	const uint8_t *at = r->mem + (pos & (r->slots - 1)) * OA_SLOT_BYTES;
+
+	for (unsigned i = 0; i < 2 * OA_SLOT_BYTES; i += 64)
+		__builtin_prefetch(at + i);
+}
 void oa_ring_pop_to(struct oa_ring *r, uint64_t pos);
 
 /* True when a producer reserved the oldest slot and has not finished it, or its length was overwritten. One that stays so was killed

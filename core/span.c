@@ -29,7 +29,8 @@ void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy)
 	struct oa_span *out = &ret_copy->s;
 	size_t at = sizeof(*out);
 
-	*out = *s;
+	/* But for its seq: the copy may lie in a ring, where that says that it is complete. */
+	memcpy(ret_copy->raw + sizeof(out->seq), (const uint8_t *)s + sizeof(s->seq), sizeof(*s) - sizeof(s->seq));
 	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
 		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
 

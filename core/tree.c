@@ -136,10 +136,10 @@ bool oa_tree_runs_out(void)
 	static uint32_t seen;
 	uint32_t claims = oa_tree ? atomic_load_explicit(&oa_tree->claims, memory_order_relaxed) : seen;
 
-	if (claims == seen || !tree_is_scarce())
+	if (claims == seen)
 		return false;
-	seen = claims;
-	return true;
+	seen = claims; /* what was enough stays enough until the next one */
+	return tree_is_scarce();
 }
 
 /* One unit for all: a ring and a queue. */
@@ -206,7 +206,8 @@ static void tree_proc_setup(struct oa_proc *p)
 				     .start_unix_ns = oa_unix_now_ns() };
 	tree_uuid4(p->id.instance_id);
 	atomic_store(&p->pid, pid);
-	p->shards = (uint16_t)(cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
+	/* A unit has room for two: with one processor the second is where the first one's overflow goes. */
+	p->shards = (uint16_t)(cpus < 2 ? 2 : cpus < OA_SHARDS_MAX ? cpus : OA_SHARDS_MAX);
 	memset(p->ring_unit, 0xff, sizeof(p->ring_unit));
 	p->queue_unit = -1;
 	p->shares_unit = false;
@@ -328,7 +329,7 @@ static OA_COLD bool tree_push_private(struct oa_ring *r, const struct oa_span *r
 	bool in;
 
 	atomic_fetch_add_explicit(&self->pushed_private, 1, memory_order_relaxed);
-	in = oa_ring_push(r, rec);
+	in = oa_ring_try_push(r, rec);
 	if (!in)
 		atomic_fetch_sub_explicit(&self->pushed_private, 1, memory_order_relaxed);
 	return in;
@@ -361,6 +362,20 @@ static OA_COLD unsigned tree_shard_of(int cpu, unsigned shards)
 	return cpu < 0 ? 0 : (unsigned)cpu % shards;
 }
 
+/* The rings of a process are one store: when one is full, because its processor does all the work or because our thread was
+ * put off, the others have room. */
+static OA_COLD bool tree_push_elsewhere(const struct oa_span *rec, unsigned full, unsigned shards)
+{
+	for (unsigned i = 0; i < shards; i++) {
+		struct oa_ring *r = atomic_load_explicit(&tree_rings[(full + i) % shards], memory_order_acquire);
+
+		if (r->is_private ? tree_push_private(r, rec) : oa_ring_try_push(r, rec))
+			return true;
+	}
+	oa_ring_drop(atomic_load_explicit(&tree_rings[full], memory_order_acquire));
+	return false;
+}
+
 OA_HOT bool oa_tree_push(const struct oa_span *rec)
 {
 	unsigned shards = atomic_load_explicit(&tree_shards, memory_order_acquire), shard;
@@ -372,9 +387,9 @@ OA_HOT bool oa_tree_push(const struct oa_span *rec)
 	if (OA_UNLIKELY(shard >= shards))
 		shard = tree_shard_of((int)shard, shards);
 	r = atomic_load_explicit(&tree_rings[shard], memory_order_acquire);
-	if (OA_UNLIKELY(r->is_private))
-		return tree_push_private(r, rec);
-	return oa_ring_push(r, rec);
+	if (OA_LIKELY(!r->is_private && oa_ring_try_push(r, rec)))
+		return true;
+	return tree_push_elsewhere(rec, shard, shards);
 }
 
 bool oa_tree_first_warning(struct oa_bytes text)

@@ -343,6 +343,9 @@ long oa_otlp_pb_request(struct oa_otlp_buf *buf, const struct oa_batch *batch, s
 	for (i = 0; i < batch->count; i++) {
 		if (otlp_buf_reserve(buf, head + len + OA_OTLP_SPAN_MAX + tail))
 			return -ENOMEM;
+		if (i + 1 < batch->count) /* of what follows its head */
+			for (unsigned at = 0; at < 2 * OA_SLOT_BYTES; at += 64)
+				__builtin_prefetch((const uint8_t *)batch->spans[i + 1] + at);
 		end = oa_otlp_pb_span(buf->mem + head + len, batch->spans[i]);
 		if ((size_t)(end - buf->mem) + tail > max_bytes)
 			break;

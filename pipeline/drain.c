@@ -113,6 +113,7 @@ static void drain_one(const struct drain *d, const struct oa_span *s, uint64_t e
 	uint64_t tail = oa_ring_begin(d->ring);
 	bool fits = bytes >= sizeof(*s) && bytes <= sizeof(drain_record);
 
+	oa_ring_prefetch(d->ring, end);
 	if (fits) {
 		memcpy(drain_record.raw, s, bytes);
 		drain_record.s.bytes = bytes;

@@ -9,6 +9,7 @@
 #include "pipeline/drain.h"
 
 #define QUEUE_PRIVATE_MAX (64u << 20)
+#define QUEUE_AHEAD       9 /* slots, some three records: looking at one takes less time than fetching it */
 
 static struct oa_span_buf queue_packed, queue_scratch;
 
@@ -59,12 +60,27 @@ static bool queue_push(struct oa_queue *q, const struct oa_span *s)
 	return true;
 }
 
+/* Packed where it shall lie: one copy less. */
+static bool queue_put_in_place(struct oa_queue *q, const struct oa_span *s)
+{
+	struct oa_span_buf *place = q->spilled ? NULL : oa_ring_reserve(q->ring);
+
+	if (!place)
+		return false;
+	oa_span_pack(s, place);
+	oa_ring_commit(q->ring, place);
+	return true;
+}
+
+static bool queue_put_packed(struct oa_queue *q, const struct oa_span *s)
+{
+	oa_span_pack(s, &queue_packed);
+	return queue_push(q, &queue_packed.s);
+}
+
 bool oa_queue_put(struct oa_queue *q, const struct oa_span *s)
 {
-	if (!q->ring)
-		return false;
-	oa_span_pack(s, &queue_packed);
-	if (!queue_push(q, &queue_packed.s))
+	if (!q->ring || !(queue_put_in_place(q, s) || queue_put_packed(q, s)))
 		return false;
 	q->waiting++;
 	queue_note(q);
@@ -88,6 +104,7 @@ struct oa_queue_take oa_queue_take(struct oa_queue *q, const struct oa_span **re
 
 		if (!s)
 			break;
+		oa_ring_prefetch(q->ring, take.end + QUEUE_AHEAD);
 		take.records++;
 		if (oa_drain_valid(s))
 			ret_spans[take.count++] = s;

@@ -31,7 +31,7 @@
 #define SIDE_RETRY_NS      1000000000ull
 #define SIDE_BUSY_MS       10
 #define SIDE_IDLE_MS       100
-#define SIDE_TURN_RECORDS  256 /* a quarter of what a ring holds of ordinary records */
+#define SIDE_TURN_RECORDS  448 /* a third of what the rings of two processors hold of ordinary records */
 #define SIDE_LAST_FLUSH_NS 20000000ull /* what a stop leaves for the last spans */
 
 enum side_state { SIDE_NONE, SIDE_STARTING, SIDE_RUNNING, SIDE_GONE };

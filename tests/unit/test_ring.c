@@ -61,6 +61,39 @@ START_TEST(ring_when_full_drops_the_newest_and_counts_it)
 }
 END_TEST
 
+START_TEST(ring_takes_records_written_in_place)
+{
+	struct oa_span_buf *place;
+	unsigned in_place = 0;
+
+	ring_new(256);
+	for (uint64_t i = 0; i < 2000; i++) {
+		size_t bytes = sizeof(struct oa_span) + i * 37 % 3000;
+		const struct oa_span *s;
+
+		place = oa_ring_reserve(ring);
+		in_place += place != NULL;
+		if (place) {
+			memset(place->raw + sizeof(rec.s.seq), (int)(i & 0x7f), sizeof(*place) - sizeof(rec.s.seq));
+			place->s.bytes = (uint16_t)bytes;
+			ck_assert_ptr_null(oa_ring_peek(ring, &scratch));
+			oa_ring_commit(ring, place);
+		} else {
+			ck_assert(push(i, bytes));
+		}
+		s = oa_ring_peek(ring, &scratch);
+		ck_assert_ptr_nonnull(s);
+		ck_assert_uint_eq(s->bytes, bytes);
+		ck_assert_uint_eq(((const uint8_t *)s)[bytes - 1], i & 0x7f);
+		oa_ring_pop(ring);
+	}
+	ck_assert_uint_gt(in_place, 1000);
+	while (push(1, OA_SLOT_BYTES))
+		;
+	ck_assert_ptr_null(oa_ring_reserve(ring));
+}
+END_TEST
+
 START_TEST(ring_walks_ahead_without_consuming)
 {
 	uint64_t pos;
@@ -176,6 +209,7 @@ int main(void)
 	tcase_add_test(tc, ring_gives_records_back_in_order_whatever_their_size);
 	tcase_add_test(tc, ring_when_full_drops_the_newest_and_counts_it);
 	tcase_add_test(tc, ring_walks_ahead_without_consuming);
+	tcase_add_test(tc, ring_takes_records_written_in_place);
 	tcase_add_test(tc, ring_with_an_unfinished_record_is_stalled_not_wrong);
 	tcase_add_test(tc, ring_takes_a_record_of_impossible_length_for_an_unfinished_one);
 	tcase_add_test(tc, ring_keeps_the_records_of_many_producers_whole_and_each_ones_order);

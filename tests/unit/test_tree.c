@@ -170,6 +170,29 @@ START_TEST(tree_records_come_back_from_the_rings_of_the_process)
 }
 END_TEST
 
+START_TEST(tree_record_that_finds_its_ring_full_goes_to_another_one)
+{
+	uint64_t pushed = 0, sum = 0, number;
+
+	start();
+	ck_assert_uint_ge(oa_self->shards, 2);
+	memset(&rec, 0, sizeof(rec.s));
+	rec.s.bytes = OA_SLOT_BYTES;
+	for (rec.s.start_ns = 1; oa_tree_push(&rec.s); rec.s.start_ns++)
+		pushed++;
+	ck_assert_uint_eq(pushed, oa_self->shards * OA_RING_SLOTS);
+	number = 0;
+	for (unsigned i = 0; i < oa_self->shards; i++)
+		number += atomic_load(&oa_proc_ring(oa_self, i)->dropped);
+	ck_assert_uint_eq(number, 1); /* the one that found no place at all */
+	while ((number = pop(oa_self)))
+		sum += number;
+	ck_assert_uint_eq(sum, pushed * (pushed + 1) / 2);
+	push(1);
+	ck_assert_uint_eq(pop(oa_self), 1);
+}
+END_TEST
+
 static int child_claims(void)
 {
 	if (oa_tree_claim() || oa_self == &oa_tree->procs[0] || oa_self->id.ppid != (uint32_t)getppid())
@@ -266,8 +289,10 @@ START_TEST(tree_runs_out_when_half_its_slots_are_taken_and_more_come)
 	ck_assert(!oa_tree_runs_out());
 	for (unsigned i = 1; i <= OA_PROCS_MAX / 2; i++)
 		atomic_store(&oa_tree->procs[i].state, OA_PROC_LIVE);
-	ck_assert(oa_tree_runs_out());
 	ck_assert(!oa_tree_runs_out()); /* those that are there stay */
+	ck_assert_int_eq(in_child(child_claims), 0);
+	ck_assert(oa_tree_runs_out());
+	ck_assert(!oa_tree_runs_out());
 	ck_assert_int_eq(in_child(child_claims), 0);
 	ck_assert(oa_tree_runs_out());
 }
@@ -463,6 +488,7 @@ int main(void)
 	tcase_add_test(tc, tree_threads_that_claim_at_once_share_one_slot);
 	tcase_add_loop_test(tc, tree_threads_that_speak_while_another_claims_lose_nothing, 0, 50);
 	tcase_add_test(tc, tree_records_come_back_from_the_rings_of_the_process);
+	tcase_add_test(tc, tree_record_that_finds_its_ring_full_goes_to_another_one);
 	tcase_add_test(tc, tree_child_has_a_slot_and_rings_of_its_own);
 	tcase_add_test(tc, tree_records_of_a_child_that_died_are_still_there_for_another);
 	tcase_add_test(tc, tree_slot_given_back_keeps_its_counters_and_loses_its_gauges);
