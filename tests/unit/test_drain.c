@@ -238,6 +238,26 @@ START_TEST(a_record_that_cannot_be_is_dropped_and_counted)
 }
 END_TEST
 
+START_TEST(a_record_with_any_text_outside_of_it_is_dropped)
+{
+	fresh();
+	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
+		make_span(OA_KIND_SERVER);
+		made.s.str[i] = (struct oa_strref){ sizeof(made.s) - 1, 1 };
+		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+		made.s.str[i] = (struct oa_strref){ made.s.bytes, 1 };
+		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+		made.s.str[i] = (struct oa_strref){ 40000, 40000 };
+		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+		made.s.str[i] = (struct oa_strref){ 60000, 0 }; /* none */
+		ck_assert(oa_ring_push(oa_proc_ring(oa_self, 0), &made.s));
+	}
+	ck_assert_uint_eq(oa_drain_own(1), OA_STR_COUNT * 4);
+	ck_assert_uint_eq(seen.count, OA_STR_COUNT);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_ring_stalled), OA_STR_COUNT * 3);
+}
+END_TEST
+
 START_TEST(a_ring_that_stays_stalled_is_replaced_and_what_is_behind_saved)
 {
 	struct oa_ring *r;
@@ -650,6 +670,7 @@ int main(void)
 	tcase_add_test(tc, what_a_full_ring_refused_is_counted_once);
 	tcase_add_test(tc, a_processor_can_end_the_way_of_a_record);
 	tcase_add_test(tc, a_record_that_cannot_be_is_dropped_and_counted);
+	tcase_add_test(tc, a_record_with_any_text_outside_of_it_is_dropped);
 	tcase_add_test(tc, a_ring_that_stays_stalled_is_replaced_and_what_is_behind_saved);
 	tcase_add_test(tc, a_ring_that_is_only_slow_is_kept);
 	tcase_add_test(tc, the_leader_empties_the_rings_of_a_killed_worker_under_its_name);
