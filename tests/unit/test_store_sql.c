@@ -42,6 +42,23 @@ static void hear(struct text *t)
 	t->len = 0;
 }
 
+/* The server has done what the whole group asked for. */
+static void ready(struct text *t)
+{
+	PUT(t, 'Z', "I");
+	hear(t);
+}
+
+static void selected(struct text *t)
+{
+	PUT(t, 'C', "SELECT 0\0");
+}
+
+static void inserted(struct text *t)
+{
+	PUT(t, 'C', "INSERT 0 1\0");
+}
+
 static void query(struct text *t, const char *sql)
 {
 	put(t, 'Q', sql, strlen(sql) + 1);
@@ -76,25 +93,37 @@ static void start(struct text *t)
 	memcpy(t->bytes, startup, t->len);
 	say(t);
 	PUT(t, 'R', "\0\0\0\0");
-	PUT(t, 'Z', "I");
-	hear(t);
+	ready(t);
 	ck_assert_ptr_null(rig_next());
+}
+
+static void expect_str(const struct oa_span *s, enum oa_str which, const char *text)
+{
+	ck_assert_msg(rig_str_is(s, which, text), "%.*s is not %s", (int)oa_span_str(s, which).len, oa_span_str(s, which).ptr, text);
+}
+
+/* The next record, of a query to this system in this database. */
+static const struct oa_span *next_of(enum oa_store_system system, const char *text, const char *ns, struct oa_db *ret,
+				     struct oa_db_texts *ret_texts)
+{
+	const struct oa_span *s = rig_next();
+
+	ck_assert_msg(s != NULL, "no record of %s", text);
+	ck_assert(oa_span_db(s, ret, ret_texts));
+	ck_assert_int_eq(ret->system, system);
+	expect_str(s, OA_STR_DB_TEXT, text);
+	expect_str(s, OA_STR_DB_NAMESPACE, ns);
+	return s;
 }
 
 static struct oa_db next(const char *text, const char *status, enum oa_error error)
 {
-	const struct oa_span *s = rig_next();
 	struct oa_db_texts texts;
 	struct oa_db db;
+	const struct oa_span *s = next_of(OA_STORE_POSTGRESQL, text, "shop", &db, &texts);
 
-	ck_assert_msg(s != NULL, "no record of %s", text);
-	ck_assert(oa_span_db(s, &db, &texts));
-	ck_assert_msg(rig_str_is(s, OA_STR_DB_TEXT, text), "%.*s is not %s", (int)oa_span_str(s, OA_STR_DB_TEXT).len,
-		      oa_span_str(s, OA_STR_DB_TEXT).ptr, text);
 	ck_assert(oa_bytes_eq(texts.status, oa_bytes_str(status)));
-	ck_assert(rig_str_is(s, OA_STR_DB_NAMESPACE, "shop"));
 	ck_assert_int_eq(s->error, error);
-	ck_assert_int_eq(db.system, OA_STORE_POSTGRESQL);
 	return db;
 }
 
@@ -119,8 +148,7 @@ START_TEST(sql_a_simple_query_ends_when_the_server_is_ready)
 	}
 	hear(&t);
 	expect_nothing();
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	ready(&t);
 	db = next("SELECT 1; SELECT 2", "", OA_ERR_NONE);
 	ck_assert_uint_eq(db.rows, 2);
 	ck_assert_uint_eq(db.batch, 2);
@@ -139,9 +167,9 @@ START_TEST(sql_what_runs_in_a_row_is_a_batch)
 	say(&t); /* and more of it in the next call */
 	PUT(&t, '1', "");
 	PUT(&t, '2', "");
-	PUT(&t, 'C', "INSERT 0 1\0");
+	inserted(&t);
 	PUT(&t, '2', "");
-	PUT(&t, 'C', "INSERT 0 1\0");
+	inserted(&t);
 	hear(&t);
 	expect_nothing();
 	execute(&t, "s", NULL);
@@ -149,30 +177,27 @@ START_TEST(sql_what_runs_in_a_row_is_a_batch)
 	execute(&t, "", "SELECT c"); /* the same name is another statement now */
 	PUT(&t, 'S', "");
 	say(&t);
-	PUT(&t, 'C', "INSERT 0 1\0");
-	PUT(&t, 'C', "SELECT 0\0");
+	inserted(&t);
+	selected(&t);
 	hear(&t);
 	db = next("INSERT a", "", OA_ERR_NONE);
 	ck_assert_uint_eq(db.batch, 3);
 	db = next("SELECT b", "", OA_ERR_NONE);
 	ck_assert_uint_eq(db.batch, 0);
-	PUT(&t, 'C', "SELECT 0\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	selected(&t);
+	ready(&t);
 	next("SELECT c", "", OA_ERR_NONE);
 	execute(&t, "s", NULL);
 	PUT(&t, 'S', "");
 	execute(&t, "s", NULL); /* another group: another operation */
 	PUT(&t, 'S', "");
 	say(&t);
-	PUT(&t, 'C', "INSERT 0 1\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	inserted(&t);
+	ready(&t);
 	next("INSERT a", "", OA_ERR_NONE);
 	expect_nothing();
-	PUT(&t, 'C', "INSERT 0 1\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	inserted(&t);
+	ready(&t);
 	next("INSERT a", "", OA_ERR_NONE);
 	expect_nothing();
 }
@@ -190,12 +215,11 @@ START_TEST(sql_behind_an_error_the_group_is_passed_over)
 	execute(&t, "", "SELECT d");
 	PUT(&t, 'S', "");
 	say(&t);
-	PUT(&t, 'C', "SELECT 0\0");
+	selected(&t);
 	PUT(&t, 'E', "SERROR\0C42P01\0Mno\0\0");
 	PUT(&t, 'Z', "I");
-	PUT(&t, 'C', "SELECT 0\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	selected(&t);
+	ready(&t);
 	next("SELECT a", "", OA_ERR_NONE);
 	ck_assert(next("SELECT b", "42P01", OA_ERR_NONE).flags & OA_DB_FAILED);
 	next("SELECT c", "", OA_ERR_PIPELINE_ABORTED);
@@ -217,9 +241,8 @@ START_TEST(sql_statements_are_known_until_they_are_closed)
 		execute(&t, name, sql);
 		PUT(&t, 'S', "");
 		say(&t);
-		PUT(&t, 'C', "SELECT 0\0");
-		PUT(&t, 'Z', "I");
-		hear(&t);
+		selected(&t);
+		ready(&t);
 		next(sql, "", OA_ERR_NONE);
 	}
 	execute(&t, "s0", NULL);
@@ -229,9 +252,8 @@ START_TEST(sql_statements_are_known_until_they_are_closed)
 	PUT(&t, 'S', "");
 	say(&t);
 	for (int i = 0; i < 3; i++)
-		PUT(&t, 'C', "SELECT 0\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+		selected(&t);
+	ready(&t);
 	next("", "", OA_ERR_NONE);
 	ck_assert_uint_eq(next("SELECT 2999", "", OA_ERR_NONE).batch, 2); /* closing does not end what runs */
 	expect_nothing();
@@ -248,9 +270,8 @@ START_TEST(sql_a_long_text_is_cut_and_says_so)
 	start(&t);
 	query(&t, sql);
 	say(&t);
-	PUT(&t, 'C', "SELECT 0\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	selected(&t);
+	ready(&t);
 	s = rig_next();
 	ck_assert(s && s->flags & OA_SPAN_TRUNCATED);
 	ck_assert_uint_eq(oa_span_str(s, OA_STR_DB_TEXT).len, 4096);
@@ -274,10 +295,9 @@ START_TEST(sql_short_writes_do_not_count_twice)
 	memcpy(rest.bytes, t.bytes + t.len - rest.len, rest.len);
 	say(&rest);
 	t.len = 0;
-	PUT(&t, 'C', "INSERT 0 1\0");
-	PUT(&t, 'C', "INSERT 0 1\0");
-	PUT(&t, 'Z', "I");
-	hear(&t);
+	inserted(&t);
+	inserted(&t);
+	ready(&t);
 	ck_assert_uint_eq(next("INSERT a", "", OA_ERR_NONE).batch, 2);
 	expect_nothing();
 }
@@ -360,17 +380,11 @@ static void ask(struct text *t, char code, const char *body, size_t len)
 
 static struct oa_db next_mysql(const char *operation, const char *text, const char *ns)
 {
-	const struct oa_span *s = rig_next();
 	struct oa_db_texts texts;
 	struct oa_db db;
 
-	ck_assert_msg(s != NULL, "no record of %s %s", operation, text);
-	ck_assert(oa_span_db(s, &db, &texts));
-	ck_assert_int_eq(db.system, OA_STORE_MYSQL);
+	(void)next_of(OA_STORE_MYSQL, text, ns, &db, &texts);
 	ck_assert(oa_bytes_eq(texts.operation, oa_bytes_str(operation)));
-	ck_assert(rig_str_is(s, OA_STR_DB_TEXT, text));
-	ck_assert_msg(rig_str_is(s, OA_STR_DB_NAMESPACE, ns), "%.*s is not %s", (int)oa_span_str(s, OA_STR_DB_NAMESPACE).len,
-		      oa_span_str(s, OA_STR_DB_NAMESPACE).ptr, ns);
 	return db;
 }
 
@@ -386,34 +400,40 @@ static void refused(struct text *t)
 	hear(t);
 }
 
+static void ask_query(struct text *t, const char *sql)
+{
+	ask(t, 3, sql, strlen(sql));
+}
+
+static void expect_select_in(struct text *t, const char *ns)
+{
+	ask_query(t, "SELECT 1");
+	ok(t);
+	next_mysql("", "SELECT 1", ns);
+}
+
 START_TEST(mysql_the_database_is_the_one_in_use)
 {
 	struct text t;
 	struct oa_db db;
 
 	start_mysql(&t);
-	ask(&t, 3, "USE `other`;", 12);
+	ask_query(&t, "USE `other`;");
 	ok(&t);
 	next_mysql("", "USE `other`;", "shop");
 	ask(&t, 2, "nowhere", 7);
 	refused(&t);
 	db = next_mysql("USE", "", "other");
 	ck_assert_uint_eq(db.status_num, 1146);
-	ask(&t, 3, "SELECT 1", 8);
-	ok(&t);
-	next_mysql("", "SELECT 1", "other");
+	expect_select_in(&t, "other");
 	ask(&t, 2, "third", 5);
 	ok(&t);
 	next_mysql("USE", "", "other");
-	ask(&t, 3, "SELECT 1", 8);
-	ok(&t);
-	next_mysql("", "SELECT 1", "third");
+	expect_select_in(&t, "third");
 	ask(&t, 0x11, "joe\0\0fourth\0", 12);
 	ok(&t);
 	next_mysql("CHANGE_USER", "", "third");
-	ask(&t, 3, "SELECT 1", 8);
-	ok(&t);
-	next_mysql("", "SELECT 1", "");
+	expect_select_in(&t, "");
 	expect_nothing();
 }
 END_TEST
@@ -446,15 +466,15 @@ START_TEST(mysql_whether_a_backslash_escapes_is_what_the_server_last_said)
 	struct text t;
 
 	start_mysql(&t);
-	ask(&t, 3, "SELECT 1", 8);
+	ask_query(&t, "SELECT 1");
 	PACKET(&t, 1, OK("\2\2")); /* SERVER_STATUS_NO_BACKSLASH_ESCAPES */
 	hear(&t);
 	ck_assert_int_eq(next_mysql("", "SELECT 1", "shop").escapes, OA_DB_ESCAPES);
-	ask(&t, 3, "SELECT 1", 8);
+	ask_query(&t, "SELECT 1");
 	ok(&t);
 	ck_assert_int_eq(next_mysql("", "SELECT 1", "shop").escapes, OA_DB_ESCAPES_MIXED);
-	ask(&t, 3, "SELECT 1", 8);
-	ask(&t, 3, "SELECT 2", 8); /* behind one that may change it */
+	ask_query(&t, "SELECT 1");
+	ask_query(&t, "SELECT 2"); /* behind one that may change it */
 	ok(&t);
 	ok(&t);
 	next_mysql("", "SELECT 1", "shop");
