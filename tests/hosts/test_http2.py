@@ -225,7 +225,8 @@ def test_grpc(ways, greeter, server, client, threads):
                     name = span.attributes["rpc.method"].partition("/")[2]
                     assert span.name == f"demo.Greeter/{name}"
                     if name == "Slow":
-                        assert span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED"
+                        # A server that comes late to the request is told to stop before its own clock says so.
+                        assert span.attributes["rpc.status_code"] in ["DEADLINE_EXCEEDED"] + ["CANCELLED"] * (span.kind == "SERVER"), span
                         assert span.attributes["otelauto.rpc.timeout_ms"] in range(150, 260)
                     else:
                         assert told(span) == WANTED[name], span
