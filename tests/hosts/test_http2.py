@@ -262,7 +262,7 @@ def test_grpc_in_node(ways, greeter, grpc_js, server, client):
                     name = span.attributes["rpc.method"].partition("/")[2]
                     assert span.name == f"demo.Greeter/{name}"
                     if name == "Slow":
-                        assert span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED", span.attributes
+                        assert span.attributes["rpc.status_code"] in ["DEADLINE_EXCEEDED"] + ["CANCELLED"] * (span.kind == "SERVER"), span
                     else:
                         assert told(span) == WANTED[name], span
                 assert tree.scrape().sum("rpc_server_call_duration_seconds_count") == total
