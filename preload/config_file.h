@@ -30,3 +30,17 @@ void oa_config_env_note(struct oa_bytes file, char *const envp[]);
 
 /* config_map.c: the tree into settings. returns false when it is switched off */
 bool oa_config_map(const struct cJSON *top);
+
+/* config_composite.c: a composite sampler.
+ *
+ * parent    it is asked only for what has no parent
+ * returns   NULL, or which part of it has no place here: then it is not taken
+ */
+#define OA_CONFIG_RATIO_MAX 32
+struct oa_config_composite {
+	const char *name; /* "always_on", "always_off", "traceidratio", "rules" */
+	bool parent;      /* its parentbased_ form */
+	char ratio[OA_CONFIG_RATIO_MAX]; /* as text; of rules: what none of them takes */
+	char *rules;      /* for cJSON_free(), or NULL */
+};
+const char *oa_config_composite(const struct cJSON *node, bool parent, struct oa_config_composite *ret);

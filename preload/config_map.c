@@ -264,6 +264,25 @@ static void map_jaeger_remote(bool parent, const cJSON *node)
 	map_sampler_set(parent, "jaeger_remote", arg);
 }
 
+static void map_composite(const cJSON *node, bool parent)
+{
+	struct oa_config_composite made = { 0 };
+	const char *without = oa_config_composite(node, parent, &made);
+	char name[96] = "tracer_provider.sampler.composite/development.";
+
+	if (!without && made.rules && strlen(made.rules) >= MAP_TEXT_MAX)
+		without = "rules (too many)";
+	if (without) {
+		memcpy(name + strlen(name), without, strlen(without) + 1); /* a word of ours */
+		map_unknown(name);
+	} else {
+		map_sampler_set(made.parent, made.name, made.ratio);
+		if (made.rules)
+			map_set("OTELAUTO_SAMPLING_RULES", made.rules);
+	}
+	cJSON_free(made.rules);
+}
+
 static void map_sampler(const cJSON *node, bool parent)
 {
 	const cJSON *kind = node ? node->child : NULL;
@@ -283,6 +302,8 @@ static void map_sampler(const cJSON *node, bool parent)
 		map_sampler_set(parent, "traceidratio", map_member(kind, "ratio") ? map_member(kind, "ratio") : "1");
 	} else if (!strcmp(name, "jaeger_remote/development")) {
 		map_jaeger_remote(parent, kind);
+	} else if (!strcmp(name, "composite/development")) {
+		map_composite(kind, parent);
 	} else if (!strcmp(name, "always_on") || !strcmp(name, "always_off")) {
 		map_sampler_set(parent, name, NULL);
 	} else if (*name) {

@@ -1,8 +1,10 @@
 """A server with a declarative configuration file and nothing else."""
 import http.client
 import subprocess
+from collections import Counter
 
 from lib.leaf import Leaf
+from lib.loadgen import Connection
 from lib.preload import Program, app, environment, wait_until
 
 FILE = """
@@ -43,6 +45,40 @@ def test_keys_without_meaning_are_said_once_and_the_rest_works(collector, tmp_pa
     said = run(collector, tmp_path, more="colour: red\nshape: { round: true }\n")
     assert said.count("\n") == 1 and "means nothing here: colour, shape" in said
     assert collector.wait_count(3, kind="SERVER")
+
+
+RULES = """
+  sampler:
+    composite/development:
+      rule_based:
+        rules:
+          - attribute_patterns: { key: url.path, included: ["/healthz*", "/livez*"] }
+            sampler: { always_off: }
+          - attribute_values: { key: http.request.method, values: [GET] }
+            span_kinds: [server]
+            attribute_patterns: { key: url.path, included: ["/pay/*"] }
+            sampler: { probability: { ratio: 1.0 } }
+otelauto: { keep: none }
+"""
+
+
+def test_composite_rules_decide_from_the_first_condition_that_holds(collector, tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text(FILE.format(endpoint=collector.endpoint, more=RULES))
+    with Program([app("thread_server")], endpoint=collector.endpoint,
+                 settings={"OTEL_CONFIG_FILE": str(path)}) as program, Connection(program.port) as conn:
+        def rules_are_read():  # our thread does it; before, nothing is sampled
+            conn.request("/pay/first")
+            return collector.spans
+        wait_until(rules_are_read, what="a span")
+        for number in range(20):
+            for what in ("healthz", "livez", "other", "pay"):
+                conn.request(f"/{what}/{number}")
+            conn.request(f"/pay/{number}", "POST", body=b"x")
+        collector.wait_for(lambda spans: any(s.path == "/pay/19" for s in spans))
+    assert Counter(s.path.split("/")[1] for s in collector.spans).keys() == {"pay"}
+    numbered = [s.path for s in collector.spans if s.path != "/pay/first"]
+    assert sorted(numbered) == sorted(f"/pay/{n}" for n in range(20))
 
 
 def test_disabled_means_off(collector, tmp_path):

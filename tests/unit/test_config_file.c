@@ -160,11 +160,110 @@ END_TEST
 START_TEST(keys_that_mean_nothing_are_named_in_one_warning)
 {
 	ck_assert(apply("tracer_provider:\n  processors:\n    - batch: { schedule_dealy: 1, exporter: { otlp_htpt: { a: 1 } } }\n"
-			"  sampler: { composite/development: {} }\n"
+			"  sampler: { mine: {} }\n"
 			"colour: red\nlogger_provider: { x: 1 }\notelauto: { serious_limit: 5 }\n"));
 	says("means nothing here: tracer_provider.processors[].batch.schedule_dealy, "
 	     "tracer_provider.processors[].batch.exporter.otlp_htpt, tracer_provider.sampler.(this sampler), colour, "
 	     "OTELAUTO_SERIOUS_LIMIT");
+}
+END_TEST
+
+/* -- composite samplers -- */
+
+static void sampler_of(const char *text)
+{
+	char file[4096];
+
+	snprintf(file, sizeof(file), "tracer_provider:\n  sampler:\n    %s\n", text);
+	ck_assert(apply(file));
+}
+
+START_TEST(plain_composite_samplers_are_ours)
+{
+	static const struct { const char *text, *arg; int sampler; } cases[] = {
+		{ "composite/development: { always_on: }", "1", 0 },
+		{ "composite/development: { always_off: }", "0", 1 },
+		{ "composite/development: { probability: { ratio: 0.25 } }", "0.25", 2 },
+		{ "composite/development: { probability: }", "1", 2 },
+		{ "composite/development: { parent_threshold: { root: { always_on: } } }", "1", 3 },
+		{ "composite/development: { parent_threshold: { root: { probability: { ratio: 1e-3 } } } }", "1e-3", 5 },
+		{ "parent_based: { root: { composite/development: { probability: { ratio: 0.5 } } } }", "0.5", 5 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		sampler_of(cases[i].text);
+		says("");
+		ck_assert_int_eq(oa_config.sampler, cases[i].sampler);
+		ck_assert_str_eq(oa_config.sampler_arg, cases[i].arg);
+	}
+}
+END_TEST
+
+START_TEST(composite_rules_become_ours)
+{
+	sampler_of("composite/development:\n"
+		   "      rule_based:\n"
+		   "        rules:\n"
+		   "          - attribute_values: { key: http.route, values: [/healthz, /livez] }\n"
+		   "            sampler: { always_off: }\n"
+		   "          - attribute_patterns: { key: http.request.method, included: [P*] }\n"
+		   "            span_kinds: [server]\n"
+		   "            parent: [none, remote]\n"
+		   "            sampler: { probability: { ratio: 0.5 } }\n"
+		   "          - sampler: { probability: { ratio: 0.001 } }\n"
+		   "          - attribute_values: { key: never, values: [asked] }\n"
+		   "            sampler: { always_on: }\n");
+	says("");
+	ck_assert_int_eq(oa_config.sampler, 10);
+	ck_assert_str_eq(oa_config.sampler_arg, "0.001");
+	ck_assert_str_eq(oa_config.sampling_rules,
+			 "{\"rules\":[{\"ratio\":0,\"route\":\"/healthz\"},{\"ratio\":0,\"route\":\"/livez\"},"
+			 "{\"ratio\":0.5,\"attribute\":{\"span.kind\":\"server\",\"http.request.method\":\"P*\"}}],\"default\":0.001}");
+}
+END_TEST
+
+START_TEST(composite_rules_that_leave_something_over_do_not_sample_it)
+{
+	sampler_of("composite/development: { parent_threshold: { root: { rule_based: { rules: [ { parent: [none], "
+		   "span_kinds: [client], sampler: { always_on: } } ] } } } }");
+	says("");
+	ck_assert_int_eq(oa_config.sampler, 11);
+	ck_assert_str_eq(oa_config.sampler_arg, "0");
+	ck_assert_str_eq(oa_config.sampling_rules,
+			 "{\"rules\":[{\"ratio\":1,\"attribute\":{\"span.kind\":\"client\"}}],\"default\":0}");
+	sampler_of("composite/development: { rule_based: }");
+	ck_assert_str_eq(oa_config.sampling_rules, "{\"rules\":[],\"default\":0}");
+}
+END_TEST
+
+START_TEST(composite_samplers_that_would_decide_otherwise_here_are_not_taken)
+{
+	static const struct { const char *rule, *named; } cases[] = {
+		{ "attribute_patterns: { key: a, excluded: [b] }, sampler: { always_on: }", "attribute_patterns" },
+		{ "attribute_values: { key: a, values: ['b*'] }, sampler: { always_on: }", "attribute_values" },
+		{ "attribute_values: { key: a, values: [b] }, attribute_patterns: { key: a, included: [c] }, sampler: { always_on: }", "rules" },
+		{ "parent: [none], sampler: { always_on: }", "parent" },
+		{ "parent: [local], sampler: { always_on: }", "parent" },
+		{ "colour: red, sampler: { always_on: }", "rules" },
+		{ "sampler: { parent_threshold: { root: { always_on: } } }", "rule's sampler" },
+		{ "sampler: { probability: { ratio: 2 } }", "rule's sampler" },
+		{ "span_kinds: [server]", "rule's sampler" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512], wanted[256];
+
+		snprintf(text, sizeof(text), "composite/development: { rule_based: { rules: [ { %s } ] } }", cases[i].rule);
+		sampler_of(text);
+		snprintf(wanted, sizeof(wanted), "means nothing here: tracer_provider.sampler.composite/development.%s", cases[i].named);
+		says(wanted);
+		ck_assert_int_eq(oa_config.sampler, 3);
+		ck_assert_str_eq(oa_config.sampling_rules, "");
+	}
+	sampler_of("composite/development: { always_on: , always_off: }");
+	says("means nothing here: tracer_provider.sampler.composite/development.(this sampler)");
+	sampler_of("composite/development: {}");
+	says("means nothing here: tracer_provider.sampler.composite/development.(this sampler)");
 }
 END_TEST
 
@@ -240,6 +339,10 @@ int main(void)
 	tcase_add_test(t, json_is_taken_as_well);
 	tcase_add_test(t, what_the_file_does_not_have_is_not_there);
 	tcase_add_test(t, keys_that_mean_nothing_are_named_in_one_warning);
+	tcase_add_test(t, plain_composite_samplers_are_ours);
+	tcase_add_test(t, composite_rules_become_ours);
+	tcase_add_test(t, composite_rules_that_leave_something_over_do_not_sample_it);
+	tcase_add_test(t, composite_samplers_that_would_decide_otherwise_here_are_not_taken);
 	tcase_add_test(t, it_can_switch_off);
 	tcase_add_test(t, a_file_that_cannot_be_used_sends_nothing);
 	tcase_add_test(t, a_file_that_is_too_large_is_not_read);
