@@ -3,7 +3,7 @@
 #include "pipeline/sql.h"
 
 #include "core/config.h"
-#include "exporter/db_names.h"
+#include "exporter/span_attrs.h"
 #include "exporter/span_attrs.h"
 #include "pipeline/processor.h"
 

@@ -70,7 +70,9 @@ def test_a_hook_file_has_no_third_header_of_conn():
 
 
 def test_parsers_have_no_clock_heap_or_descriptors():
-    found = {p.name: sorted(NOT_PURE & set(SYSTEM.findall(p.read_text()))) for p in sources("proto")}
+    # gen_*.c run when the library is built and are no part of it.
+    found = {p.name: sorted(NOT_PURE & set(SYSTEM.findall(p.read_text()))) for p in sources("proto")
+             if not p.name.startswith("gen_")}
     assert not {name: bad for name, bad in found.items() if bad}
 
 
