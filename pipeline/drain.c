@@ -20,21 +20,24 @@ static struct {
 
 typedef int32_t drain_refs __attribute__((vector_size(16))); /* four texts: length in the upper half, offset in the lower */
 
+static inline drain_refs drain_outside(drain_refs ref, int32_t first, int32_t end)
+{
+	drain_refs off = ref & 0xffff, len = (ref >> 16) & 0xffff;
+
+	return (len != 0) & ((off < first) | (off + len > end));
+}
+
 /* Each record comes by here twice. */
 static bool drain_texts_inside(const struct oa_span *s)
 {
-	const drain_refs first = { sizeof(*s), sizeof(*s), sizeof(*s), sizeof(*s) };
-	const drain_refs end = { s->bytes, s->bytes, s->bytes, s->bytes };
-	drain_refs outside = { 0 };
+	const unsigned whole = OA_STR_COUNT & ~3u;
+	drain_refs outside = { 0 }, ref = { 0 };
 
-	for (unsigned i = 0; i < OA_STR_COUNT; i += 4) {
-		unsigned count = OA_STR_COUNT - i < 4 ? OA_STR_COUNT - i : 4;
-		drain_refs ref = { 0 }, off, len;
-
-		memcpy(&ref, &s->str[i], count * sizeof(s->str[0]));
-		off = ref & 0xffff;
-		len = (ref >> 16) & 0xffff;
-		outside |= (len != 0) & ((off < first) | (off + len > end));
+	memcpy(&ref, &s->str[whole], (OA_STR_COUNT - whole) * sizeof(s->str[0]));
+	outside = drain_outside(ref, sizeof(*s), s->bytes);
+	for (unsigned i = 0; i < whole; i += 4) {
+		memcpy(&ref, &s->str[i], sizeof(ref));
+		outside |= drain_outside(ref, sizeof(*s), s->bytes);
 	}
 	return !(outside[0] | outside[1] | outside[2] | outside[3]);
 }
