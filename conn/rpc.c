@@ -5,6 +5,7 @@
 
 #define STATUS_CANCELLED 1
 #define STATUS_DEADLINE  4
+#define RPC_LATE_NS      20000000u
 
 /* While the call is open. The record moves when it grows, so this is copied out and in. */
 struct rpc_call {
@@ -102,6 +103,16 @@ void oa_rpc_end(struct oa_exchange *ex, uint64_t now_ns)
 	rpc_settle(ex, &k, k.status >= 0 ? (unsigned)k.status : oa_grpc_status_of_http(k.http_status));
 }
 
+/* The header says how much time was left when it was made; it may have gone out, or come in, later than that. */
+static bool rpc_is_late(uint64_t elapsed_ns, uint64_t timeout_ns)
+{
+	uint64_t slack = timeout_ns / 8 < RPC_LATE_NS ? timeout_ns / 8 : RPC_LATE_NS;
+
+	if (slack < timeout_ns / 64) /* written with two digits */
+		slack = timeout_ns / 64;
+	return timeout_ns && elapsed_ns + slack >= timeout_ns;
+}
+
 /* A client gives up on a call by cancelling its stream, also when the time it had allowed is over. */
 void oa_rpc_reset(struct oa_exchange *ex, uint32_t code, uint64_t now_ns)
 {
@@ -112,7 +123,7 @@ void oa_rpc_reset(struct oa_exchange *ex, uint32_t code, uint64_t now_ns)
 	rpc_call_get(ex, &k);
 	if (k.status >= 0) /* said before, and now the rest of the stream is not wanted any more */
 		status = (unsigned)k.status;
-	else if (status == STATUS_CANCELLED && k.rpc.timeout_ns && now_ns - s->start_ns >= k.rpc.timeout_ns - k.rpc.timeout_ns / 64)
+	else if (status == STATUS_CANCELLED && rpc_is_late(now_ns - s->start_ns, k.rpc.timeout_ns))
 		status = STATUS_DEADLINE;
 	rpc_settle(ex, &k, status);
 }

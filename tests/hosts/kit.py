@@ -15,7 +15,7 @@ import pytest
 from lib.collector import find
 from lib.metrics import metrics_ports, scrape
 from lib.preload import LIBRARY, OWN_FD_FLOOR, Program, Thread, environment, free_port, wait_for_port, wait_until
-from preload.test_counts import BIG_QUEUE, CLIENT_COUNT, COUNT, children, no_drops
+from preload.test_counts import BIG_QUEUE, CLIENT_COUNT, COUNT, children, missed, no_drops
 
 HERE = Path(__file__).parent
 OTHER_HOSTS = HERE.parent / "preload" / "hosts"
@@ -108,7 +108,7 @@ class Tree:
         try:
             return wait_until(look, 20, f"{name} = {count}")
         except AssertionError as error:
-            raise AssertionError(f"{error}; it is {last and last.sum(name, **labels)}") from None
+            raise AssertionError(f"{error}; it is {last and last.sum(name, **labels)}, {last and missed(last)}") from None
 
     def fds(self):
         """How many descriptors of each sort the host has open in all its processes."""

@@ -204,6 +204,13 @@ def told(span):
     return a["rpc.status_code"], a["otelauto.rpc.request_messages"], a["otelauto.rpc.response_messages"]
 
 
+def timed_out(span):
+    """On a machine that stands still a request may go out, or be read, so late that its end comes before it is due."""
+    allowed = span.attributes["otelauto.rpc.timeout_ms"]
+    return span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED" or (
+        span.attributes["rpc.status_code"] == "CANCELLED" and (span.end - span.start) / 1e6 < allowed - min(20, allowed / 8) + 1)
+
+
 @pytest.mark.parametrize("server", ["c++", "python"])
 @pytest.mark.parametrize("client", ["c++", "python"])
 @pytest.mark.parametrize("threads", [1, 8])
@@ -225,12 +232,11 @@ def test_grpc(ways, greeter, server, client, threads):
                     name = span.attributes["rpc.method"].partition("/")[2]
                     assert span.name == f"demo.Greeter/{name}"
                     if name == "Slow":
-                        # A server that comes late to the request is told to stop before its own clock says so.
-                        assert span.attributes["rpc.status_code"] in ["DEADLINE_EXCEEDED"] + ["CANCELLED"] * (span.kind == "SERVER"), span
+                        assert timed_out(span), span
                         assert span.attributes["otelauto.rpc.timeout_ms"] in range(150, 260)
                     else:
                         assert told(span) == WANTED[name], span
-                    failed = name == "Slow" or (name == "Fail" and span.kind == "CLIENT")
+                    failed = span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED" or (name in ("Slow", "Fail") and span.kind == "CLIENT")
                     assert (span.status == "error") == failed
                 page = tree.scrape()
                 assert page.sum("rpc_server_call_duration_seconds_count", rpc_status_code="NOT_FOUND") == count * threads
@@ -262,7 +268,7 @@ def test_grpc_in_node(ways, greeter, grpc_js, server, client):
                     name = span.attributes["rpc.method"].partition("/")[2]
                     assert span.name == f"demo.Greeter/{name}"
                     if name == "Slow":
-                        assert span.attributes["rpc.status_code"] in ["DEADLINE_EXCEEDED"] + ["CANCELLED"] * (span.kind == "SERVER"), span
+                        assert timed_out(span), span
                     else:
                         assert told(span) == WANTED[name], span
                 assert tree.scrape().sum("rpc_server_call_duration_seconds_count") == total
@@ -277,10 +283,10 @@ def test_grpc_server_that_calls_another(ways, greeter, threads):
         front, back = way.port(), way.port()
         with way.program([greeter, "serve", back], service="back") as inner, \
                 way.program([greeter, "serve", front, back], service="front") as outer:
-            listen(inner, back)
-            listen(outer, front)
+            inner_tree, _ = listen(inner, back), listen(outer, front)
             result = way.run([greeter, "call", front, 20, threads], service="client")
             if way.ours:
+                inner_tree.wait_sum("rpc_server_call_duration_seconds_count", 20 * threads)
                 asked = way.collector.wait_count(20 * threads, kind="CLIENT", service="front")
                 served = way.collector.wait_count(20 * threads, kind="SERVER", service="back")
                 hellos = {s.span_id: s for s in way.collector.wait_count(20 * threads, kind="SERVER", service="front",

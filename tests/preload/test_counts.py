@@ -61,6 +61,11 @@ def lost(metrics):
     return {k: v for k, v in metrics.series("otelauto_drops_total").items() if v}
 
 
+def missed(metrics):
+    """Connections that were given up."""
+    return {k: v for k, v in metrics.series("otelauto_opaque_connections_total").items() if v} | lost(metrics)
+
+
 def no_drops(metrics):
     assert not lost(metrics), lost(metrics)
 
