@@ -122,13 +122,16 @@ static inline size_t ref_dollar(struct sql_ref *r, size_t i)
 	return end + tag;
 }
 
-/* $1, :name */
+/* $1, :name; SQLite: ?1 */
 static inline size_t ref_parameter(const struct sql_ref *r, size_t i)
 {
 	uint8_t c = r->p[i++];
 
 	if (c == '$')
 		while (i < r->len && (r->dialect == OA_SQL_POSTGRESQL ? isdigit(r->p[i]) : ref_word(r->p[i])))
+			i++;
+	else if (c == '?' && r->dialect == OA_SQL_SQLITE)
+		while (i < r->len && isdigit(r->p[i]))
 			i++;
 	else if ((c == ':' || c == '@') && i < r->len && ref_word(r->p[i]) && !isdigit(r->p[i]) && r->p[i] != '$')
 		while (i < r->len && ref_word(r->p[i]))
