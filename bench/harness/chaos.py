@@ -1,5 +1,6 @@
 """The hot path's 99th percentile while the collector is away, mute, slow, busy or rude, beside a healthy one's."""
 import contextlib
+import functools
 import socket
 import struct
 import tempfile
@@ -64,38 +65,53 @@ RUDE = {
 }
 
 
-@contextlib.contextmanager
-def _cases():
-    """Name -> environment."""
+# Given up soon, so that the next batch meets the trouble, too.
+SOON = {"OTEL_EXPORTER_OTLP_TIMEOUT": "500", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
+
+
+def _rude(stack, name):
+    port = stack.enter_context(contextlib.closing(_Rude(RUDE[name]))).port
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"{'https' if name == 'no TLS there' else 'http'}://127.0.0.1:{port}"}
+
+
+def _down(_stack):
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{process.free_port()}"}
+
+
+def _mute(stack):
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{stack.enter_context(process.Sink('hang')).port}"}
+
+
+def _unknown(_stack):
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://nowhere.invalid:4318"}
+
+
+def _spool_full(stack):
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="otelauto-bench-"))
+    return {**_down(stack), "OTELAUTO_SPOOL_DIR": folder, "OTELAUTO_SPOOL_MAX_BYTES": "65536"}
+
+
+CASES = {"down": _down, "mute": _mute, **{name: functools.partial(_rude, name=name) for name in RUDE},
+         "unknown name": _unknown, "down, spool full": _spool_full}
+
+
+def _case(bench, row, name):
     with contextlib.ExitStack() as stack:
-        rude = {name: stack.enter_context(contextlib.closing(_Rude(behave))) for name, behave in RUDE.items()}
-        mute = stack.enter_context(process.Sink("hang"))
-        spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="otelauto-bench-"))
-        envs = {name: machine.library_env(server.port) for name, server in rude.items()}
-        envs["no TLS there"]["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"https://127.0.0.1:{rude['no TLS there'].port}"
-        envs["down"] = machine.library_env(process.free_port())
-        envs["mute"] = machine.library_env(mute.port)
-        envs["unknown name"] = {**envs["down"], "OTEL_EXPORTER_OTLP_ENDPOINT": "http://nowhere.invalid:4318"}
-        envs["down, spool full"] = {**envs["down"], "OTELAUTO_SPOOL_DIR": spool, "OTELAUTO_SPOOL_MAX_BYTES": "65536"}
-        # Given up soon, so that the next batch meets the trouble, too.
-        soon = {"OTEL_EXPORTER_OTLP_TIMEOUT": "500", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
-        yield {name: {**env, **soon} for name, env in envs.items()}
+        env = machine.library_env(bench.sink.port, **SOON, **CASES[name](stack))
+        runs = [(Pair(bench, machine.library_env(bench.sink.port), runs=1), Pair(bench, env, runs=1))
+                for _ in range(1 if bench.fast else 3)]
+    healthy, troubled = ([pair[i].ratio("p99") for pair in runs] for i in (0, 1))
+    worst = max(p.preempted for pair in runs for p in pair)
+    spread = max(healthy) - min(healthy)
+    yield Result(row, "24", f"99th percentile, collector: {name}",
+                 [Check("ratio rises by", median(troubled) - median(healthy), NOISE, None, "x"),
+                  Check("ratio", median(troubled), None, None, "x"),
+                  Check("added", median([pair[1].added("p99") for pair in runs]), None, None, "ns")],
+                 both(Control(spread <= 2 * NOISE, f"healthy runs differ by {spread:.3f}"),
+                      Control(worst <= 10 * PREEMPTED, f"preempted in {worst * 100:.2f} %")),
+                 {"healthy": healthy, "troubled": troubled})
 
 
-@measure("chaos")
-def chaos(bench):
-    with _cases() as cases:
-        for name, env in cases.items():
-            runs = [(Pair(bench, machine.library_env(bench.sink.port), runs=1), Pair(bench, env, runs=1))
-                    for _ in range(1 if bench.fast else 5)]
-            healthy, troubled = ([pair[i].ratio("p99") for pair in runs] for i in (0, 1))
-            added = median([pair[1].added("p99") for pair in runs])
-            worst = max(p.preempted for pair in runs for p in pair)
-            spread = sorted(healthy)[-2] - sorted(healthy)[1] if len(healthy) > 3 else 0
-            yield Result(f"chaos-{name.replace(',', '').replace(' ', '-').lower()}", "24", f"99th percentile, collector: {name}",
-                         [Check("ratio rises by", median(troubled) - median(healthy), NOISE, None, "x"),
-                          Check("ratio", median(troubled), None, None, "x"),
-                          Check("added", added, None, None, "ns")],
-                         both(Control(spread <= 2 * NOISE, f"healthy runs differ by {spread:.3f}"),
-                              Control(worst <= 10 * PREEMPTED, f"preempted in {worst * 100:.2f} %")),
-                         {"healthy": healthy, "troubled": troubled})
+for _name in CASES:
+    _row = f"chaos-{_name.replace(',', '').replace(' ', '-').lower()}"
+    measure(_row)(functools.partial(_case, row=_row, name=_name))
