@@ -1,5 +1,5 @@
 /* Bytes out: write writev send sendto sendmsg sendmmsg and the positioned writers that take "here". conn/ may add a
- * header to an outgoing request: then the same one kernel call is made with more buffers, and the host gets the
+ * header to an outgoing request: then one kernel call is made all the same, with other buffers, and the host gets the
  * count of its own bytes. A thread cancelled while it waits in the real call never reaches send_end(): conn/
  * notices at the thread's end, or when it sends next. */
 #include "hooks/hook.h"
@@ -62,6 +62,16 @@ OA_SLOW ssize_t send_rewritten(const struct oa_send *s, int fd, const struct msg
 	return OA_REAL(sendmsg)(fd, &msg, flags);
 }
 
+/* returns whether the call takes an array now; where what was composed is one piece, *buf and *len are that. */
+static inline bool send_takes_array(const struct oa_send *s, const void **buf, size_t *len)
+{
+	if (!s->rewrite || s->iovcnt != 1)
+		return s->rewrite;
+	*buf = s->iov->iov_base;
+	*len = s->iov->iov_len;
+	return false;
+}
+
 OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)buf, len };
@@ -69,7 +79,7 @@ OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
 	ssize_t n;
 
 	send_begin(&s, fd, &iov, 1, 0);
-	n = s.rewrite ? OA_REAL(writev)(fd, s.iov, s.iovcnt) : OA_REAL(write)(fd, buf, len);
+	n = send_takes_array(&s, &buf, &len) ? OA_REAL(writev)(fd, s.iov, s.iovcnt) : OA_REAL(write)(fd, buf, len);
 	return send_end(&s, n);
 }
 
@@ -145,7 +155,7 @@ OA_SLOW ssize_t send_watched(int fd, const void *buf, size_t len, int flags)
 	ssize_t n;
 
 	send_begin(&s, fd, &iov, 1, flags);
-	n = s.rewrite ? send_rewritten(&s, fd, &none, flags) : OA_REAL(send)(fd, buf, len, flags);
+	n = send_takes_array(&s, &buf, &len) ? send_rewritten(&s, fd, &none, flags) : OA_REAL(send)(fd, buf, len, flags);
 	return send_end(&s, n);
 }
 

@@ -234,6 +234,55 @@ START_TEST(inject_declines_connect_and_zerocopy)
 }
 END_TEST
 
+/* Sends the host's buffers; returns how many the kernel is given. ret_last: where the last of them is */
+static int composed(const struct iovec *iov, int count, const void **ret_last)
+{
+	size_t all = 0;
+	struct oa_send s;
+	int n;
+
+	oa_conn_before_send(520, iov, count, 0, &s);
+	ck_assert(s.rewrite);
+	for (int i = 0; i < s.iovcnt; i++)
+		all += s.iov[i].iov_len;
+	n = s.iovcnt;
+	*ret_last = s.iov[n - 1].iov_base;
+	oa_conn_after_send(&s, (ssize_t)all, 0);
+	return n;
+}
+
+START_TEST(inject_gives_the_kernel_a_header_in_one_buffer_and_never_copies_a_body)
+{
+	static const char head[] = "POST / HTTP/1.1\r\nHost: up\r\nContent-Length: 6\r\n\r\nabc", more[] = "def";
+	static const char get[] = "GET / HTTP/1.1\r\nHost: up\r\n\r\n";
+	const struct iovec both[] = { { (void *)(uintptr_t)head, sizeof(head) - 1 }, { (void *)(uintptr_t)more, 3 } };
+	const struct iovec one = { (void *)(uintptr_t)get, sizeof(get) - 1 };
+	const void *last;
+
+	start();
+	ck_assert_int_eq(composed(&one, 1, &last), 1);
+	start();
+	ck_assert_int_eq(composed(both, 1, &last), 2);
+	ck_assert_ptr_eq(last, strstr(head, "abc"));
+	start();
+	ck_assert_int_eq(composed(both, 2, &last), 3);
+	ck_assert_ptr_eq(last, more);
+}
+END_TEST
+
+START_TEST(inject_copies_no_long_header)
+{
+	static char text[4096];
+	const void *last;
+	size_t len = (size_t)snprintf(text, sizeof(text), "GET /%02000d HTTP/1.1\r\nHost: up\r\n\r\n", 0);
+	const struct iovec iov = { text, len };
+
+	start();
+	ck_assert_int_eq(composed(&iov, 1, &last), 3);
+	ck_assert_ptr_eq(last, text + len - 2);
+}
+END_TEST
+
 START_TEST(inject_continues_a_rewrite_that_was_cut)
 {
 	static const char in[] = "GET /p HTTP/1.1\r\nHost: x\r\n"
@@ -383,6 +432,8 @@ int main(void)
 	tcase_add_test(tc, inject_never_touches_a_body_that_looks_like_a_request);
 	tcase_add_test(tc, inject_leaves_other_protocols_alone_for_good);
 	tcase_add_test(tc, inject_declines_connect_and_zerocopy);
+	tcase_add_test(tc, inject_gives_the_kernel_a_header_in_one_buffer_and_never_copies_a_body);
+	tcase_add_test(tc, inject_copies_no_long_header);
 	tcase_add_test(tc, inject_continues_a_rewrite_that_was_cut);
 	tcase_add_test(tc, inject_carries_tracestate_and_baggage_on);
 	tcase_add_test(tc, inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile);
