@@ -353,10 +353,34 @@ static void store_on_group_end(struct oa_feed *f, uint32_t group)
 
 /* -- what is said of the connection -- */
 
+/* A message that was subscribed to: nobody asked for it now, whatever is being served here. */
+static void store_delivered(struct oa_feed *f, const struct oa_store_msg *m)
+{
+	struct oa_conn *c = f->c;
+	int64_t index = oa_exchange_open(c, OA_KIND_CLIENT, OA_WHAT_DB, oa_feed_now(f));
+	struct oa_exchange *ex;
+	struct oa_span *s;
+
+	if (index < 0)
+		return; /* counted */
+	ex = oa_exchange_at((uint32_t)index);
+	s = oa_exchange_span(ex);
+	oa_id_span(s->span_id);
+	oa_span_new_trace(s);
+	s->evidence = OA_EV_ROOT;
+	oa_decide_root(ex, NULL);
+	if (c->peer_path)
+		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
+	store_record_command(c, ex, m);
+	oa_exchange_finish(c, (uint32_t)index, oa_feed_now(f), OA_ERR_NONE);
+}
+
 static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
 {
 	struct oa_conn *c = f->c;
 
+	if (m->operation.len)
+		store_delivered(f, m);
 	if (m->flags & OA_STORE_SESSION)
 		oa_session_use(c, m->ns);
 	if (m->flags & OA_STORE_PREPARE) {

@@ -187,9 +187,9 @@ static void put_events(struct console_text *t, const struct oa_span *s)
 
 static void put_span(struct console_text *t, const struct oa_span *s, const struct oa_proc_id *who)
 {
-	static const char *const kinds[] = { "", "internal", "server", "client" };
+	static const char *const kinds[] = { "", "internal", "server", "client", "producer" };
 
-	put_str(t, s->kind < 4 ? kinds[s->kind] : "");
+	put_str(t, kinds[oa_span_kind(s)]);
 	put_str(t, " span \"");
 	put_wire(t, oa_span_name(s));
 	put_str(t, "\" ");

@@ -17,9 +17,36 @@ struct oa_bytes oa_db_system(const struct oa_db *db)
 	static const char *const names[OA_STORE_SYSTEM_COUNT] = {
 		[OA_STORE_REDIS] = "redis", [OA_STORE_MEMCACHED] = "memcached", [OA_STORE_POSTGRESQL] = "postgresql",
 		[OA_STORE_MYSQL] = "mysql", [OA_STORE_MONGODB] = "mongodb", [OA_STORE_SQLITE] = "sqlite",
+		[OA_STORE_AMQP] = "rabbitmq",
 	};
 
 	return oa_bytes_str(db->system < OA_STORE_SYSTEM_COUNT ? names[db->system] : NULL);
+}
+
+enum oa_messaging oa_messaging_of(const struct oa_db *db, struct oa_bytes operation)
+{
+	if (db->system != OA_STORE_AMQP)
+		return OA_MESSAGING_NONE;
+	if (oa_bytes_eq(operation, OA_LIT("basic.publish")))
+		return OA_MESSAGING_SEND;
+	if (oa_bytes_eq(operation, OA_LIT("basic.deliver")))
+		return OA_MESSAGING_DELIVERY;
+	return oa_bytes_eq(operation, OA_LIT("basic.get")) ? OA_MESSAGING_RECEIVE : OA_MESSAGING_ADMIN;
+}
+
+struct oa_bytes oa_messaging_name(struct oa_bytes operation)
+{
+	if (oa_bytes_eq(oa_bytes_cut(operation, 6), OA_LIT("basic.")))
+		return oa_bytes(operation.ptr + 6, operation.len - 6);
+	return operation;
+}
+
+struct oa_bytes oa_messaging_type(enum oa_messaging what)
+{
+	static const char *const types[] = { [OA_MESSAGING_SEND] = "send", [OA_MESSAGING_RECEIVE] = "receive",
+					     [OA_MESSAGING_DELIVERY] = "receive" };
+
+	return oa_bytes_str(what <= OA_MESSAGING_DELIVERY ? types[what] : NULL);
 }
 
 /* As strcmp() does with the first in capitals. */

@@ -13,6 +13,20 @@ static inline bool oa_db_is_sql(const struct oa_db *db)
 	return db->system == OA_STORE_POSTGRESQL || db->system == OA_STORE_MYSQL || db->system == OA_STORE_SQLITE;
 }
 
+/* What a command to a broker is. */
+enum oa_messaging {
+	OA_MESSAGING_NONE,     /* no broker is asked */
+	OA_MESSAGING_ADMIN,
+	OA_MESSAGING_SEND,
+	OA_MESSAGING_RECEIVE,
+	OA_MESSAGING_DELIVERY, /* a message that came by itself */
+};
+enum oa_messaging oa_messaging_of(const struct oa_db *db, struct oa_bytes operation);
+/* messaging.operation.name */
+struct oa_bytes oa_messaging_name(struct oa_bytes operation);
+/* messaging.operation.type */
+struct oa_bytes oa_messaging_type(enum oa_messaging what);
+
 /* The command in capitals when it is one we know; empty when not: a client can make up as many as it likes. Of SQL what is
  * done besides running it ("PREPARE"): the statement's own verbs are in its summary. */
 struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, struct oa_bytes operation);

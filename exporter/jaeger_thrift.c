@@ -113,6 +113,8 @@ static const struct oa_attr_sink jaeger_sink = { tag_on_str, tag_on_num, tag_on_
 
 static const char *jaeger_kind(const struct oa_span *s)
 {
+	if (oa_span_kind(s) == OA_KIND_PRODUCER)
+		return "producer";
 	return s->kind == OA_KIND_SERVER ? "server" : s->kind == OA_KIND_CLIENT ? "client" : "internal";
 }
 

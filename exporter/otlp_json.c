@@ -172,7 +172,7 @@ static void json_span(struct oa_json *j, const struct oa_span *s)
 	oa_json_key(j, "name");
 	oa_json_text(j, oa_span_name(s));
 	oa_json_key(j, "kind");
-	oa_json_uint(j, s->kind);
+	oa_json_uint(j, oa_span_kind(s));
 	oa_json_key(j, "startTimeUnixNano");
 	oa_json_uint_text(j, s->start_unix_ns);
 	oa_json_key(j, "endTimeUnixNano");

@@ -267,7 +267,7 @@ uint8_t *oa_otlp_pb_span(uint8_t *out, const struct oa_span *s)
 	out = pb_flags(out, SPAN_FLAGS_TAG, 2, oa_otlp_span_flags(s));
 	out = pb_text(out, SPAN_NAME, oa_span_name(s));
 	*out++ = SPAN_KIND;
-	*out++ = s->kind;
+	*out++ = oa_span_kind(s);
 	out = pb_fixed64(out, SPAN_START, s->start_unix_ns);
 	out = pb_fixed64(out, SPAN_END, s->start_unix_ns + s->duration_ns);
 	out = pb_attributes(out, s);

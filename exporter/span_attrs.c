@@ -122,6 +122,17 @@ static struct oa_bytes attrs_db_error(const struct oa_span *s, char buf[8])
 	return oa_db_status(&db, &texts, buf);
 }
 
+uint8_t oa_span_kind(const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	if (s->what == OA_WHAT_DB && s->kind == OA_KIND_CLIENT && oa_span_db(s, &db, &texts) &&
+	    oa_messaging_of(&db, texts.operation) == OA_MESSAGING_SEND)
+		return OA_KIND_PRODUCER;
+	return s->kind;
+}
+
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8])
 {
 	if (s->what == OA_WHAT_RPC)
@@ -411,15 +422,29 @@ static void attrs_rpc(struct attrs *a)
 	attrs_num(a, OA_KEY_RPC_RESP_BYTES, attrs_rpc_bytes(s->resp_body, rpc.messages[1]));
 }
 
+static void attrs_messaging(struct attrs *a, const struct oa_db *db, const struct oa_db_texts *texts, enum oa_messaging what)
+{
+	attrs_str(a, OA_KEY_MSG_SYSTEM, oa_db_system(db));
+	attrs_str(a, OA_KEY_MSG_OPERATION, oa_messaging_name(texts->operation));
+	attrs_str(a, OA_KEY_MSG_TYPE, oa_messaging_type(what));
+	attrs_str(a, OA_KEY_MSG_DESTINATION, texts->target);
+}
+
 static void attrs_db(struct attrs *a)
 {
 	char query[OA_DB_QUERY_MAX], number[12];
 	struct oa_db_texts texts;
 	struct oa_bytes known;
+	enum oa_messaging what;
 	struct oa_db db;
 
 	if (!oa_span_db(a->s, &db, &texts))
 		return;
+	what = oa_messaging_of(&db, texts.operation);
+	if (what) {
+		attrs_messaging(a, &db, &texts, what);
+		return;
+	}
 	known = oa_db_command(a->s, &db, texts.operation);
 	attrs_str(a, OA_KEY_DB_SYSTEM, oa_db_system(&db));
 	attrs_str(a, OA_KEY_DB_NAMESPACE, oa_db_namespace(a->s, &db, number));

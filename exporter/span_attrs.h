@@ -59,6 +59,10 @@ struct oa_bytes oa_span_links(const struct oa_span *s, unsigned *ret_dropped);
 /* OA_STR_NAME; a name without route when the pipeline set none. */
 struct oa_bytes oa_span_name(const struct oa_span *s);
 
+/* The kind that leaves the process: OTLP's number. */
+#define OA_KIND_PRODUCER 4
+uint8_t oa_span_kind(const struct oa_span *s);
+
 /* error.type, the same for the span and the metric; empty when nothing went wrong. */
 struct oa_bytes oa_span_error_type(const struct oa_span *s, char buf[8]);
 

@@ -238,7 +238,9 @@ static cJSON *zipkin_span(const struct oa_span *s, const struct oa_proc_attrs *o
 		zipkin_hex(span, "parentId", s->parent_id, 8);
 	(void)cJSON_AddStringToObject(span, "name", zipkin_text(name, sizeof(name), oa_span_name(s), false));
 	if (s->kind != OA_KIND_INTERNAL)
-		(void)cJSON_AddStringToObject(span, "kind", s->kind == OA_KIND_SERVER ? "SERVER" : "CLIENT");
+		(void)cJSON_AddStringToObject(span, "kind", s->kind == OA_KIND_SERVER			       ? "SERVER"
+									  : oa_span_kind(s) == OA_KIND_PRODUCER ? "PRODUCER"
+														: "CLIENT");
 	zipkin_number(span, "timestamp", s->start_unix_ns / 1000);
 	zipkin_number(span, "duration", s->duration_ns < 1000 ? 1 : s->duration_ns / 1000);
 	zipkin_local(span);

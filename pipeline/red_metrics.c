@@ -93,8 +93,9 @@ static void red_rpc_labels(const struct oa_span *s, struct oa_label_set *set)
 	red_add(set, OA_LABEL_error, oa_span_error_type(s, none));
 }
 
-/* Of a collection that is among the first ones, or none. */
-static void red_add_collection(struct oa_label_set *set, struct oa_bytes operation, struct oa_bytes collection)
+/* Of a collection, or destination, that is among the first ones, or none. */
+static void red_add_collection(struct oa_label_set *set, enum oa_label label, struct oa_bytes operation,
+			       struct oa_bytes collection)
 {
 	uint8_t both[2 * OA_DB_NAME_MAX + 1];
 	size_t len = operation.len + 1 + collection.len;
@@ -105,23 +106,43 @@ static void red_add_collection(struct oa_label_set *set, struct oa_bytes operati
 	both[operation.len] = ' ';
 	memcpy(both + operation.len + 1, collection.ptr, collection.len);
 	if (oa_sql_label(oa_bytes(both, len)).len == len)
-		red_add(set, OA_LABEL_db_collection, collection);
+		red_add(set, label, collection);
+}
+
+static void red_messaging_labels(const struct oa_span *s, const struct oa_db *db, const struct oa_db_texts *texts,
+				 enum oa_messaging what, struct oa_label_set *set)
+{
+	struct oa_bytes name = oa_messaging_name(texts->operation);
+	char number[12];
+
+	red_add(set, OA_LABEL_messaging_system, oa_db_system(db));
+	red_add(set, OA_LABEL_messaging_operation, name);
+	red_add(set, OA_LABEL_messaging_type, oa_messaging_type(what));
+	red_add_collection(set, OA_LABEL_messaging_destination, name, texts->target);
+	red_add_server(set, s);
+	red_add(set, OA_LABEL_error, oa_span_error_type(s, number));
 }
 
 static void red_db_labels(const struct oa_span *s, struct oa_label_set *set)
 {
 	struct oa_db_texts texts = { 0 };
 	struct oa_db db = { 0 };
+	enum oa_messaging what;
 	struct oa_bytes known;
 	char number[12];
 
 	if (!oa_span_db(s, &db, &texts))
 		return;
+	what = oa_messaging_of(&db, texts.operation);
+	if (what) {
+		red_messaging_labels(s, &db, &texts, what, set);
+		return;
+	}
 	known = oa_db_command(s, &db, texts.operation);
 	red_add(set, OA_LABEL_db_system, oa_db_system(&db));
 	red_add(set, OA_LABEL_db_namespace, oa_db_namespace(s, &db, number));
 	if (db.system == OA_STORE_MONGODB)
-		red_add_collection(set, known, texts.target);
+		red_add_collection(set, OA_LABEL_db_collection, known, texts.target);
 	red_add(set, OA_LABEL_db_operation, known.len || oa_db_is_sql(&db) ? known : OA_LIT("_OTHER"));
 	red_add(set, OA_LABEL_db_summary, oa_sql_label(oa_span_str(s, OA_STR_DB_SUMMARY)));
 	red_add(set, OA_LABEL_db_status, oa_db_status(&db, &texts, number));
@@ -169,10 +190,22 @@ static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
 	[OA_RED_RESP_BODY] = { OA_INS_http_client_resp_body, OA_INS_http_server_resp_body },
 };
 
+static enum oa_messaging red_messaging(const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	return oa_span_db(s, &db, &texts) ? oa_messaging_of(&db, texts.operation) : OA_MESSAGING_NONE;
+}
+
+/* What came by itself took no time. */
 static bool red_is_recorded(const struct oa_span *s)
 {
-	return (s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC || s->what == OA_WHAT_DB) &&
-	       s->kind != OA_KIND_INTERNAL && oa_tree;
+	if (s->kind == OA_KIND_INTERNAL || !oa_tree)
+		return false;
+	if (s->what == OA_WHAT_DB)
+		return red_messaging(s) != OA_MESSAGING_DELIVERY;
+	return s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC;
 }
 
 static bool red_has(const struct oa_span *s, enum oa_red what)
@@ -189,6 +222,8 @@ static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red wh
 
 	if (s->what == OA_WHAT_RPC)
 		return server ? OA_INS_rpc_server_duration : OA_INS_rpc_client_duration;
+	if (s->what == OA_WHAT_DB && red_messaging(s))
+		return OA_INS_messaging_client_duration;
 	if (s->what == OA_WHAT_DB)
 		return server ? OA_INS_db_server_duration : OA_INS_db_client_duration;
 	return red_instruments[what][server];

@@ -1,17 +1,25 @@
 /* AMQP 0-9-1: methods that are answered on their channel, and messages that are published, which nothing answers, or
- * delivered. Contents are passed over unread. */
+ * delivered. Of contents only the size is read, to know where a published message ends. */
 #include "proto/store_frame.h"
 
 #define AMQP_HEAD     7
 #define AMQP_FRAME_MAX (16u << 20)
 #define AMQP_READ_MAX 600 /* of a method: its names */
 #define FRAME_METHOD  1
+#define FRAME_HEADER  2
+#define FRAME_BODY    3
+#define HEADER_READ   12 /* class, weight, size of the body */
 #define FRAME_END     0xce
 
 struct amqp_state {
 	struct store_state st;
-	uint8_t end;     /* the byte behind a frame is due */
+	uint8_t end;       /* the byte behind a frame is due */
+	uint8_t message;   /* what of a published message comes next */
+	uint16_t channel;  /* of that */
+	uint64_t body;     /* bytes of it that are left */
 };
+
+enum { NO_MESSAGE, MESSAGE_HEAD, MESSAGE_BODY };
 
 _Static_assert(sizeof(struct amqp_state) <= 32, "conn/ keeps two of them per connection");
 
@@ -46,15 +54,30 @@ static bool short_text(struct oa_bytes *in, struct oa_bytes *ret)
 	return store_take(in, 1, &len) && store_take(in, len.ptr[0], ret);
 }
 
-/* exchange and routing key of a publish or delivery: the exchange, or for the default one the queue */
-static void names_read(const struct method *m, struct oa_bytes in, struct oa_store_msg *msg)
+#define NAME_PART 64
+#define NAME_ROOM (2 * NAME_PART + 1)
+
+/* "exchange:routing key"; one of them where there is no other, or it is the same. */
+static struct oa_bytes destination(struct oa_bytes exchange, struct oa_bytes key, uint8_t room[NAME_ROOM])
+{
+	if (!exchange.len || !key.len || oa_bytes_eq(exchange, key))
+		return exchange.len ? exchange : key;
+	exchange = oa_bytes_cut(exchange, NAME_PART);
+	key = oa_bytes_cut(key, NAME_PART);
+	memcpy(room, exchange.ptr, exchange.len);
+	room[exchange.len] = ':';
+	memcpy(room + exchange.len + 1, key.ptr, key.len);
+	return oa_bytes(room, exchange.len + 1 + key.len);
+}
+
+static void names_read(const struct method *m, struct oa_bytes in, struct oa_store_msg *msg, uint8_t room[NAME_ROOM])
 {
 	struct oa_bytes skipped, key;
 
 	if (m->shape == NO_NAMES || !store_take(&in, m->skip, &skipped) || !short_text(&in, &msg->target))
 		return;
-	if (m->shape == EXCHANGE_KEY && !msg->target.len && short_text(&in, &key))
-		msg->target = key;
+	if (m->shape == EXCHANGE_KEY && short_text(&in, &key))
+		msg->target = destination(msg->target, key, room);
 }
 
 /* A "no-wait" bit of the methods that have one is in the byte behind their names. */
@@ -84,10 +107,36 @@ static bool no_wait(const struct method *m, struct oa_bytes in)
 	return in.len && in.ptr[0] >> bit & 1;
 }
 
+/* A message whose rest comes between frames of other channels is over for us when those begin. */
+static void message_ends(struct amqp_state *st, const struct oa_sink *sink)
+{
+	if (st->message)
+		store_emit(sink, OA_EVENT_END, st->channel, NULL);
+	st->message = NO_MESSAGE;
+}
+
+/* A frame of the message that is being published; `in` begins with what is read of it. */
+static void message_frame(struct amqp_state *st, unsigned type, uint32_t len, struct oa_bytes in, const struct oa_sink *sink)
+{
+	if (type == FRAME_HEADER && st->message == MESSAGE_HEAD && in.len >= HEADER_READ) {
+		st->body = store_be64(in.ptr + 4);
+		st->message = MESSAGE_BODY;
+	} else if (type == FRAME_BODY && st->message == MESSAGE_BODY) {
+		st->body -= len < st->body ? len : st->body;
+	} else {
+		return;
+	}
+	if (st->body)
+		return;
+	st->message = NO_MESSAGE;
+	store_end(&st->st, sink, st->channel);
+}
+
 static void call(struct amqp_state *st, uint16_t channel, unsigned class, unsigned method, struct oa_bytes args,
 		 const struct oa_sink *sink)
 {
 	struct oa_store_msg msg = { .system = OA_STORE_AMQP, .flags = OA_STORE_BY_STREAM };
+	uint8_t room[NAME_ROOM];
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		const struct method *m = &calls[i];
@@ -96,11 +145,17 @@ static void call(struct amqp_state *st, uint16_t channel, unsigned class, unsign
 			continue;
 		msg.operation = oa_bytes_str(m->name);
 		msg.hint = (uint16_t)(m->class << 8 | m->ok);
-		names_read(m, args, &msg);
+		names_read(m, args, &msg, room);
 		if (!m->ok || no_wait(m, args))
 			msg.flags |= OA_STORE_NO_REPLY;
+		message_ends(st, sink);
 		store_emit(sink, OA_EVENT_REQUEST, channel, &msg);
-		store_emit(sink, OA_EVENT_END, channel, NULL);
+		if (m->shape == EXCHANGE_KEY) {
+			st->message = MESSAGE_HEAD;
+			st->channel = channel;
+		} else {
+			store_emit(sink, OA_EVENT_END, channel, NULL);
+		}
 		return;
 	}
 }
@@ -112,11 +167,12 @@ static void answer(struct amqp_state *st, uint16_t channel, unsigned class, unsi
 	struct oa_store_msg msg = { .system = OA_STORE_AMQP, .flags = OA_STORE_BY_STREAM };
 	struct oa_request_note note = sink->stream_note(sink->ctx, channel);
 	bool closed = (class == 20 && method == 40) || (class == 10 && method == 50);
+	uint8_t room[NAME_ROOM];
 	struct oa_bytes tag;
 
 	if (class == 60 && method == 60 && short_text(&args, &tag) && store_take(&args, 9, &tag)) {
 		msg.operation = oa_bytes_str(deliver.name);
-		names_read(&deliver, args, &msg);
+		names_read(&deliver, args, &msg, room);
 		store_emit(sink, OA_EVENT_NOTE, channel, &msg);
 		return;
 	}
@@ -143,6 +199,11 @@ static void method(struct amqp_state *st, enum oa_dir dir, uint16_t channel, str
 	(dir == OA_DIR_REQUEST ? call : answer)(st, channel, class, number, args, sink);
 }
 
+static size_t frame_read(unsigned type)
+{
+	return type == FRAME_METHOD ? AMQP_READ_MAX : type == FRAME_HEADER ? HEADER_READ : 0;
+}
+
 static inline long amqp_unit(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	static const uint8_t hello[8] = { 'A', 'M', 'Q', 'P', 0, 0, 9, 1 };
@@ -165,13 +226,16 @@ static inline long amqp_unit(void *state, enum oa_dir dir, struct oa_bytes in, c
 	len = store_be32(in.ptr + 3);
 	if ((in.ptr[0] > 3 && in.ptr[0] != 8) || !in.ptr[0] || len > AMQP_FRAME_MAX || (in.ptr[0] == FRAME_METHOD && len < 4))
 		return -EPROTO;
-	want = in.ptr[0] != FRAME_METHOD ? 0 : len < AMQP_READ_MAX ? len : AMQP_READ_MAX;
+	want = frame_read(in.ptr[0]);
+	want = len < want ? len : want;
 	if (in.len < AMQP_HEAD + want)
 		return 0;
 	st->st.skip = (uint32_t)(len - want);
 	st->end = 1;
-	if (want)
+	if (in.ptr[0] == FRAME_METHOD)
 		method(st, dir, store_be16(in.ptr + 1), oa_bytes(in.ptr + AMQP_HEAD, want), sink);
+	else if (st->message && store_be16(in.ptr + 1) == st->channel)
+		message_frame(st, in.ptr[0], len, oa_bytes(in.ptr + AMQP_HEAD, want), sink);
 	return (long)(AMQP_HEAD + want);
 }
 
@@ -189,7 +253,7 @@ static int amqp_close(void *state, enum oa_dir dir, const struct oa_sink *sink)
 {
 	const struct amqp_state *st = state;
 
-	return store_close(&st->st, st->end);
+	return store_close(&st->st, st->end || st->message);
 }
 
 static enum oa_detect amqp_detect(enum oa_dir dir, struct oa_bytes in)
@@ -204,7 +268,7 @@ static enum oa_detect amqp_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_amqp = {
 	.name = "amqp",
 	.state_bytes = sizeof(struct amqp_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
 	.detect = amqp_detect,
 	.feed = amqp_feed,
 	.close = amqp_close,
