@@ -130,6 +130,8 @@ static inline size_t ref_parameter(const struct sql_ref *r, size_t i)
 	if (c == '$')
 		while (i < r->len && (r->dialect == OA_SQL_POSTGRESQL ? isdigit(r->p[i]) : ref_word(r->p[i])))
 			i++;
+	else if (c == ':' && i < r->len && r->p[i] == ':') /* a cast: what follows may be a string with a prefix */
+		i++;
 	else if (c == '?' && r->dialect == OA_SQL_SQLITE)
 		while (i < r->len && isdigit(r->p[i]))
 			i++;
