@@ -53,7 +53,6 @@ def test_fpm(ways, leaf, unix):
         with site(way, leaf, unix) as (php, php_tree, tree, port):
             with Connection(port) as c:
                 seen = [c.request("/a")[::2], c.request("/b", "POST", body=b"x" * 100000)[::2]]
-            load = Load(port, 100, 8).run()
             counts = {}
             for kind in ("streams", "fsockopen", "curl"):
                 with Connection(port) as c:
@@ -63,6 +62,7 @@ def test_fpm(ways, leaf, unix):
                 seen.append([(r.method, r.target, r.get("host")) for r in requests])
                 del leaf.requests[:]
             assert seen[-1], "the leaf was called"
+            load = Load(port, 100, 8).run()  # when nginx is known as a proxy (docs/context.md, rule 5)
             if way.ours:
                 exact(way, tree, 117, service="nginx")
                 exact(way, tree, 117, service="nginx", role="CLIENT")
