@@ -47,9 +47,21 @@ static void http2_piece_give(struct http2_piece *p)
 		oa_block_give(p->cls, p->index);
 }
 
-static uint32_t http2_piece_bytes(unsigned cls)
+static inline uint32_t http2_piece_bytes(unsigned cls)
 {
 	return (cls == TABLE_CLASS ? TABLE_BYTES : oa_block_bytes[cls]) - (uint32_t)sizeof(struct http2_piece);
+}
+
+/* What every header block is decoded in: one that was given back waits here, in the caches still. */
+#define SCRATCH_CLASS 3
+static _Atomic(struct http2_piece *) scratch_spare;
+
+static void http2_piece_put_back(struct http2_piece *p)
+{
+	struct http2_piece *none = NULL;
+
+	if (p->cls != SCRATCH_CLASS || !atomic_compare_exchange_strong(&scratch_spare, &none, p))
+		http2_piece_give(p);
 }
 
 void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes)
@@ -58,7 +70,9 @@ void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes)
 	struct http2_piece *p = NULL;
 
 	if (old)
-		http2_piece_give((struct http2_piece *)((uint8_t *)old - sizeof(struct http2_piece)));
+		http2_piece_put_back((struct http2_piece *)((uint8_t *)old - sizeof(struct http2_piece)));
+	if (want > http2_piece_bytes(SCRATCH_CLASS - 1) && want <= http2_piece_bytes(SCRATCH_CLASS))
+		p = atomic_exchange_explicit(&scratch_spare, NULL, memory_order_acquire);
 	for (unsigned i = 0; want && i < sizeof(classes) && !p; i++)
 		if (want <= http2_piece_bytes(classes[i]))
 			p = http2_piece_take(classes[i]);
