@@ -171,7 +171,7 @@ _row("p2-nginx-h2", "11", "nginx, static file by HTTP/2 inside TLS", lambda flee
      options=("--path", "/index.html", "--tls", "1", "--kind", "http2"))
 _row("p2-grpc", "11", "gRPC server in C++, unary call", _grpc, 1, options=("--kind", "grpc"))
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
-_row("p2-redis", "7", "redis-server, GET (untracked)", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
+_row("p2-redis", "7", "redis-server, GET", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-epoll", "-", "a small epoll server in C", _own("epoll"))
 _row("p2-epoll-32", "-", "the same, 32 connections", _own("epoll"), 32)
