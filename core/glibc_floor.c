@@ -112,9 +112,11 @@ static const ElfW(Sym) *floor_look_up_any(const struct floor_tables *t, const ch
 	uint32_t bucket_count = t->gnu_hash[0], first = t->gnu_hash[1], bloom_words = t->gnu_hash[2];
 	const uint32_t *buckets = t->gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
 	const uint32_t *chain = buckets + bucket_count;
-	uint32_t hash = floor_hash(name);
-	uint32_t i = buckets[hash % bucket_count];
+	uint32_t hash = floor_hash(name), i;
 
+	if (!bucket_count) /* it defines nothing */
+		return NULL;
+	i = buckets[hash % bucket_count];
 	if (i < first)
 		return NULL;
 	do {
