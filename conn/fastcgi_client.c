@@ -361,9 +361,7 @@ static void ask_settle_proto(struct oa_conn *c)
 {
 	if (c->state != OA_CONN_NEW || c->proto)
 		return;
-	for (unsigned i = 0; oa_protos[i]; i++)
-		if (oa_protos[i] == &oa_proto_fastcgi)
-			oa_conn_set_proto(c, (uint8_t)(i + 1));
+	oa_conn_set_proto(c, oa_proto_number(&oa_proto_fastcgi));
 	oa_conn_set_state(c, OA_CONN_HTTP);
 }
 

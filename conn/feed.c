@@ -232,9 +232,7 @@ static bool feed_answers_prepared(struct oa_conn *c)
 		p = oa_protos[c->proto - 1];
 	else if (oa_exchange_at(c->first - 1)->stream)
 		p = &oa_proto_fastcgi;
-	for (unsigned i = 0; oa_protos[i]; i++)
-		if (oa_protos[i] == p)
-			oa_conn_set_proto(c, (uint8_t)(i + 1));
+	oa_conn_set_proto(c, oa_proto_number(p));
 	oa_conn_set_state(c, OA_CONN_HTTP);
 	return true;
 }

@@ -392,21 +392,13 @@ bool oa_http2_is_upgrade(const struct oa_exchange *ex)
 	return oa_bytes_ieq(oa_span_str(ex->span, OA_STR_UPGRADE), OA_LIT("h2c"));
 }
 
-uint8_t oa_http2_proto(void)
-{
-	for (unsigned i = 0; oa_protos[i]; i++)
-		if (oa_protos[i] == &oa_proto_http2)
-			return (uint8_t)(i + 1);
-	return 0;
-}
-
 bool oa_http2_upgrade(struct oa_conn *c)
 {
 	struct oa_exchange *ex = c->first ? oa_exchange_at(c->first - 1) : NULL;
 
 	if (!ex || !oa_http2_is_upgrade(ex) || oa_exchange_span(ex)->what != OA_WHAT_HTTP)
 		return false;
-	oa_conn_set_proto(c, oa_http2_proto());
+	oa_conn_set_proto(c, oa_proto_number(&oa_proto_http2));
 	memset(c->pstate, 0, sizeof(c->pstate));
 	oa_http2_upgraded(c->pstate[OA_DIR_REQUEST]);
 	if (!oa_stream_add(c, 1, c->first - 1)) {

@@ -6,9 +6,6 @@
 #include "conn/conn.h"
 #include "proto/http2.h"
 
-/* Its number: oa_conn.proto. */
-uint8_t oa_http2_proto(void);
-
 void oa_http2_on_event(struct oa_feed *f, const struct oa_event *ev);
 
 /* A HTTP/1 request that asked for HTTP/2 on the same connection: when its answer says yes it goes on as stream 1. */

@@ -162,7 +162,7 @@ void oa_http2_prepare(struct oa_conn *c, struct oa_send *s)
 	oa_http2_limits(c->pstate[OA_DIR_RESPONSE], &p.max_frame, &p.max_list);
 	oa_ctx_used(c);
 	c->flags |= OA_CONN_SENDING;
-	oa_conn_set_proto(c, oa_http2_proto()); /* this is how the connection begins, if it does not go on so already */
+	oa_conn_set_proto(c, oa_proto_number(&oa_proto_http2)); /* this is how the connection begins, if it does not go on so already */
 	/* When it fails, so will feed(). */
 	(void)oa_http2_ahead(c->pstate[OA_DIR_REQUEST], OA_DIR_REQUEST, before, s->host_iov, s->host_iovcnt, &sink, adder_on_block, &p);
 }

@@ -11,3 +11,11 @@ const struct oa_proto *const oa_protos[] = {
 #undef OA_PROTO
 	NULL,
 };
+
+uint8_t oa_proto_number(const struct oa_proto *p)
+{
+	for (unsigned i = 0; oa_protos[i]; i++)
+		if (oa_protos[i] == p)
+			return (uint8_t)(i + 1);
+	return 0;
+}

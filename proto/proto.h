@@ -107,3 +107,5 @@ struct oa_proto {
 
 /* All parsers in asking order, NULL at the end (proto/protocols.def). */
 extern const struct oa_proto *const oa_protos[];
+/* Its place there, from 1 on; 0: it is not among them. */
+uint8_t oa_proto_number(const struct oa_proto *p);
