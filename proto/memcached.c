@@ -30,9 +30,13 @@ struct name {
 };
 #define NAME(text, means) { sizeof(text) - 1, means, text }
 
-static bool name_is(struct oa_bytes name, const struct name *known)
+/* What it means; 0: it is not among them. */
+static uint8_t name_means(const struct name *names, size_t count, struct oa_bytes name)
 {
-	return oa_bytes_eq(name, oa_bytes(known->text, known->len));
+	for (size_t i = 0; i < count; i++)
+		if (oa_bytes_eq(name, oa_bytes(names[i].text, names[i].len)))
+			return names[i].means;
+	return 0;
 }
 
 enum sort { SORT_NONE, SORT_KEYS, SORT_STORE, SORT_ONE, SORT_META, SORT_META_STORE, SORT_META_END, SORT_ADMIN, SORT_WATCH, SORT_QUIT };
@@ -53,10 +57,7 @@ static enum sort sort_of(struct oa_bytes name)
 		NAME("quit", SORT_QUIT),
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (name_is(name, &names[i]))
-			return (enum sort)names[i].means;
-	return SORT_NONE;
+	return (enum sort)name_means(names, sizeof(names) / sizeof(names[0]), name);
 }
 
 /* The next word of a line; empty at its end. */
@@ -352,10 +353,10 @@ static enum said said_of(struct oa_bytes name)
 		NAME("BUSY", SAID_END), NAME("BADCLASS", SAID_END), NAME("NOSPARE", SAID_END),
 		NAME("ERROR", SAID_ERROR), NAME("CLIENT_ERROR", SAID_ERROR), NAME("SERVER_ERROR", SAID_ERROR),
 	};
+	enum said said = (enum said)name_means(names, sizeof(names) / sizeof(names[0]), name);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (name_is(name, &names[i]))
-			return (enum said)names[i].means;
+	if (said)
+		return said;
 	if (name.len && (uint8_t)(name.ptr[0] - '0') < 10)
 		return SAID_END;
 	return name.len > 4 && !memcmp(name.ptr, "key=", 4) ? SAID_PART : SAID_NONE;
