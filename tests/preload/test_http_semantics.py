@@ -6,8 +6,9 @@ import pytest
 
 from lib.collector import find
 from lib.loadgen import Broken, Connection, request_bytes
-from lib.metrics import listening_ports, scrape
+from lib.metrics import scrape
 from lib.preload import Program, app, free_port, run, wait_until
+from preload.test_counts import metrics_port
 
 HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "echo")]
 
@@ -26,8 +27,7 @@ def one(collector, **wanted):
 
 def scrape_of(program):
     """Metrics of a program under test, whose endpoint is on the port that is not its own."""
-    ports = wait_until(lambda: listening_ports([program.pid]) - {program.port}, what="a metrics endpoint")
-    return scrape(ports.pop())
+    return scrape(metrics_port(program))
 
 
 # -- server side --
