@@ -11,7 +11,7 @@ struct oa_tls {
 	uint64_t rng[2];      /* core/id.c; all zero: seed first */
 	uintptr_t send_sp;    /* 0: none; else where the bookkeeping of the sending call stands that this thread is in */
 	uint32_t send_conn, send_gen; /* and its connection */
-	const void *tls_call; /* hooks/tls.h: the call of a TLS library that this thread is in */
+	const void *lib_call; /* hooks/lib_find.h: the call of such a library that this thread is in */
 	struct oa_ctx_thread *context; /* conn/context.c: what thread_idx names */
 };
 

@@ -4,7 +4,7 @@
  * for.
  *
  * sqlite3_open() and its like are not ours: a program that looks for SQLite by asking for them must get the truth. */
-#include "hooks/tls.h"
+#include "hooks/lib_find.h"
 
 #include "conn/sqlite.h"
 #include "core/config.h"
@@ -46,22 +46,22 @@ void sqlite3_mutex_leave(sqlite3_mutex *mutex);
 
 #define LITE_TEXT_MAX (1 << 16) /* bytes of a text looked at */
 
-#define OA_TLS_LIST "hooks/sqlite.def"
-#define OA_TLS_FILE "libsqlite3"
-#include "hooks/tls_names.h"
+#define OA_LIB_LIST "hooks/sqlite.def"
+#define OA_LIB_FILE "libsqlite3"
+#include "hooks/lib_names.h"
 
 enum { LITE_OFF, LITE_ON }; /* choices of OTELAUTO_SQLITE */
 
 /* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
 #define CALL_BEGIN(k, object) \
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, NULL, CALLER) }; \
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, NULL, CALLER) }; \
 	bool watched = call_begin(&k, (object), CALLER)
 
 /* returns whether the program itself called, and is to be told of. The first such call activates the library. */
-static bool call_begin(struct oa_tls_call *k, void *object, uintptr_t caller)
+static bool call_begin(struct oa_lib_call *k, void *object, uintptr_t caller)
 {
-	(void)oa_tls_begin_plain(k, object, caller);
-	return object && k->lib->from && !oa_tls_from_inside(k, caller) && oa_config.sqlite == LITE_ON && oa_hook_awake() &&
+	(void)oa_lib_begin(k, object, caller);
+	return object && k->lib->from && !oa_lib_from_inside(k, caller) && oa_config.sqlite == LITE_ON && oa_hook_awake() &&
 	       oa_hook_start();
 }
 
@@ -75,7 +75,7 @@ static struct oa_bytes file_of(const char *path)
 }
 
 /* The file of a database; empty where it has none: in memory, or temporary. */
-static struct oa_bytes name_of(const struct oa_tls_lib *lib, sqlite3 *db)
+static struct oa_bytes name_of(const struct oa_lib *lib, sqlite3 *db)
 {
 	struct oa_bytes ns = { 0 };
 	sqlite3_mutex *mutex;
@@ -93,7 +93,7 @@ static struct oa_bytes name_of(const struct oa_tls_lib *lib, sqlite3 *db)
 }
 
 /* A call that is over, about a text. */
-OA_SLOW void tell_text(const struct oa_tls_call *k, const char *sql, int bytes, int rows, struct oa_bytes operation,
+OA_SLOW void tell_text(const struct oa_lib_call *k, const char *sql, int bytes, int rows, struct oa_bytes operation,
 		       uint64_t start_ns, int status)
 {
 	size_t max = bytes >= 0 && bytes < LITE_TEXT_MAX ? (size_t)bytes : LITE_TEXT_MAX;
@@ -102,7 +102,7 @@ OA_SLOW void tell_text(const struct oa_tls_call *k, const char *sql, int bytes, 
 		return;
 	OA_OBSERVE() {
 		struct oa_sqlite_asked asked = {
-			.text = oa_bytes(sql, sql ? strnlen(sql, max) : 0), .ns = name_of(k->lib, k->src.session),
+			.text = oa_bytes(sql, sql ? strnlen(sql, max) : 0), .ns = name_of(k->lib, (sqlite3 *)(uintptr_t)k->object),
 			.operation = operation, .start_ns = start_ns, .rows = rows > 0 ? (uint64_t)rows : 0, .has_rows = rows >= 0,
 		};
 
@@ -112,7 +112,7 @@ OA_SLOW void tell_text(const struct oa_tls_call *k, const char *sql, int bytes, 
 
 /* -- steps -- */
 
-static void step_first(const struct oa_tls_lib *lib, sqlite3_stmt *stmt, uint64_t start_ns, int result)
+static void step_first(const struct oa_lib *lib, sqlite3_stmt *stmt, uint64_t start_ns, int result)
 {
 	const char *sql = FN(lib, sqlite3_sql) ? FN(lib, sqlite3_sql)(stmt) : NULL;
 	bool columns = FN(lib, sqlite3_column_count) && FN(lib, sqlite3_column_count)(stmt);
@@ -129,13 +129,13 @@ static void step_first(const struct oa_tls_lib *lib, sqlite3_stmt *stmt, uint64_
 		oa_sqlite_wait(stmt);
 }
 
-static bool step_begins(const struct oa_tls_lib *lib, sqlite3_stmt *stmt, enum oa_sqlite_state was)
+static bool step_begins(const struct oa_lib *lib, sqlite3_stmt *stmt, enum oa_sqlite_state was)
 {
 	return was == OA_SQLITE_WAITS ||
 	       (was == OA_SQLITE_UNKNOWN && FN(lib, sqlite3_stmt_busy) && !FN(lib, sqlite3_stmt_busy)(stmt));
 }
 
-OA_SLOW int step_watched(const struct oa_tls_lib *lib, sqlite3_stmt *stmt)
+OA_SLOW int step_watched(const struct oa_lib *lib, sqlite3_stmt *stmt)
 {
 	enum oa_sqlite_state was = oa_sqlite_state(stmt);
 	bool first = step_begins(lib, stmt, was);
@@ -163,7 +163,7 @@ OA_EXPORT int sqlite3_step(sqlite3_stmt *stmt)
 	CALL_BEGIN(k, stmt);
 
 	result = watched ? step_watched(k.lib, stmt) : FN(k.lib, sqlite3_step)(stmt);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }
 
@@ -183,7 +183,7 @@ OA_EXPORT int sqlite3_reset(sqlite3_stmt *stmt)
 	if (watched)
 		end_run(stmt);
 	result = FN(k.lib, sqlite3_reset)(stmt);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }
 
@@ -195,7 +195,7 @@ OA_EXPORT int sqlite3_finalize(sqlite3_stmt *stmt)
 	if (watched)
 		end_run(stmt);
 	result = FN(k.lib, sqlite3_finalize)(stmt);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }
 
@@ -209,7 +209,7 @@ OA_EXPORT int sqlite3_exec(sqlite3 *db, const char *sql, int (*callback)(void *,
 
 	start_ns = watched ? oa_host_now_ns() : 0;
 	result = FN(k.lib, sqlite3_exec)(db, sql, callback, arg, ret_error);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	if (watched && sql)
 		tell_text(&k, sql, -1, -1, (struct oa_bytes){ 0 }, start_ns, result);
 	return result;
@@ -223,7 +223,7 @@ OA_EXPORT int sqlite3_get_table(sqlite3 *db, const char *sql, char ***ret_table,
 
 	start_ns = watched ? oa_host_now_ns() : 0;
 	result = FN(k.lib, sqlite3_get_table)(db, sql, ret_table, ret_rows, ret_columns, ret_error);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	if (watched && sql)
 		tell_text(&k, sql, -1, result == LITE_OK && ret_rows ? *ret_rows : -1, (struct oa_bytes){ 0 }, start_ns, result);
 	return result;
@@ -239,7 +239,7 @@ OA_EXPORT int sqlite3_get_table(sqlite3 *db, const char *sql, char ***ret_table,
 \
 		start_ns = watched ? oa_host_now_ns() : 0; \
 		result = __VA_ARGS__; \
-		oa_tls_end(&k); \
+		oa_lib_end(&k); \
 		if (watched && sql && result != LITE_OK) \
 			tell_text(&k, (text), bytes, -1, OA_LIT("PREPARE"), start_ns, result); \
 		return result; \
@@ -292,7 +292,7 @@ OA_EXPORT int sqlite3_close(sqlite3 *db)
 
 	forget_db(db, watched);
 	result = FN(k.lib, sqlite3_close)(db);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }
 
@@ -303,6 +303,6 @@ OA_EXPORT int sqlite3_close_v2(sqlite3 *db)
 
 	forget_db(db, watched);
 	result = FN(k.lib, sqlite3_close_v2)(db);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }

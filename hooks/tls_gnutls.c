@@ -37,9 +37,9 @@ unsigned int gnutls_session_get_verify_cert_status(gnutls_session_t session);
 #define VERSION_TLS1_3 5
 #define NOT_VERIFIED   0xffffffffu
 
-#define OA_TLS_LIST "hooks/gnutls.def"
-#define OA_TLS_FILE "libgnutls."
-#include "hooks/tls_names.h"
+#define OA_LIB_LIST "hooks/gnutls.def"
+#define OA_LIB_FILE "libgnutls."
+#include "hooks/lib_names.h"
 
 /* -- what can be asked -- */
 
@@ -91,14 +91,14 @@ static const struct oa_tls_ops gnutls_ops = {
 /* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
 #define CALL_BEGIN(k, session) \
 	struct oa_tls_call k; \
-	k.lib = oa_tls_lib(&tls_names, (session), CALLER); \
+	k.call.lib = oa_lib_of(&lib_names, (session), CALLER); \
 	oa_tls_begin(&k, &gnutls_ops, (session), CALLER)
 
 static enum oa_tls_result call_result(const struct oa_tls_call *k, ssize_t result)
 {
 	if (result >= 0)
 		return OA_TLS_DONE;
-	return FN(k->lib, gnutls_error_is_fatal) && FN(k->lib, gnutls_error_is_fatal)((int)result) ? OA_TLS_FAILED :
+	return FN(k->call.lib, gnutls_error_is_fatal) && FN(k->call.lib, gnutls_error_is_fatal)((int)result) ? OA_TLS_FAILED :
 												     OA_TLS_AGAIN;
 }
 
@@ -106,7 +106,7 @@ static enum oa_tls_result call_result(const struct oa_tls_call *k, ssize_t resul
 
 static ssize_t recv_told(struct oa_tls_call *k, const void *data, size_t size, ssize_t n)
 {
-	oa_tls_end(k);
+	oa_lib_end(&k->call);
 	if (!k->ref.gen || !size)
 		return n;
 	OA_OBSERVE() {
@@ -122,14 +122,14 @@ OA_EXPORT ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_
 {
 	CALL_BEGIN(k, session);
 
-	return recv_told(&k, data, size, FN(k.lib, gnutls_record_recv)(session, data, size));
+	return recv_told(&k, data, size, FN(k.call.lib, gnutls_record_recv)(session, data, size));
 }
 
 OA_EXPORT ssize_t gnutls_record_recv_seq(gnutls_session_t session, void *data, size_t size, unsigned char *seq)
 {
 	CALL_BEGIN(k, session);
 
-	return recv_told(&k, data, size, FN(k.lib, gnutls_record_recv_seq)(session, data, size, seq));
+	return recv_told(&k, data, size, FN(k.call.lib, gnutls_record_recv_seq)(session, data, size, seq));
 }
 
 OA_EXPORT ssize_t gnutls_record_recv_packet(gnutls_session_t session, void **packet)
@@ -138,9 +138,9 @@ OA_EXPORT ssize_t gnutls_record_recv_packet(gnutls_session_t session, void **pac
 	ssize_t n;
 	CALL_BEGIN(k, session);
 
-	n = FN(k.lib, gnutls_record_recv_packet)(session, packet);
-	if (n > 0 && k.ref.gen && FN(k.lib, gnutls_packet_get))
-		FN(k.lib, gnutls_packet_get)(*packet, &data, NULL);
+	n = FN(k.call.lib, gnutls_record_recv_packet)(session, packet);
+	if (n > 0 && k.ref.gen && FN(k.call.lib, gnutls_packet_get))
+		FN(k.call.lib, gnutls_packet_get)(*packet, &data, NULL);
 	return recv_told(&k, data.data, n > 0 ? data.size : 1, n);
 }
 
@@ -149,7 +149,7 @@ OA_EXPORT ssize_t gnutls_record_recv_early_data(gnutls_session_t session, void *
 	ssize_t n;
 	CALL_BEGIN(k, session);
 
-	n = FN(k.lib, gnutls_record_recv_early_data)(session, data, size);
+	n = FN(k.call.lib, gnutls_record_recv_early_data)(session, data, size);
 	return recv_told(&k, data, n > 0 ? size : 0, n); /* failing means that there is none */
 }
 
@@ -165,8 +165,8 @@ struct put {
 static ssize_t put_call(const struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
 {
 	if (p->two)
-		return FN(k->lib, gnutls_record_send2)(k->src.session, data, size, p->pad, p->flags);
-	return FN(k->lib, gnutls_record_send)(k->src.session, data, size);
+		return FN(k->call.lib, gnutls_record_send2)(k->src.session, data, size, p->pad, p->flags);
+	return FN(k->call.lib, gnutls_record_send)(k->src.session, data, size);
 }
 
 OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
@@ -197,7 +197,7 @@ static ssize_t put(struct oa_tls_call *k, const struct put *p, const void *data,
 		n = put_watched(k, p, data, size);
 	else
 		n = put_call(k, p, data, size);
-	oa_tls_end(k);
+	oa_lib_end(&k->call);
 	return n;
 }
 
@@ -225,8 +225,8 @@ OA_EXPORT ssize_t gnutls_record_send_range(gnutls_session_t session, const void 
 	ssize_t n;
 	CALL_BEGIN(k, session);
 
-	n = FN(k.lib, gnutls_record_send_range)(session, data, size, range);
-	oa_tls_end(&k);
+	n = FN(k.call.lib, gnutls_record_send_range)(session, data, size, range);
+	oa_lib_end(&k.call);
 	if (k.ref.gen && n > 0)
 		OA_OBSERVE()
 			oa_tls_on_sent(&k.src, k.ref, data, (size_t)n);
@@ -238,8 +238,8 @@ OA_EXPORT ssize_t gnutls_record_send_file(gnutls_session_t session, int fd, off_
 	ssize_t n;
 	CALL_BEGIN(k, session);
 
-	n = FN(k.lib, gnutls_record_send_file)(session, fd, offset, count);
-	oa_tls_end(&k);
+	n = FN(k.call.lib, gnutls_record_send_file)(session, fd, offset, count);
+	oa_lib_end(&k.call);
 	if (k.ref.gen && n > 0)
 		OA_OBSERVE()
 			oa_tls_on_sent_blind(k.ref, (size_t)n);
@@ -255,8 +255,8 @@ OA_EXPORT ssize_t gnutls_record_send_early_data(gnutls_session_t session, const 
 	if (k.ref.gen)
 		OA_OBSERVE()
 			oa_tls_give_up(k.ref, OA_STAT_opaque_early_data);
-	n = FN(k.lib, gnutls_record_send_early_data)(session, data, size);
-	oa_tls_end(&k);
+	n = FN(k.call.lib, gnutls_record_send_early_data)(session, data, size);
+	oa_lib_end(&k.call);
 	return n;
 }
 
@@ -269,8 +269,8 @@ OA_EXPORT int gnutls_handshake(gnutls_session_t session)
 	CALL_BEGIN(k, session);
 
 	start_ns = k.ref.gen ? oa_now_ns() : 0;
-	result = FN(k.lib, gnutls_handshake)(session);
-	oa_tls_end(&k);
+	result = FN(k.call.lib, gnutls_handshake)(session);
+	oa_lib_end(&k.call);
 	if (k.ref.gen)
 		OA_OBSERVE()
 			oa_tls_on_handshake(&k.src, k.ref, start_ns, call_result(&k, result));
@@ -279,11 +279,11 @@ OA_EXPORT int gnutls_handshake(gnutls_session_t session)
 
 OA_EXPORT int gnutls_bye(gnutls_session_t session, int how)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, session, CALLER) };
-	bool own = oa_tls_begin_plain(&k, session, CALLER);
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, session, CALLER) };
+	bool own = oa_lib_begin(&k, session, CALLER);
 	int result = FN(k.lib, gnutls_bye)(session, how);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	if (own && session && oa_hook_active())
 		OA_OBSERVE()
 			oa_tls_on_shutdown(session);
@@ -292,10 +292,10 @@ OA_EXPORT int gnutls_bye(gnutls_session_t session, int how)
 
 OA_EXPORT void gnutls_deinit(gnutls_session_t session)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, session, CALLER) };
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, session, CALLER) };
 
-	if (oa_tls_begin_plain(&k, session, CALLER))
+	if (oa_lib_begin(&k, session, CALLER))
 		oa_tls_session_ends(session);
 	FN(k.lib, gnutls_deinit)(session);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 }

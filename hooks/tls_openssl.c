@@ -41,9 +41,9 @@ long SSL_get_verify_result(const SSL *ssl);
 #define RECEIVED_SHUTDOWN  2
 #define EARLY_DATA_SUCCESS 1
 
-#define OA_TLS_LIST "hooks/openssl.def"
-#define OA_TLS_FILE "libssl"
-#include "hooks/tls_names.h"
+#define OA_LIB_LIST "hooks/openssl.def"
+#define OA_LIB_FILE "libssl"
+#include "hooks/lib_names.h"
 
 /* -- what can be asked -- */
 
@@ -109,7 +109,7 @@ static const struct oa_tls_ops openssl_ops = {
 /* Each hook begins with this: it must be in the hook itself, whose caller it asks for. */
 #define CALL_BEGIN(k, ssl) \
 	struct oa_tls_call k; \
-	k.lib = oa_tls_lib(&tls_names, (ssl), CALLER); \
+	k.call.lib = oa_lib_of(&lib_names, (ssl), CALLER); \
 	oa_tls_begin(&k, &openssl_ops, (ssl), CALLER)
 
 /* What a call that did not succeed means. */
@@ -145,9 +145,9 @@ OA_EXPORT int SSL_read(SSL *ssl, void *buf, int num)
 	int result;
 	CALL_BEGIN(k, ssl);
 
-	result = FN(k.lib, SSL_read)(ssl, buf, num);
+	result = FN(k.call.lib, SSL_read)(ssl, buf, num);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k.call);
 	if (num > 0)
 		read_tell(&k, buf, result > 0 ? (size_t)result : 0);
 	return result;
@@ -158,9 +158,9 @@ OA_EXPORT int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *ret_read)
 	int result;
 	CALL_BEGIN(k, ssl);
 
-	result = FN(k.lib, SSL_read_ex)(ssl, buf, num, ret_read);
+	result = FN(k.call.lib, SSL_read_ex)(ssl, buf, num, ret_read);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k.call);
 	if (num)
 		read_tell(&k, buf, result > 0 ? *ret_read : 0);
 	return result;
@@ -171,9 +171,9 @@ OA_EXPORT int SSL_read_early_data(SSL *ssl, void *buf, size_t num, size_t *ret_r
 	int result;
 	CALL_BEGIN(k, ssl);
 
-	result = FN(k.lib, SSL_read_early_data)(ssl, buf, num, ret_read);
+	result = FN(k.call.lib, SSL_read_early_data)(ssl, buf, num, ret_read);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k.call);
 	if (result == EARLY_DATA_SUCCESS ? *ret_read != 0 : result == 0)
 		read_tell(&k, buf, result ? *ret_read : 0);
 	return result;
@@ -191,9 +191,9 @@ static enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, c
 {
 	p->taken = 0;
 	if (p->ex) {
-		p->result = FN(k->lib, SSL_write_ex)(k->src.session, buf, len, &p->taken);
+		p->result = FN(k->call.lib, SSL_write_ex)(k->src.session, buf, len, &p->taken);
 	} else {
-		p->result = FN(k->lib, SSL_write)(k->src.session, buf, (int)len);
+		p->result = FN(k->call.lib, SSL_write)(k->src.session, buf, (int)len);
 		p->taken = p->result > 0 ? (size_t)p->result : 0;
 	}
 	return p->result > 0 ? OA_TLS_DONE : OA_TLS_FAILED;
@@ -232,8 +232,8 @@ OA_EXPORT int SSL_write(SSL *ssl, const void *buf, int num)
 	if (k.ref.gen && num > 0 && oa_hook_plausible(buf, (size_t)num))
 		host = put_watched(&k, &p, buf, (size_t)num);
 	else
-		p.result = FN(k.lib, SSL_write)(ssl, buf, num);
-	oa_tls_end(&k);
+		p.result = FN(k.call.lib, SSL_write)(ssl, buf, num);
+	oa_lib_end(&k.call);
 	return host ? (int)host : p.result;
 }
 
@@ -246,8 +246,8 @@ OA_EXPORT int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *ret_wr
 	if (k.ref.gen && num && oa_hook_plausible(buf, num))
 		host = put_watched(&k, &p, buf, num);
 	else
-		p.result = FN(k.lib, SSL_write_ex)(ssl, buf, num, ret_written);
-	oa_tls_end(&k);
+		p.result = FN(k.call.lib, SSL_write_ex)(ssl, buf, num, ret_written);
+	oa_lib_end(&k.call);
 	if (!host)
 		return p.result;
 	*ret_written = host;
@@ -263,8 +263,8 @@ OA_EXPORT int SSL_write_early_data(SSL *ssl, const void *buf, size_t num, size_t
 	if (k.ref.gen)
 		OA_OBSERVE()
 			oa_tls_give_up(k.ref, OA_STAT_opaque_early_data);
-	result = FN(k.lib, SSL_write_early_data)(ssl, buf, num, ret_written);
-	oa_tls_end(&k);
+	result = FN(k.call.lib, SSL_write_early_data)(ssl, buf, num, ret_written);
+	oa_lib_end(&k.call);
 	return result;
 }
 
@@ -273,9 +273,9 @@ OA_EXPORT ssize_t SSL_sendfile(SSL *ssl, int fd, off_t offset, size_t size, int 
 	ssize_t n;
 	CALL_BEGIN(k, ssl);
 
-	n = FN(k.lib, SSL_sendfile)(ssl, fd, offset, size, flags);
+	n = FN(k.call.lib, SSL_sendfile)(ssl, fd, offset, size, flags);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k.call);
 	if (k.ref.gen && n > 0)
 		OA_OBSERVE()
 			oa_tls_on_sent_blind(k.ref, (size_t)n);
@@ -287,14 +287,14 @@ OA_EXPORT ssize_t SSL_sendfile(SSL *ssl, int fd, off_t offset, size_t size, int 
 /* `fn`: one of the three functions that shake hands. */
 static int handshake(SSL *ssl, unsigned fn, uintptr_t caller)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, caller) };
+	struct oa_tls_call k = { .call.lib = oa_lib_of(&lib_names, ssl, caller) };
 	uint64_t start_ns;
 	int result;
 
 	oa_tls_begin(&k, &openssl_ops, ssl, caller);
 	start_ns = k.ref.gen ? oa_now_ns() : 0;
-	result = ((int (*)(SSL *))k.lib->fn[fn])(ssl);
-	oa_tls_end(&k);
+	result = ((int (*)(SSL *))k.call.lib->fn[fn])(ssl);
+	oa_lib_end(&k.call);
 	if (k.ref.gen)
 		OA_OBSERVE()
 			oa_tls_on_handshake(&k.src, k.ref, start_ns, result == 1 ? OA_TLS_DONE : call_result(&k));
@@ -318,11 +318,11 @@ OA_EXPORT int SSL_connect(SSL *ssl)
 
 OA_EXPORT int SSL_shutdown(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
-	bool own = oa_tls_begin_plain(&k, ssl, CALLER);
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, ssl, CALLER) };
+	bool own = oa_lib_begin(&k, ssl, CALLER);
 	int result = FN(k.lib, SSL_shutdown)(ssl);
 
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	if (own && ssl && oa_hook_active())
 		OA_OBSERVE()
 			oa_tls_on_shutdown(ssl);
@@ -332,22 +332,22 @@ OA_EXPORT int SSL_shutdown(SSL *ssl)
 /* The object is about to be used for another connection. (The library itself begins each handshake with this.) */
 OA_EXPORT int SSL_clear(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, ssl, CALLER) };
 	int result;
 
-	if (oa_tls_begin_plain(&k, ssl, CALLER))
+	if (oa_lib_begin(&k, ssl, CALLER))
 		oa_tls_session_ends(ssl);
 	result = FN(k.lib, SSL_clear)(ssl);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 	return result;
 }
 
 OA_EXPORT void SSL_free(SSL *ssl)
 {
-	struct oa_tls_call k = { .lib = oa_tls_lib(&tls_names, ssl, CALLER) };
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, ssl, CALLER) };
 
-	if (oa_tls_begin_plain(&k, ssl, CALLER))
+	if (oa_lib_begin(&k, ssl, CALLER))
 		oa_tls_session_ends(ssl);
 	FN(k.lib, SSL_free)(ssl);
-	oa_tls_end(&k);
+	oa_lib_end(&k);
 }

@@ -106,7 +106,7 @@ def test_every_hooked_name_has_one_version_in_libc():
 
 def tls_names():
     text = "".join((TOP / "hooks" / name).read_text() for name in ("openssl.def", "gnutls.def", "sqlite.def"))
-    return set(re.findall(r"(?m)^OA_TLS_HOOK\((\w+),", text))
+    return set(re.findall(r"(?m)^OA_LIB_HOOK\((\w+),", text))
 
 
 def test_every_hooked_name_is_one_of_libcs_or_of_a_tls_library():

@@ -23,15 +23,15 @@ static const char *const names[] = {
 #undef OA_SYM
 };
 
-/* Those of TLS libraries; they are found by hooks/tls_find.c. */
+/* Those of TLS libraries; they are found by hooks/lib_find.c. */
 static const char *const tls_names[] = {
-#define OA_TLS_HOOK(name, refusal) #name,
-#define OA_TLS_ASK(name)
+#define OA_LIB_HOOK(name, refusal) #name,
+#define OA_LIB_ASK(name)
 #include "hooks/openssl.def"
 #include "hooks/gnutls.def"
 #include "hooks/sqlite.def"
-#undef OA_TLS_HOOK
-#undef OA_TLS_ASK
+#undef OA_LIB_HOOK
+#undef OA_LIB_ASK
 };
 #define TLS_NAMES (sizeof(tls_names) / sizeof(tls_names[0]))
 

@@ -1,4 +1,4 @@
-/* hooks/tls_find.c with a made-up library in two copies: each calling place gets the copy that its own object is linked to,
+/* hooks/lib_find.c with a made-up library in two copies: each calling place gets the copy that its own object is linked to,
  * also where RTLD_NEXT finds none; what a library calls by itself is told apart; where there is none, calls fail. The
  * functions of this program stand for the hooks. */
 #include <check.h>
@@ -12,7 +12,7 @@
 #include "core/config.h"
 #include "core/stats.h"
 #include "core/tree.h"
-#include "hooks/tls.h"
+#include "hooks/lib_find.h"
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
@@ -23,13 +23,12 @@ void (*oa_hook_fork_missed)(void);
 
 static long refuse(void) { return -77; }
 
-static struct oa_tls_lib none;
-static const struct oa_tls_names made_up = {
+static struct oa_lib none;
+static const struct oa_lib_names made_up = {
 	.file = "libmade_up", .count = 3, .none = &none,
 	.name = { "made_up_read", "made_up_connect", "made_up_missing" },
 	.refusal = { (void *)refuse, (void *)refuse, NULL },
 };
-static const struct oa_tls_ops ops;
 static unsigned told; /* calls that were the program's own */
 
 __attribute__((noinline)) int made_up_read(void *session);
@@ -37,11 +36,11 @@ __attribute__((noinline)) int made_up_connect(void *session);
 
 #define HOOK(index, session) \
 	({ \
-		struct oa_tls_call k = { .lib = oa_tls_lib(&made_up, (session), CALLER) }; \
+		struct oa_lib_call k = { .lib = oa_lib_of(&made_up, (session), CALLER) }; \
 		int got_; \
-		told += oa_tls_begin_plain(&k, (session), CALLER); \
+		told += oa_lib_begin(&k, (session), CALLER); \
 		got_ = ((int (*)(void *))k.lib->fn[index])(session); \
-		oa_tls_end(&k); \
+		oa_lib_end(&k); \
 		got_; \
 	})
 
@@ -58,7 +57,7 @@ static struct module load(const char *name)
 	void *handle;
 	struct module m;
 
-	snprintf(path, sizeof(path), "%s/%s", getenv("OA_TLS_FIND"), name);
+	snprintf(path, sizeof(path), "%s/%s", getenv("OA_LIB_FIND"), name);
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	ck_assert_msg(handle != NULL, "%s", dlerror());
 	m.read = (int (*)(void *))dlsym(handle, "module_read");
@@ -100,20 +99,20 @@ START_TEST(what_a_library_jumps_to_is_its_own_and_told_once)
 	ck_assert_uint_eq(told, 2);
 	ck_assert_int_eq(a.read(session), 1);
 	ck_assert_uint_eq(told, 3);
-	ck_assert_ptr_null(oa_tls.tls_call);
+	ck_assert_ptr_null(oa_tls.lib_call);
 }
 END_TEST
 
 START_TEST(a_call_that_never_came_back_is_forgotten)
 {
-	struct oa_tls_call dead;
+	struct oa_lib_call dead;
 	struct module a = load("libmodule_a.so");
 	void *session = fresh_session();
 	char deep[4096];
 
 	memset(deep, 0, sizeof(deep));
-	dead.src.session = session;
-	oa_tls.tls_call = (const void *)((uintptr_t)__builtin_frame_address(0) - 65536); /* below: its frame is gone */
+	dead.object = session;
+	oa_tls.lib_call = (const void *)((uintptr_t)__builtin_frame_address(0) - 65536); /* below: its frame is gone */
 	ck_assert_int_eq(a.read(session), 1);
 	ck_assert_uint_eq(told, 1);
 	(void)dead;
@@ -135,9 +134,9 @@ START_TEST(of_two_copies_the_session_tells_which)
 
 	ck_assert_int_eq(a.read(session), 1);
 	ck_assert_int_eq(b.read(session), 2);
-	for (unsigned i = 0; i < OA_TLS_LIBS; i++)
-		if (oa_tls_libs[i].names && ((int (*)(void *))oa_tls_libs[i].fn[0])(NULL) == 2)
-			session[1] = (uintptr_t)oa_tls_libs[i].fn[0]; /* points into the second copy */
+	for (unsigned i = 0; i < OA_LIBS_MAX; i++)
+		if (oa_libs[i].names && ((int (*)(void *))oa_libs[i].fn[0])(NULL) == 2)
+			session[1] = (uintptr_t)oa_libs[i].fn[0]; /* points into the second copy */
 	ck_assert_int_eq(made_up_read(session), 2);
 }
 END_TEST
@@ -164,12 +163,11 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("hooks");
-	TCase *tc = tcase_create("tls_find");
+	TCase *tc = tcase_create("lib_find");
 	char *const no_env[] = { NULL };
 	SRunner *sr;
 	int failed;
 
-	(void)ops;
 	oa_config_read(no_env);
 	(void)oa_tree_map();
 	(void)oa_conn_init();
