@@ -576,6 +576,8 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 		connect_keep_path(c, addr, len);
 	}
 	c->connect_ns = start_ns;
+	c->home = oa_exchange_home;
+	atomic_store_explicit(&c->closed_ns, start_ns, memory_order_relaxed);
 	oa_ctx_used(c);
 	c->dns_us = oa_lookup_take(&c->peer, start_ns);
 	oa_ctx_pick(c, NULL, &pick);

@@ -145,6 +145,12 @@ void oa_conn_before_accept(int listener);
 struct addrinfo;
 void oa_conn_on_lookup(const struct addrinfo *addrs, uint64_t duration_ns);
 
+/* -- pools of connections to databases -- */
+
+/* Counts those of this process by whom they lead to and whether they are used, once a second: into oa_self->db_pool.
+ * runs on   side thread; locks: none; heap: no; blocks: no */
+void oa_conn_count_pools(uint64_t now_ns);
+
 /* -- life -- */
 
 /* Maps the pools. returns 0 or -errno (then nothing is tracked). At activation. */

@@ -59,18 +59,21 @@ enum oa_conn_tls {
 struct oa_conn {
 	uint32_t pool_next;      /* the pool's */
 	/* Read without the lock, by threads whose descriptor may mean something else by now. */
-	_Atomic uint32_t gen;
+	_Atomic uint32_t gen;    /* odd while it is a connection */
 	_Atomic uint16_t lock;
 	_Atomic uint16_t contended; /* two threads met in it: opaque from now on */
 	_Atomic uint16_t refs;   /* descriptors that mean it (dup) */
 	_Atomic uint8_t role, state;
 	_Atomic uint32_t stash;  /* block + 1: our bytes a short write left over */
 	_Atomic uint32_t out_seq;
-	_Atomic uint64_t closed_ns; /* time of close(), while the slot is closing */
+	_Atomic uint64_t closed_ns; /* time of close(), while the slot is closing; client before that: when connect() began, 0 not known */
 	_Atomic uint32_t index;  /* its own: the same in each of its lives */
 	/* The rest belongs to whoever has the lock. */
 	uint8_t flags, proto;    /* proto: index in oa_protos + 1 */
-	uint16_t local_port;
+	union {
+		uint16_t local_port; /* server */
+		uint16_t home;       /* client: oa_exchange_home of the process that used it last */
+	};
 	uint16_t open;           /* exchanges in the queue */
 	uint16_t served;         /* exchanges so far, saturating */
 	struct oa_addr peer;

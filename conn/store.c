@@ -172,6 +172,16 @@ static void store_add_to_batch(struct oa_conn *c)
 	oa_exchange_flag(ex, 0, OA_EX_ANSWERED | OA_EX_REQ_DONE);
 }
 
+/* What its making took is told with the first command. Where no login goes before that, it was ready when it was
+ * connected, and its handshake over. */
+static OA_COLD void store_record_made(const struct oa_conn *c, struct oa_span *s)
+{
+	if (!(oa_protos[c->proto - 1]->flags & OA_PROTO_POOLED) || c->role != OA_ROLE_CLIENT)
+		return;
+	s->made_ns = oa_protos[c->proto - 1]->flags & OA_PROTO_LOGIN ? oa_session_made_ns(c)
+								      : (s->connect_us + (uint64_t)s->tls_us) * 1000;
+}
+
 static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_event *ev)
 {
 	const struct oa_store_msg *m = ev->u.store;
@@ -191,6 +201,10 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 		oa_session_prepare(c, OA_STORE_NEWEST, m->text, m->flags & OA_STORE_CUT);
 	if (c->store || m->stmt)
 		oa_session_set_running(c, m->flags & OA_STORE_EXECUTE ? m->stmt : 0);
+	if (OA_UNLIKELY(oa_exchange_span(ex)->connect_us))
+		store_record_made(c, oa_exchange_span(ex));
+	if (OA_UNLIKELY(c->home != oa_exchange_home) && c->role == OA_ROLE_CLIENT)
+		c->home = oa_exchange_home;
 	if (c->role == OA_ROLE_SERVER)
 		store_serve(c, ex, index);
 	else if (c->answered == STORE_EARLY)
@@ -375,6 +389,13 @@ static void store_delivered(struct oa_feed *f, const struct oa_store_msg *m)
 	oa_exchange_finish(c, (uint32_t)index, oa_feed_now(f), OA_ERR_NONE);
 }
 
+static OA_COLD void store_ready(struct oa_feed *f, uint8_t ready)
+{
+	uint64_t began_ns = atomic_load_explicit(&f->c->closed_ns, memory_order_relaxed);
+
+	oa_session_set_ready(f->c, ready, began_ns && oa_feed_now(f) > began_ns ? oa_feed_now(f) - began_ns : 0);
+}
+
 static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
 {
 	struct oa_conn *c = f->c;
@@ -389,6 +410,8 @@ static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
 	}
 	if (m->flags & OA_STORE_FORGET)
 		oa_session_forget(c, m->stmt);
+	if (m->status_num)
+		store_ready(f, (uint8_t)m->status_num);
 	if (m->system == OA_STORE_MYSQL && m->hint)
 		oa_session_set_escapes(c, (uint8_t)m->hint);
 }

@@ -11,9 +11,12 @@
 
 struct session {
 	uint32_t pool_next;
+	_Atomic uint32_t seq; /* odd while the name of the database changes; never reset */
+	_Atomic uint8_t ready;
 	uint8_t ns_len, next_ns_len, escapes;
 	uint32_t failed;
 	uint64_t running;
+	uint64_t made_ns;
 	uint8_t ns[OA_DB_NAME_MAX], next_ns[OA_DB_NAME_MAX];
 	uint32_t chain[SESSION_BUCKETS]; /* newest first; names of statements: (index * 4 + class) + 1 */
 };
@@ -42,6 +45,18 @@ static struct session *session_of(const struct oa_conn *c)
 	return c->store ? oa_pool_at(&session_pool, c->store - 1) : NULL;
 }
 
+/* Around what oa_session_peek() reads. */
+static void session_changes(struct session *s)
+{
+	atomic_store_explicit(&s->seq, s->seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+static void session_changed(struct session *s)
+{
+	atomic_store_explicit(&s->seq, s->seq + 1, memory_order_release);
+}
+
 static struct session *session_make(struct oa_conn *c)
 {
 	struct session *s = session_of(c);
@@ -55,7 +70,9 @@ static struct session *session_make(struct oa_conn *c)
 		return NULL;
 	}
 	s = oa_pool_at(&session_pool, (uint32_t)index);
-	memset(s, 0, sizeof(*s));
+	session_changes(s);
+	memset((void *)&s->ready, 0, sizeof(*s) - offsetof(struct session, ready));
+	session_changed(s);
 	c->store = (uint32_t)index + 1;
 	return s;
 }
@@ -74,8 +91,11 @@ void oa_session_use(struct oa_conn *c, struct oa_bytes ns)
 {
 	struct session *s = session_make(c);
 
-	if (s)
-		s->ns_len = session_put(s->ns, ns);
+	if (!s)
+		return;
+	session_changes(s);
+	s->ns_len = session_put(s->ns, ns);
+	session_changed(s);
 }
 
 struct oa_bytes oa_session_ns(const struct oa_conn *c)
@@ -99,8 +119,10 @@ void oa_session_used(struct oa_conn *c)
 
 	if (!s)
 		return;
+	session_changes(s);
 	memcpy(s->ns, s->next_ns, s->next_ns_len);
 	s->ns_len = s->next_ns_len;
+	session_changed(s);
 }
 
 /* -- statements -- */
@@ -250,6 +272,42 @@ uint32_t oa_session_failed(const struct oa_conn *c)
 	const struct session *s = session_of(c);
 
 	return s ? s->failed : 0;
+}
+
+void oa_session_set_ready(struct oa_conn *c, uint8_t ready, uint64_t made_ns)
+{
+	struct session *s = session_make(c);
+
+	if (!s)
+		return;
+	if (!s->ready)
+		s->made_ns = made_ns;
+	atomic_store_explicit(&s->ready, ready, memory_order_relaxed);
+}
+
+uint64_t oa_session_made_ns(const struct oa_conn *c)
+{
+	const struct session *s = session_of(c);
+
+	return s ? s->made_ns : 0;
+}
+
+OA_UNSYNCED unsigned oa_session_peek(uint32_t name, uint8_t ret_ns[OA_DB_NAME_MAX], uint8_t *ret_ns_len)
+{
+	const struct session *s;
+	uint32_t seq;
+	unsigned ready;
+
+	if (name > atomic_load_explicit(&session_pool.fresh, memory_order_relaxed))
+		return 0;
+	s = oa_pool_at(&session_pool, name - 1);
+	seq = atomic_load_explicit(&s->seq, memory_order_acquire);
+	ready = atomic_load_explicit(&s->ready, memory_order_relaxed);
+	*ret_ns_len = s->ns_len <= OA_DB_NAME_MAX ? s->ns_len : 0;
+	for (unsigned i = 0; i < *ret_ns_len; i++)
+		ret_ns[i] = ((const volatile uint8_t *)s->ns)[i];
+	atomic_thread_fence(memory_order_acquire);
+	return seq & 1 || atomic_load_explicit(&s->seq, memory_order_relaxed) != seq ? 0 : ready;
 }
 
 void oa_session_release(struct oa_conn *c)

@@ -31,5 +31,17 @@ uint8_t oa_session_escapes(const struct oa_conn *c);
 void oa_session_set_failed(struct oa_conn *c, uint32_t group);
 uint32_t oa_session_failed(const struct oa_conn *c);
 
+/* The connection takes commands (OA_STORE_READY …). made_ns: how long it took until it did, 0 not known; kept the first time */
+void oa_session_set_ready(struct oa_conn *c, uint8_t ready, uint64_t made_ns);
+uint64_t oa_session_made_ns(const struct oa_conn *c);
+
+/* What a thread may ask that has no lock: whether its connection is the same one still is to be looked at afterwards.
+ *
+ * name      index + 1 as in struct oa_conn
+ * returns   OA_STORE_READY …; 0: it takes no commands yet, or something is just changing
+ * runs on   side thread
+ */
+unsigned oa_session_peek(uint32_t name, uint8_t ret_ns[OA_DB_NAME_MAX], uint8_t *ret_ns_len);
+
 /* The connection is over, or left alone. */
 void oa_session_release(struct oa_conn *c);

@@ -224,6 +224,8 @@ static void link_take(struct oa_conn *c, struct oa_conn *sock)
 
 	c->peer = sock->peer;
 	c->local_port = sock->local_port;
+	if (sock->role == OA_ROLE_CLIENT)
+		atomic_store_explicit(&c->closed_ns, atomic_load_explicit(&sock->closed_ns, memory_order_relaxed), memory_order_relaxed);
 	c->flags = (uint8_t)((c->flags & ~kept) | (sock->flags & kept));
 	sock->flags &= (uint8_t)~OA_CONN_WORKING;
 	c->bound = sock->bound;

@@ -7,5 +7,7 @@
 #define OA_INLINE      static inline __attribute__((always_inline))
 #define OA_NOINLINE    __attribute__((noinline))
 #define OA_FLATTEN     __attribute__((flatten)) /* with all it calls in one: the rest of its callees say that they are cold */
+/* Reads what another thread may be writing, and finds out: by a generation, or a count of changes. */
+#define OA_UNSYNCED    __attribute__((noinline, no_sanitize("thread")))
 #define OA_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define OA_UNLIKELY(x) __builtin_expect(!!(x), 0)

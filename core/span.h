@@ -171,7 +171,11 @@ struct oa_span {
 	uint8_t inject;       /* enum oa_inject_result (core/inject_result.h): why or why not */
 	uint8_t resend;       /* http.request.resend_count, 0 = first */
 	uint32_t pid;
-	uint64_t req_body, resp_body; /* payload bytes; for tunnels: bytes sent by the client / by the server */
+	union {
+		uint64_t req_body; /* payload bytes; for tunnels: bytes sent by the client */
+		uint64_t made_ns;  /* stores: how long it took until the connection took commands; 0: not its first, or not known */
+	};
+	uint64_t resp_body;   /* the same of the server */
 	uint32_t dns_us, connect_us;  /* 0 unknown; on the first exchange of a client connection */
 	uint32_t tls_us;              /* the handshake's; 0 unknown; on the first exchange inside TLS */
 	uint16_t tls_version;         /* as on the wire, 0x0304 is TLS 1.3; 0 unknown */

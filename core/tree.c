@@ -224,6 +224,7 @@ static void tree_proc_setup(struct oa_proc *p)
 	atomic_store(&p->held_bytes, 0);
 	memset((void *)p->active_server, 0, sizeof(p->active_server));
 	memset((void *)p->active_client, 0, sizeof(p->active_client));
+	memset((void *)p->db_pool, 0, sizeof(p->db_pool));
 }
 
 struct oa_ring *oa_proc_ring(struct oa_proc *p, unsigned i)

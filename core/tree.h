@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/db_pools.h"
 #include "core/limits.h"
 #include "core/ring.h"
 #include "core/sampling.h"
@@ -55,6 +56,7 @@ struct oa_proc {
 	_Atomic uint64_t stat[OA_STAT_COUNT]; /* core/stats.def */
 	_Atomic int64_t active_server[OA_METHOD_COUNT][2]; /* open server exchanges; [1] = https */
 	_Atomic int64_t active_client[OA_METHOD_COUNT][2];
+	_Atomic uint32_t db_pool[OA_DB_POOLS][OA_DB_USE_COUNT]; /* connections, counted by its side thread every second */
 	/* Written by the owner's side thread every second; the cumulative ones include the slot's former owners. */
 	_Atomic uint64_t usage[OA_USAGE_COUNT];
 };
@@ -76,6 +78,7 @@ struct oa_tree {
 	uint8_t metrics_id[16];
 	_Atomic uint64_t pushed_unix_ns; /* until when the receiver has differences; 0 never */
 	struct oa_series_table series;
+	struct oa_db_pool db_pools[OA_DB_POOLS];
 	struct oa_sampling sampling;
 	/* the units follow, page-aligned: oa_tree_unit() */
 };

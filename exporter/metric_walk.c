@@ -189,6 +189,36 @@ static void walk_active(struct walk *w, const struct oa_prom_alive *alive, enum 
 		w->sink->end(w->ctx, &m);
 }
 
+/* -- connections -- */
+
+static void walk_pools(struct walk *w, const struct oa_prom_alive *alive)
+{
+	static const struct oa_metric m = { "db.client.connection.count", "{connection}",
+					    "Number of connections to a database, by state.", OA_METRIC_UPDOWN, false };
+	struct oa_metric_pool pool;
+	bool begun = false;
+
+	for (unsigned i = 0; i < OA_DB_POOLS; i++) {
+		if (!oa_metric_pool(&pool, i, alive))
+			continue;
+		if (!begun)
+			w->sink->begin(w->ctx, &m);
+		begun = true;
+		for (unsigned use = 0; use < OA_DB_USE_COUNT; use++) {
+			struct oa_metric_point p = { .value = pool.count[use] };
+
+			if (pool.name.len)
+				walk_attr(&p, "db.client.connection.pool.name", pool.name, OA_ATTR_TEXT);
+			else
+				walk_attr(&p, "otel.metric.overflow", OA_LIT("true"), OA_ATTR_TRUE);
+			walk_attr(&p, "db.client.connection.state", oa_bytes_str(oa_db_use_names[use]), OA_ATTR_TEXT);
+			walk_point(w, &m, &p);
+		}
+	}
+	if (begun)
+		w->sink->end(w->ctx, &m);
+}
+
 /* -- processes -- */
 
 struct walk_usage {
@@ -330,6 +360,7 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 	oa_prom_series_look();
 	walk_active(&w, &alive, OA_KIND_SERVER, "http.server.active_requests", "Number of active HTTP server requests.");
 	walk_active(&w, &alive, OA_KIND_CLIENT, "http.client.active_requests", "Number of active HTTP client requests.");
+	walk_pools(&w, &alive);
 	walk_usage_all(&w, &alive);
 	walk_stats(&w);
 	walk_sdk(&w, &alive);

@@ -3,6 +3,7 @@
  * Differences are against what oa_pushed says was accepted; what a walk shows is noted there as on its way. */
 #include "core/series_push.h"
 #include "core/tree.h"
+#include "exporter/db_pools.h"
 
 enum oa_metric_kind { OA_METRIC_COUNTER, OA_METRIC_UPDOWN, OA_METRIC_GAUGE, OA_METRIC_HISTOGRAM, OA_METRIC_EXPONENTIAL };
 
@@ -64,6 +65,13 @@ void oa_metric_accepted(uint64_t unix_ns);
 /* -- values, for the metrics endpoint too -- */
 struct oa_prom_alive;
 void oa_metric_alive(struct oa_prom_alive *ret_alive);
+/* Connections to databases, by pool and use. returns false: there is no such pool, or none ever */
+struct oa_metric_pool {
+	struct oa_bytes name; /* empty: of all that found no number */
+	char text[OA_DB_POOL_TEXT_MAX];
+	uint64_t count[OA_DB_USE_COUNT];
+};
+bool oa_metric_pool(struct oa_metric_pool *ret, unsigned i, const struct oa_prom_alive *alive);
 uint64_t oa_metric_usage(enum oa_usage usage, const struct oa_prom_alive *alive);
 /* Open exchanges by method (as exported) and scheme. */
 void oa_metric_active(uint64_t ret_sums[OA_METHOD_COUNT][2], const struct oa_prom_alive *alive, enum oa_kind kind);

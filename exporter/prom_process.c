@@ -91,11 +91,40 @@ static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive
 	}
 }
 
+static void prom_pools(struct oa_prom_out *o, const struct oa_prom_alive *alive)
+{
+	struct oa_metric_pool pool;
+	bool head = false;
+
+	for (unsigned i = 0; i < OA_DB_POOLS; i++) {
+		if (!oa_metric_pool(&pool, i, alive))
+			continue;
+		if (!head)
+			oa_prom_family(o, "db_client_connection_count", OA_PROM_GAUGE, NULL, "Number of connections to a database, by state.");
+		head = true;
+		for (unsigned use = 0; use < OA_DB_USE_COUNT; use++) {
+			oa_prom_lit(o, "db_client_connection_count{" OA_PROM_SCOPE);
+			if (pool.name.len) {
+				oa_prom_lit(o, ",db_client_connection_pool_name=\"");
+				oa_prom_label_value(o, pool.name);
+			} else {
+				oa_prom_lit(o, ",otel_metric_overflow=\"true");
+			}
+			oa_prom_lit(o, "\",db_client_connection_state=\"");
+			oa_prom_str(o, oa_db_use_names[use]);
+			oa_prom_lit(o, "\"} ");
+			oa_prom_put_uint(o, pool.count[use]);
+			oa_prom_lit(o, "\n");
+		}
+	}
+}
+
 void oa_prom_process(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 {
 	prom_active(o, alive, OA_KIND_SERVER, "http_server_active_requests",
 		    "Number of active HTTP server requests.");
 	prom_active(o, alive, OA_KIND_CLIENT, "http_client_active_requests",
 		    "Number of active HTTP client requests.");
+	prom_pools(o, alive);
 	prom_usage_all(o, alive);
 }

@@ -10,6 +10,7 @@
 #include "core/bytes.h"
 #include "core/span.h"
 #include "exporter/db_names.h"
+#include "exporter/db_pools.h"
 
 #define OA_ATTRS_MAX 1024 /* whatever OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT says: OA_OTLP_SPAN_MAX has room for them */
 

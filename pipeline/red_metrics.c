@@ -182,6 +182,7 @@ static struct {
 	struct oa_red_memory *memory, forgotten;
 	bool labelled;
 	struct oa_label_set labels; /* when made */
+	struct oa_series *made;     /* of the time that its connection took to make */
 } red;
 
 static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
@@ -237,6 +238,27 @@ static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument
 	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &red.labels);
 }
 
+/* The first command of a connection: what it took to make it. */
+static bool red_is_first(const struct oa_span *s)
+{
+	return s->what == OA_WHAT_DB && s->kind == OA_KIND_CLIENT && s->made_ns;
+}
+
+/* Stores that one logs in to have one database; of others it is a matter of each command. */
+static struct oa_series *red_look_up_made(const struct oa_span *s)
+{
+	struct oa_label_set labels = { 0 };
+	char text[OA_DB_POOL_TEXT_MAX], number[12];
+	struct oa_db_texts texts;
+	struct oa_db db;
+	bool sql = oa_span_db(s, &db, &texts) && oa_db_is_sql(&db);
+
+	oa_label_add(&labels, OA_LABEL_db_pool,
+		     oa_db_pool_name(text, &s->peer, oa_span_str(s, OA_STR_PEER_PATH),
+				     sql ? oa_db_namespace(s, &db, number) : (struct oa_bytes){ 0 }));
+	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, OA_INS_db_client_create, &labels);
+}
+
 static enum oa_stat red_decision(const struct oa_span *s)
 {
 	return s->keep ? OA_STAT_spans_kept : s->flags & OA_SPAN_SAMPLED ? OA_STAT_spans_sampled : OA_STAT_spans_unsampled;
@@ -266,6 +288,10 @@ static void red_prepare(const struct oa_span *s)
 	if (!red_is_recorded(s))
 		return;
 	red.labelled = false;
+	if (red_is_first(s)) {
+		red.made = red_look_up_made(s);
+		oa_series_touch(&oa_tree->series, red.made, OA_INS_db_client_create, s->made_ns);
+	}
 	red.memory = oa_red_remember(&oa_tree->series, s);
 	if (!red.memory) {
 		red.forgotten = (struct oa_red_memory){ 0 };
@@ -298,6 +324,9 @@ static void red_record(const struct oa_span *s)
 				      red_instrument(s, what), red_value(s, what),
 				      red_exemplar(s) ? s->trace_id : NULL, s->span_id,
 				      s->start_unix_ns + s->duration_ns);
+	if (red_is_first(s))
+		oa_series_add(&oa_tree->series, red.made, OA_INS_db_client_create, s->made_ns, NULL, s->span_id,
+			      s->start_unix_ns + s->duration_ns);
 }
 
 static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)

@@ -112,6 +112,7 @@ static void side_run(void)
 
 		now_ns = oa_now_ns();
 		oa_conn_reap(false);
+		oa_conn_count_pools(now_ns);
 		seen = oa_pipeline_turn(wait_ms);
 		if (opened < 0) /* then nothing in a turn waits */
 			side_futex_wait(&side_state, SIDE_RUNNING, wait_ms * 1000000ull);

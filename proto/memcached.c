@@ -532,7 +532,7 @@ static enum oa_detect memcached_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_memcached = {
 	.name = "memcached",
 	.state_bytes = sizeof(struct memcached_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_POOLED,
 	.detect = memcached_detect,
 	.feed = memcached_feed,
 	.close = memcached_close,

@@ -325,7 +325,7 @@ static enum oa_detect mongodb_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_mongodb = {
 	.name = "mongodb",
 	.state_bytes = sizeof(struct mongodb_state),
-	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT | OA_PROTO_POOLED,
 	.detect = mongodb_detect,
 	.feed = mongodb_feed,
 	.close = mongodb_close,

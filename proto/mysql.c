@@ -18,6 +18,7 @@
 #define CLIENT_MYSQL           0x00000001u /* not set by MariaDB's clients that say more */
 #define MARIADB_CACHE_META     0x00000010u
 
+#define STATUS_IN_TX           0x0001u
 #define STATUS_MORE_RESULTS    0x0008u
 #define STATUS_CURSOR          0x0040u
 #define STATUS_NO_ESCAPES      0x0200u
@@ -54,6 +55,7 @@ struct mysql_state {
 	uint8_t has_rows;
 	uint8_t silent;   /* closes behind what is skipped */
 	uint8_t escapes;  /* answers: the last OA_DB_*ESCAPES that was said */
+	uint8_t ready;    /* answers: the last OA_STORE_READY … that was said */
 };
 
 _Static_assert(sizeof(struct mysql_state) <= 32, "conn/ keeps two of them per connection");
@@ -314,14 +316,16 @@ static void result_end(struct mysql_state *st, unsigned status, const struct oa_
 		finish(st, &m, sink);
 }
 
-/* How strings are to be read from here on. */
+/* How strings are to be read from here on, and whether a transaction is open. */
 static unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_MYSQL };
 
 	m.hint = status & STATUS_NO_ESCAPES ? OA_DB_NO_ESCAPES : OA_DB_ESCAPES;
-	if (st->escapes != m.hint) {
+	m.status_num = status & STATUS_IN_TX ? OA_STORE_IN_TX : OA_STORE_READY;
+	if (st->escapes != m.hint || st->ready != m.status_num) {
 		st->escapes = (uint8_t)m.hint;
+		st->ready = (uint8_t)m.status_num;
 		store_emit(sink, OA_EVENT_NOTE, 0, &m);
 	}
 	return status;
@@ -608,7 +612,7 @@ static enum oa_detect mysql_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_mysql = {
 	.name = "mysql",
 	.state_bytes = sizeof(struct mysql_state),
-	.flags = OA_PROTO_STORE | OA_PROTO_GREETS | OA_PROTO_CLIENT,
+	.flags = OA_PROTO_STORE | OA_PROTO_GREETS | OA_PROTO_CLIENT | OA_PROTO_POOLED | OA_PROTO_LOGIN,
 	.detect = mysql_detect,
 	.feed = mysql_feed,
 	.close = mysql_close,

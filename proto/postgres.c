@@ -19,7 +19,10 @@ struct postgres_state {
 	uint32_t portal;   /* command: of the last Bind; a part of the hash of its name */
 	uint8_t parsed;    /* command: a Parse that nothing has executed yet */
 	uint8_t executed;  /* command: this group has an Execute */
-	uint8_t synced;    /* command: a Sync behind an Execute was the last message */
+	union {
+		uint8_t synced; /* command: a Sync behind an Execute was the last message */
+		uint8_t ready;  /* answer: the last OA_STORE_READY … that was said */
+	};
 	uint8_t described; /* answer: rows have a description */
 };
 
@@ -345,8 +348,21 @@ static void on_prepared(struct postgres_state *st, const struct oa_sink *sink)
 		answer(st, &m, true, sink);
 }
 
-static void on_ready(struct postgres_state *st, const struct oa_sink *sink)
+/* Status: idle, in a transaction, in one that has failed. */
+static void learn_status(struct postgres_state *st, uint8_t status, const struct oa_sink *sink)
 {
+	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .status_num = status == 'I' ? OA_STORE_READY : OA_STORE_IN_TX };
+
+	if (st->ready == m.status_num)
+		return;
+	st->ready = (uint8_t)m.status_num;
+	store_emit(sink, OA_EVENT_NOTE, 0, &m);
+}
+
+static void on_ready(struct postgres_state *st, struct oa_bytes body, const struct oa_sink *sink)
+{
+	if (body.len)
+		learn_status(st, body.ptr[0], sink);
 	st->bound = st->described = 0;
 	store_emit(sink, OA_EVENT_GROUP_END, st->group++, NULL);
 }
@@ -362,7 +378,7 @@ static void on_copy_both(struct postgres_state *st, const struct oa_sink *sink)
 
 static size_t answer_read_max(uint8_t type)
 {
-	return type == 'E' ? 1024 : type == 'C' ? 8 : 0;
+	return type == 'E' ? 1024 : type == 'C' ? 8 : type == 'Z' ? 1 : 0;
 }
 
 static int on_answer(struct postgres_state *st, uint8_t type, struct oa_bytes body, const struct oa_sink *sink)
@@ -383,7 +399,7 @@ static int on_answer(struct postgres_state *st, uint8_t type, struct oa_bytes bo
 		on_error(st, body, sink);
 		return 0;
 	case 'Z':
-		on_ready(st, sink);
+		on_ready(st, body, sink);
 		return 0;
 	case '1':
 		on_prepared(st, sink);
@@ -477,7 +493,7 @@ static enum oa_detect postgres_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_postgres = {
 	.name = "postgres",
 	.state_bytes = sizeof(struct postgres_state),
-	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT | OA_PROTO_POOLED | OA_PROTO_LOGIN,
 	.detect = postgres_detect,
 	.feed = postgres_feed,
 	.close = postgres_close,

@@ -76,6 +76,8 @@ struct oa_sink {
 #define OA_PROTO_GREETS  0x4u /* the server speaks first: detect() is asked about responses as well */
 #define OA_PROTO_GATEWAY 0x20u /* events tell an HTTP request by its parameters, as struct oa_store_msg */
 #define OA_PROTO_CLIENT  0x10u /* only of programs that ask: whoever serves it is left alone */
+#define OA_PROTO_POOLED  0x40u /* programs keep connections to it in pools; what is open on one tells whether it is used */
+#define OA_PROTO_LOGIN   0x80u /* POOLED: takes commands when a NOTE says so, not at once */
 #define OA_PROTO_STREAMS 0x8u /* many exchanges at a time: events say which by their stream */
 
 enum oa_detect { OA_DETECT_NO, OA_DETECT_MORE, OA_DETECT_YES };

@@ -563,7 +563,7 @@ static enum oa_detect redis_detect(enum oa_dir dir, struct oa_bytes in)
 const struct oa_proto oa_proto_redis = {
 	.name = "redis",
 	.state_bytes = sizeof(struct redis_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_POOLED,
 	.detect = redis_detect,
 	.feed = redis_feed,
 	.close = redis_close,

@@ -31,6 +31,10 @@
 #define OA_STORE_PARAM     0x4000u /* NOTE: parameter `operation` of the command is `text` (FastCGI) */
 #define OA_STORE_PARAM_END 0x8000u /* NOTE: all parameters were said: who caused the command can be decided */
 
+/* NOTE: the connection takes commands, and whether a transaction is open on it. */
+#define OA_STORE_READY  1u
+#define OA_STORE_IN_TX  2u
+
 #define OA_STORE_NEWEST UINT32_MAX /* `stmt`: the one that was prepared last */
 
 /* What the answers of a command end; conn/ keeps it in the exchange and gives it back in oa_request_note.hint. */
@@ -39,7 +43,7 @@ struct oa_store_msg {
 	uint8_t system;        /* enum oa_store_system */
 	uint8_t pad;
 	uint16_t hint;         /* command: what the parser of its answer must know */
-	uint16_t status_num;   /* answer: a numeric status, 0 none */
+	uint16_t status_num;   /* answer: a numeric status, 0 none; NOTE: OA_STORE_READY …, 0 nothing new */
 	uint32_t args;         /* command: arguments behind the operation */
 	uint32_t batch;        /* command: how many operations it is; 0 and 1: one */
 	uint64_t rows;         /* answer: rows, documents, records it brought so far */

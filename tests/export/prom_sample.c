@@ -62,6 +62,19 @@ static void record(enum oa_instrument ins, const char *route, uint64_t value, bo
 			 span, exemplar_ns);
 }
 
+static void fill_pools(void)
+{
+	struct oa_db_pool_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.addr = (struct oa_addr){ .family = 4, .port = 5432, .ip = { 192, 0, 2, 1 } };
+	key.ns_len = 5;
+	memcpy(key.ns, "a\"b\\c", 5);
+	oa_self->db_pool[oa_db_pool_get(oa_tree->db_pools, &key)][OA_DB_USED] = 4;
+	oa_self->db_pool[0][OA_DB_IDLE] = 2; /* of pools past the limit */
+	oa_tree->procs[7].db_pool[1][OA_DB_USED] = 9; /* of a process that is gone */
+}
+
 static void fill(void)
 {
 	static const char *const routes[] = { "/", "/users/{id}", "/q\"uote\\back\nline",
@@ -76,6 +89,7 @@ static void fill(void)
 			 MS, NULL, NULL, 0);
 	oa_self->active_server[OA_METHOD_GET][0] = 3;
 	oa_self->active_client[OA_METHOD_POST][1] = 1;
+	fill_pools();
 	oa_tree->procs[7].stat[OA_STAT_drop_ring_full] = 5;
 	oa_usage_tick(oa_now_ns());
 }

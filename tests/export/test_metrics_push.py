@@ -113,6 +113,11 @@ def test_the_metrics_by_name_unit_and_kind():
     active = found["http.server.active_requests"]
     assert active.unit == "{request}" and not active.sum.is_monotonic
     assert {plain_value(a.value) for p in active.sum.data_points if p.as_int == 3 for a in p.attributes} == {"GET", "http"}
+    pools = found["db.client.connection.count"]
+    assert pools.unit == "{connection}" and not pools.sum.is_monotonic
+    counts = {tuple(plain_value(a.value) for a in p.attributes): p.as_int for p in pools.sum.data_points}
+    assert counts == {(True, "idle"): 2, (True, "used"): 0, ('192.0.2.1:5432/a"b\\c', "idle"): 0, ('192.0.2.1:5432/a"b\\c', "used"): 4}
+    assert {a.key for a in pools.sum.data_points[-1].attributes} == {"db.client.connection.pool.name", "db.client.connection.state"}
     assert found["process.cpu.time"].sum.is_monotonic and found["process.cpu.time"].sum.data_points[0].as_double >= 0
     assert found["process.memory.usage"].sum.data_points[0].as_int > 100_000
     assert drops(found).as_int == 5

@@ -63,7 +63,7 @@ def test_histograms_add_up(families):
             assert [v for _, v in buckets] == sorted(v for _, v in buckets)
             assert len(count) == len(total) == 1
             checked += 1
-    assert checked == 11 * 4 + 1 + 11  # four routes that are text already, the one that was not, the overflow series
+    assert checked == 12 * 4 + 1 + 12  # four routes that are text already, the one that was not, the overflow series
 
 
 def test_labels_come_back_as_they_went_in(families):
@@ -72,6 +72,14 @@ def test_labels_come_back_as_they_went_in(families):
     target = [s for f in families for s in f.samples if s.name == "target_info"]
     assert target[0].labels == {"service_name": 'sample "quoted" \\ and\nmore', "telemetry_sdk_language": "c",
                                 "host_name": "häne", "process_count": "3"}
+
+
+def test_pools_of_connections(families):
+    """Of the processes that live; those past the limit of pools together."""
+    pools = {(s.labels.get("db_client_connection_pool_name", s.labels.get("otel_metric_overflow")), s.labels["db_client_connection_state"]): s.value
+             for f in families for s in f.samples if s.name == "db_client_connection_count"}
+    name = '192.0.2.1:5432/a"b\\c'
+    assert pools == {("true", "idle"): 2, ("true", "used"): 0, (name, "idle"): 0, (name, "used"): 4}
 
 
 def test_instruments_of_opentelemetry_name_their_scope(families):
