@@ -129,6 +129,8 @@ static inline void oa_conn_set_state(struct oa_conn *c, enum oa_conn_state state
 #define OA_EX_ANSWERED  0x40u /* over since duration_ns; HTTP/2 client: but for what the sending thread has to say of the
 			       * request; stores: but for more of the same batch */
 #define OA_EX_SILENT    0x100u /* stores: gets no answer */
+#define OA_EX_POLL      0x400u /* stores: waits for something to happen, and may be given up at any time */
+#define OA_EX_QUIET     0x200u /* stores: nothing happened, it is not to be told */
 #define OA_EX_NONBLOCK  0x80u /* server: read from a non-blocking socket */
 
 #define OA_EXCHANGE_TEXT 464 /* record bytes an exchange holds itself: enough for a usual GET */

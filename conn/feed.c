@@ -530,6 +530,11 @@ void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error err
 			oa_exchange_finish(c, c->first - 1, s->start_ns + s->duration_ns, OA_ERR_NONE);
 			continue;
 		}
+		if (OA_UNLIKELY(flags & OA_EX_POLL && !(flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)) {
+			oa_stat_inc(OA_STAT_quiet_calls);
+			oa_exchange_discard(c, c->first - 1);
+			continue;
+		}
 		/* What the kernel never took was never asked; what another process may still answer is its business. */
 		if ((flags & OA_EX_PREPARED && error == OA_ERR_NONE) ||
 		    (oa_exchange_shared(ex) && !(flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)) {

@@ -151,7 +151,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, enu
 	return index;
 }
 
-int64_t oa_span_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns)
+static int64_t client_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns, bool apart)
 {
 	int64_t index = oa_exchange_open(c, OA_KIND_CLIENT, what, now_ns);
 	struct oa_exchange *ex;
@@ -164,11 +164,26 @@ int64_t oa_span_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns)
 		oa_exchange_span(ex)->dns_us = c->dns_us;
 		oa_exchange_span(ex)->connect_us = c->connect_us;
 	}
-	client_context_found(c, ex, NULL);
+	if (OA_UNLIKELY(apart)) {
+		client_root(ex, NULL);
+		oa_exchange_span(ex)->evidence = OA_EV_ROOT;
+	} else {
+		client_context_found(c, ex, NULL);
+	}
 	client_take_over_work(c);
 	if (c->peer_path)
 		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
 	return index;
+}
+
+int64_t oa_span_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns)
+{
+	return client_open_call(c, what, now_ns, false);
+}
+
+int64_t oa_span_open_apart(struct oa_conn *c, enum oa_what what, uint64_t now_ns)
+{
+	return client_open_call(c, what, now_ns, true);
 }
 
 void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,

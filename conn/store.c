@@ -3,6 +3,7 @@
 #include "conn/store.h"
 
 #include "conn/feed.h"
+#include "conn/messages.h"
 #include "conn/span_http.h"
 #include "conn/store_session.h"
 #include "core/stats.h"
@@ -34,11 +35,17 @@ struct store_record {
 static void store_record_set(struct oa_exchange *ex, struct store_record *r, const struct oa_db_texts *texts)
 {
 	uint8_t *to = r->texts;
+	size_t len;
 
 	to += r->db.operation = store_put(to, texts->operation);
 	to += r->db.target = store_put(to, texts->target);
 	to += r->db.status = store_put(to, texts->status);
-	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(r, (size_t)(to - (uint8_t *)r)));
+	len = (size_t)(to - (uint8_t *)r);
+	if (OA_UNLIKELY(r->db.system == OA_STORE_KAFKA)) { /* its target is set later, in place */
+		memset(to, 0, OA_DB_NAME_MAX - r->db.target);
+		len += OA_DB_NAME_MAX - r->db.target;
+	}
+	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(r, len));
 }
 
 static uint8_t store_flags(const struct oa_store_msg *m)
@@ -113,6 +120,13 @@ static void store_record_texts(struct oa_conn *c, struct oa_exchange *ex, const 
 	oa_exchange_set_str(ex, OA_STR_DB_NAMESPACE,
 			    m->ns.len && !(m->flags & OA_STORE_SESSION) ? oa_bytes_cut(m->ns, OA_DB_NAME_MAX) : oa_session_ns(c));
 	oa_exchange_set_str(ex, OA_STR_DB_TEXT, oa_bytes_cut(text, OA_STORE_TEXT_MAX));
+}
+
+/* Who speaks, and for which group. */
+static OA_COLD void store_record_client(struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	oa_exchange_set_str(ex, OA_STR_MSG_CLIENT, oa_bytes_cut(m->user, OA_DB_NAME_MAX));
+	oa_exchange_set_str(ex, OA_STR_MSG_GROUP, oa_bytes_cut(m->ns, OA_DB_NAME_MAX));
 }
 
 /* -- commands -- */
@@ -190,10 +204,14 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 	ex->baggage_len = m->hint;
 	if (OA_UNLIKELY(m->flags & OA_STORE_NO_REPLY))
 		oa_exchange_flag(ex, OA_EX_SILENT, 0);
+	if (OA_UNLIKELY(m->flags & OA_STORE_QUIET))
+		oa_exchange_flag(ex, OA_EX_POLL, 0);
 	store_record_command(c, ex, m);
 	if (m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM))
 		ex->stream = ev->stream;
-	if (c->store || m->text.len || m->ns.len)
+	if (OA_UNLIKELY(m->system == OA_STORE_KAFKA))
+		store_record_client(ex, m);
+	else if (c->store || m->text.len || m->ns.len)
 		store_record_texts(c, ex, m);
 	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
 		oa_session_will_use(c, m->ns);
@@ -211,6 +229,15 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 		oa_exchange_flag(ex, OA_EX_PREPARED, 0);
 }
 
+/* Kafka's libraries gather messages of many requests and send them in threads, and at times, of their own. */
+static inline int64_t store_open(struct oa_feed *f, const struct oa_store_msg *m)
+{
+	if (f->c->role == OA_ROLE_SERVER)
+		return oa_exchange_open(f->c, OA_KIND_SERVER, OA_WHAT_DB, oa_feed_now(f));
+	return OA_UNLIKELY(m->system == OA_STORE_KAFKA) ? oa_span_open_apart(f->c, OA_WHAT_DB, oa_feed_now(f)) :
+							  oa_span_open_call(f->c, OA_WHAT_DB, oa_feed_now(f));
+}
+
 static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
@@ -222,8 +249,7 @@ static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 	}
 	store_batch_ends(c);
 	if (OA_LIKELY(c->open < STORE_PIPELINE_MAX))
-		index = c->role == OA_ROLE_SERVER ? oa_exchange_open(c, OA_KIND_SERVER, OA_WHAT_DB, oa_feed_now(f))
-						  : oa_span_open_call(c, OA_WHAT_DB, oa_feed_now(f));
+		index = store_open(f, ev->u.store);
 	if (OA_UNLIKELY(index < 0))
 		store_declined(c);
 	else
@@ -286,7 +312,7 @@ static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
 	}
 	ex = oa_exchange_at(asked - 1);
 	store_moves_context(f, ex);
-	oa_exchange_flag(ex, OA_EX_RESPONDED, 0);
+	oa_exchange_flag(ex, OA_EX_RESPONDED | (m->flags & OA_STORE_QUIET ? OA_EX_QUIET : 0), 0);
 	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED))
 		store_failed(c, ex, m);
 	else
@@ -307,6 +333,15 @@ static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
 	oa_exchange_flag(ex, OA_EX_ANSWERED, OA_EX_PREPARED);
 	while (f->c->first && f->c->first != f->c->last && oa_exchange_at(f->c->first - 1)->flags & OA_EX_ANSWERED)
 		store_finish_answered(f->c, f->c->first - 1);
+}
+
+/* Produce and Fetch, whose messages are counted as far as their layout is known. */
+static void store_check_counted(struct oa_exchange *ex)
+{
+	struct oa_db db = store_db(ex);
+
+	if (db.system == OA_STORE_KAFKA && ex->baggage_len >> 8 <= 1 && !db.batch && !(db.flags & OA_DB_FAILED))
+		oa_stat_inc(OA_STAT_uncounted_messages);
 }
 
 /* A command is whole. One that gets no answer is over; or when its bytes are sent, see store_sent(). */
@@ -341,10 +376,18 @@ static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 	if (!ex || !(ex->flags & OA_EX_RESPONDED))
 		return;
 	store_moves_context(f, ex);
-	if (ev->stream && store_db(ex).flags & OA_DB_EXECUTE)
+	if (OA_UNLIKELY(ex->flags & OA_EX_QUIET)) {
+		oa_stat_inc(OA_STAT_quiet_calls);
+		oa_exchange_discard(c, asked - 1);
+		return;
+	}
+	if (ev->stream && store_db(ex).flags & OA_DB_EXECUTE) {
 		store_answered(f, ex);
-	else
-		oa_exchange_finish(c, asked - 1, oa_feed_now(f), OA_ERR_NONE);
+		return;
+	}
+	if (OA_UNLIKELY(ev->stream))
+		store_check_counted(ex);
+	oa_exchange_finish(c, asked - 1, oa_feed_now(f), OA_ERR_NONE);
 }
 
 /* Answered or not: what the server passed over behind an error gets no answer of its own. */
@@ -396,10 +439,27 @@ static OA_COLD void store_ready(struct oa_feed *f, uint8_t ready)
 	oa_session_set_ready(f->c, ready, began_ns && oa_feed_now(f) > began_ns ? oa_feed_now(f) - began_ns : 0);
 }
 
-static void store_on_note(struct oa_feed *f, const struct oa_store_msg *m)
+/* More of the command that is being sent, or of its answer. */
+static OA_COLD void store_on_part(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
+	uint32_t index = f->dir == OA_DIR_REQUEST ? c->last : store_asked(c, ev->stream);
 
+	if (ev->u.store->flags & OA_STORE_NAMED)
+		oa_message_named(ev->u.store->ns, ev->u.store->target);
+	else if (index && oa_exchange_at(index - 1)->stream == ev->stream)
+		oa_message_part(oa_exchange_at(index - 1), ev->u.store);
+}
+
+static void store_on_note(struct oa_feed *f, const struct oa_event *ev)
+{
+	const struct oa_store_msg *m = ev->u.store;
+	struct oa_conn *c = f->c;
+
+	if (OA_UNLIKELY(m->flags & (OA_STORE_PART | OA_STORE_NAMED))) {
+		store_on_part(f, ev);
+		return;
+	}
 	if (m->operation.len)
 		store_delivered(f, m);
 	if (m->flags & OA_STORE_SESSION)
@@ -447,7 +507,7 @@ OA_HOT void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev)
 		store_on_group_end(f, ev->stream);
 		break;
 	case OA_EVENT_NOTE:
-		store_on_note(f, ev->u.store);
+		store_on_note(f, ev);
 		break;
 	case OA_EVENT_UPGRADED:
 		f->upgraded = true;

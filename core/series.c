@@ -35,6 +35,8 @@ static const double series_bounds_db_seconds[] = { SERIES_DB_SECONDS(MS_TO_S) };
 static const uint64_t series_limits_db_seconds[] = { SERIES_DB_SECONDS(MS_TO_NS) };
 static const double series_bounds_sizes[] = { SERIES_SIZES(SAME) };
 static const uint64_t series_limits_sizes[] = { SERIES_SIZES(SAME) };
+static const double series_bounds_none[] = {};
+static const uint64_t series_limits_none[] = {};
 _Static_assert(sizeof(series_limits_seconds) / 8 <= OA_BOUNDS_MAX, "struct oa_series holds them");
 _Static_assert(sizeof(series_limits_sizes) / 8 <= OA_BOUNDS_MAX, "struct oa_series holds them");
 
@@ -214,7 +216,7 @@ void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instr
 		s = &t->entry[SERIES_HASHED + ins];
 		atomic_fetch_add_explicit(&t->overflowed, 1, memory_order_relaxed);
 	}
-	if (oa_exp)
+	if (oa_exp && oa_instruments[ins].bounds_count)
 		oa_exp_add((unsigned)(s - t->entry), ins, value);
 	atomic_fetch_add_explicit(&s->sum, value, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->bucket[bucket], 1, memory_order_relaxed);

@@ -24,7 +24,7 @@ struct oa_instrument_info {
 	const char *help;
 	const double *bounds;   /* OA_BOUNDS_MAX upper bounds, in the unit */
 	const uint64_t *limits; /* the same as recorded: nanoseconds or bytes */
-	unsigned bounds_count;
+	unsigned bounds_count;  /* 0: a counter, whose value is the series' sum */
 };
 extern const struct oa_instrument_info oa_instruments[OA_INS_COUNT];
 
@@ -42,7 +42,7 @@ struct oa_series {
 	uint16_t labels_len;
 	uint64_t hash;
 	_Atomic uint64_t bucket[OA_BOUNDS_MAX + 1]; /* not cumulative */
-	_Atomic uint64_t sum;                       /* nanoseconds or bytes */
+	_Atomic uint64_t sum;                       /* nanoseconds or bytes; of a counter its value */
 	struct oa_exemplar exemplar[OA_BOUNDS_MAX + 1];
 	uint8_t labels[OA_LABELS_BYTES];            /* repeated { u8 enum oa_label, u8 0, u16 length, text } */
 };
@@ -82,7 +82,7 @@ struct oa_series_table {
  * otel.metric.overflow="true"), which always exists.
  *
  * limit     OTELAUTO_SERIES_LIMIT
- * value     nanoseconds for unit s, bytes for unit By
+ * value     nanoseconds for unit s, bytes for unit By; counters: how many more
  * exemplar  trace and span id, or NULL
  * runs on   side thread; locks: none; heap: no; blocks: no
  */

@@ -67,8 +67,10 @@ enum oa_str {
 	OA_STR_DB_SUMMARY = OA_STR_ROUTE, /* side thread: db.query.summary */
 	OA_STR_PATH,        /* side thread: url.path */
 	OA_STR_DB_NAMESPACE = OA_STR_PATH, /* a store's database, where it has a name */
+	OA_STR_MSG_CLIENT = OA_STR_PATH,   /* what a broker's client calls itself */
 	OA_STR_QUERY,       /* side thread: url.query, redacted */
 	OA_STR_DB_TEXT = OA_STR_QUERY, /* of a query as it was sent; pipeline/sql.c makes it what may leave the process */
+	OA_STR_MSG_GROUP = OA_STR_QUERY, /* the group of consumers that a broker is asked about */
 	OA_STR_COUNT,
 };
 
@@ -88,9 +90,11 @@ enum oa_store_system {
 #define OA_DB_HAS_ROWS 0x01u
 #define OA_DB_HAS_NS   0x02u /* `ns` is the database's number */
 #define OA_DB_FAILED   0x04u
+#define OA_DB_OTHER    0x08u /* conn/: another topic than the one that is named follows */
 #define OA_DB_USES     0x10u /* conn/: is about the database of all that follows */
 #define OA_DB_WHOLE    0x20u /* conn/: several statements, each with an answer */
 #define OA_DB_EXECUTE  0x40u /* conn/: may be run several times in a row, as one batch */
+#define OA_DB_NAMED    0x80u /* conn/: the target has brought something, and stays */
 #define OA_DB_ANSWER   (OA_DB_HAS_ROWS | OA_DB_HAS_NS | OA_DB_FAILED) /* what others than conn/ may look at */
 
 #define OA_DB_ESCAPES       1u /* a backslash in a string is one */
@@ -103,8 +107,8 @@ enum oa_store_system {
 struct oa_db {
 	uint64_t rows;
 	uint32_t args;        /* behind the operation */
-	uint32_t ns;          /* number of the database */
-	uint32_t batch;       /* operations it is, 0 and 1: one */
+	uint32_t ns;          /* number of the database; of a topic's partition */
+	uint32_t batch;       /* operations it is, 0 and 1: one; messages it carries */
 	uint16_t status_num;
 	uint8_t system;       /* enum oa_store_system */
 	uint8_t flags;        /* OA_DB_* */

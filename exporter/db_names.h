@@ -19,9 +19,12 @@ enum oa_messaging {
 	OA_MESSAGING_ADMIN,
 	OA_MESSAGING_SEND,
 	OA_MESSAGING_RECEIVE,
+	OA_MESSAGING_SETTLE,
 	OA_MESSAGING_DELIVERY, /* a message that came by itself */
 };
 enum oa_messaging oa_messaging_of(const struct oa_db *db, struct oa_bytes operation);
+/* Messages that were sent, or came; 0: none, or nobody knows. */
+uint64_t oa_messaging_count(const struct oa_db *db, struct oa_bytes operation);
 /* messaging.operation.name */
 struct oa_bytes oa_messaging_name(struct oa_bytes operation);
 /* messaging.operation.type */
@@ -34,7 +37,7 @@ struct oa_bytes oa_db_command(const struct oa_span *s, const struct oa_db *db, s
 /* db.namespace. buf: room for a number */
 struct oa_bytes oa_db_namespace(const struct oa_span *s, const struct oa_db *db, char buf[12]);
 
-/* db.response.status_code of an answer that failed. buf: room for a number */
+/* db.response.status_code of an answer that failed; of Kafka's its name. buf: room for a number */
 struct oa_bytes oa_db_status(const struct oa_db *db, const struct oa_db_texts *texts, char buf[8]);
 
 /* db.query.text: "SET ? ?"; of SQL what pipeline/sql.c made of it. */

@@ -131,6 +131,13 @@ static void walk_series(struct walk *w, const struct oa_metric *m, enum oa_instr
 	unsigned at = (unsigned)(s - oa_tree->series.entry);
 
 	walk_labels(&p, oa_series_labels(&oa_tree->series, s));
+	if (!info->bounds_count) {
+		p.value = walk_less(w->mode.delta_counters, w->mode.delta_counters ? &oa_pushed[0].series[at].sum : NULL,
+				    w->mode.delta_counters ? &oa_pushed[1].series[at].sum : NULL, walk_read(&s->sum));
+		if (p.value)
+			walk_point(w, m, &p);
+		return;
+	}
 	walk_explicit(w, &p, at, explicit);
 	if (w->mode.exponential) {
 		p.count = 0;
@@ -144,6 +151,7 @@ static void walk_histograms(struct walk *w)
 {
 	for (unsigned ins = 0; oa_tree && ins < OA_INS_COUNT; ins++) {
 		const struct oa_metric m = { oa_instruments[ins].name, oa_instruments[ins].unit, oa_instruments[ins].help,
+					     !oa_instruments[ins].bounds_count ? OA_METRIC_COUNTER :
 					     w->mode.exponential ? OA_METRIC_EXPONENTIAL : OA_METRIC_HISTOGRAM,
 					     w->mode.delta_counters };
 		const struct oa_series *s;

@@ -1,4 +1,4 @@
-/* Histograms of the tree. The text of a series' labels is made once and kept by the index of its
+/* Histograms and counters of the tree. The text of a series' labels is made once and kept by the index of its
  * entry; per scrape there is little more than one memcpy and one number a line. */
 #include "exporter/prom_text.h"
 
@@ -68,15 +68,17 @@ static void prom_name(struct prom_instrument *pi, const struct oa_instrument_inf
 	bool seconds = strcmp(info->unit, "s") == 0;
 	size_t len = strlen(info->name), unit_len;
 
-	pi->unit = seconds ? "seconds" : "bytes";
+	pi->unit = !info->bounds_count ? NULL : seconds ? "seconds" : "bytes";
 	pi->scale = seconds ? 9 : 0;
-	unit_len = strlen(pi->unit);
+	unit_len = pi->unit ? strlen(pi->unit) : 0;
 	memcpy(pi->name, info->name, len);
 	for (size_t i = 0; i < len; i++)
 		if (pi->name[i] == '.')
 			pi->name[i] = '_';
-	pi->name[len++] = '_';
-	memcpy(pi->name + len, pi->unit, unit_len + 1);
+	if (pi->unit) {
+		pi->name[len++] = '_';
+		memcpy(pi->name + len, pi->unit, unit_len);
+	}
 	pi->name_len = (unsigned)(len + unit_len);
 	for (unsigned i = 0; i <= info->bounds_count; i++)
 		prom_name_le(pi, i, info);
@@ -203,6 +205,24 @@ static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s,
 	o->len = (size_t)(to - o->mem);
 }
 
+static void prom_counter(struct oa_prom_out *o, const struct oa_series *s, const struct prom_instrument *pi)
+{
+	const struct prom_labels *labels = prom_get_labels(s);
+	char *to = labels ? oa_prom_room(o, pi->name_len + 16 + labels->len + OA_PROM_NUM_MAX) : NULL;
+
+	if (!to) {
+		o->failed = true;
+		return;
+	}
+	to = prom_copy(to, pi->name, pi->name_len);
+	to = PROM_COPY_LIT(to, "_total");
+	to = prom_copy(to, labels->text, labels->len);
+	to = PROM_COPY_LIT(to, "} ");
+	to = oa_prom_uint(to, atomic_load_explicit(&s->sum, memory_order_relaxed));
+	*to++ = '\n';
+	o->len = (size_t)(to - o->mem);
+}
+
 void oa_prom_series_look(void)
 {
 	const struct oa_series *s;
@@ -233,12 +253,16 @@ void oa_prom_series(struct oa_prom_out *o)
 			if (oa_series_instrument(&oa_tree->series, found[i]) != ins)
 				continue;
 			if (!head)
-				oa_prom_family(o, prom_instruments[ins].name, OA_PROM_HISTOGRAM,
+				oa_prom_family(o, prom_instruments[ins].name,
+					       prom_instruments[ins].unit ? OA_PROM_HISTOGRAM : OA_PROM_COUNTER,
 					       prom_instruments[ins].unit,
 					       oa_instruments[ins].help);
 			head = true;
-			prom_histogram(o, found[i], &prom_instruments[ins],
-				       oa_instruments[ins].bounds_count);
+			if (prom_instruments[ins].unit)
+				prom_histogram(o, found[i], &prom_instruments[ins],
+					       oa_instruments[ins].bounds_count);
+			else
+				prom_counter(o, found[i], &prom_instruments[ins]);
 		}
 	}
 }

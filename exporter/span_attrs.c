@@ -424,10 +424,20 @@ static void attrs_rpc(struct attrs *a)
 
 static void attrs_messaging(struct attrs *a, const struct oa_db *db, const struct oa_db_texts *texts, enum oa_messaging what)
 {
+	char number[12];
+
 	attrs_str(a, OA_KEY_MSG_SYSTEM, oa_db_system(db));
 	attrs_str(a, OA_KEY_MSG_OPERATION, oa_messaging_name(texts->operation));
 	attrs_str(a, OA_KEY_MSG_TYPE, oa_messaging_type(what));
 	attrs_str(a, OA_KEY_MSG_DESTINATION, texts->target);
+	if (db->system != OA_STORE_KAFKA)
+		return;
+	if (db->flags & OA_DB_HAS_NS)
+		attrs_str(a, OA_KEY_MSG_PARTITION, oa_db_namespace(a->s, db, number));
+	if (oa_messaging_count(db, texts->operation))
+		attrs_num(a, OA_KEY_MSG_COUNT, db->batch);
+	attrs_text(a, OA_KEY_MSG_CLIENT, OA_STR_MSG_CLIENT);
+	attrs_text(a, OA_KEY_MSG_GROUP, OA_STR_MSG_GROUP);
 }
 
 static void attrs_db(struct attrs *a)

@@ -51,7 +51,11 @@ static bool red_key_db(struct red_key *key, const struct oa_span *s)
 		return false;
 	db.rows = db.args = db.batch = db.done = 0;
 	db.flags &= OA_DB_HAS_NS | OA_DB_FAILED | OA_DB_EXECUTE;
-	db.target = db.system == OA_STORE_MONGODB || db.system == OA_STORE_AMQP ? db.target : 0;
+	if (db.system == OA_STORE_KAFKA) {
+		db.ns = 0; /* the partition */
+		db.flags &= (uint8_t)~OA_DB_HAS_NS;
+	}
+	db.target = db.system == OA_STORE_MONGODB || db.system == OA_STORE_AMQP || db.system == OA_STORE_KAFKA ? db.target : 0;
 	return red_key_put(key, &db, sizeof(db)) &&
 	       red_key_put(key, texts.operation.ptr, texts.operation.len) && red_key_put(key, texts.target.ptr, db.target) &&
 	       red_key_put(key, texts.status.ptr, texts.status.len);

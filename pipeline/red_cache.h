@@ -6,7 +6,13 @@
 #include "core/span.h"
 
 /* What one exchange can measure. */
-enum oa_red { OA_RED_DURATION, OA_RED_REQ_BODY, OA_RED_RESP_BODY, OA_RED_COUNT };
+enum oa_red {
+	OA_RED_DURATION,
+	OA_RED_REQ_BODY,
+	OA_RED_RESP_BODY,
+	OA_RED_COUNT,
+	OA_RED_MESSAGES = OA_RED_REQ_BODY, /* of a broker: how many were sent, or came */
+};
 
 struct oa_red_memory {
 	struct oa_series *series[OA_RED_COUNT]; /* NULL: not known */

@@ -199,18 +199,28 @@ static enum oa_messaging red_messaging(const struct oa_span *s)
 	return oa_span_db(s, &db, &texts) ? oa_messaging_of(&db, texts.operation) : OA_MESSAGING_NONE;
 }
 
-/* What came by itself took no time. */
+/* Messages that a command to a broker carried, or brought. */
+static uint64_t red_messages(const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	return oa_span_db(s, &db, &texts) ? oa_messaging_count(&db, texts.operation) : 0;
+}
+
 static bool red_is_recorded(const struct oa_span *s)
 {
 	if (s->kind == OA_KIND_INTERNAL || !oa_tree)
 		return false;
-	if (s->what == OA_WHAT_DB)
-		return red_messaging(s) != OA_MESSAGING_DELIVERY;
-	return s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC;
+	return s->what == OA_WHAT_HTTP || s->what == OA_WHAT_RPC || s->what == OA_WHAT_DB;
 }
 
 static bool red_has(const struct oa_span *s, enum oa_red what)
 {
+	if (s->what == OA_WHAT_DB && what == OA_RED_MESSAGES)
+		return red_messages(s);
+	if (s->what == OA_WHAT_DB) /* what came by itself took no time */
+		return what == OA_RED_DURATION && red_messaging(s) != OA_MESSAGING_DELIVERY;
 	if (s->what != OA_WHAT_HTTP)
 		return what == OA_RED_DURATION;
 	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||
@@ -223,6 +233,8 @@ static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red wh
 
 	if (s->what == OA_WHAT_RPC)
 		return server ? OA_INS_rpc_server_duration : OA_INS_rpc_client_duration;
+	if (s->what == OA_WHAT_DB && what == OA_RED_MESSAGES)
+		return red_messaging(s) == OA_MESSAGING_SEND ? OA_INS_messaging_sent : OA_INS_messaging_consumed;
 	if (s->what == OA_WHAT_DB && red_messaging(s))
 		return OA_INS_messaging_client_duration;
 	if (s->what == OA_WHAT_DB)
@@ -277,6 +289,8 @@ static inline void red_count_by(const struct oa_span *s, void (*count)(enum oa_s
 
 static uint64_t red_value(const struct oa_span *s, enum oa_red what)
 {
+	if (s->what == OA_WHAT_DB && what == OA_RED_MESSAGES)
+		return red_messages(s);
 	return what == OA_RED_DURATION   ? s->duration_ns
 	       : what == OA_RED_REQ_BODY ? s->req_body
 					 : s->resp_body;

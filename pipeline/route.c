@@ -108,7 +108,7 @@ static void route_put_db_name(const struct oa_span *s)
 	command = oa_db_command(s, &db, texts.operation);
 	if (oa_messaging_of(&db, texts.operation))
 		command = oa_messaging_name(texts.operation);
-	if ((db.system == OA_STORE_MONGODB || db.system == OA_STORE_AMQP) && command.len && texts.target.len)
+	if ((db.system == OA_STORE_MONGODB || db.system == OA_STORE_AMQP || db.system == OA_STORE_KAFKA) && command.len && texts.target.len)
 		ns = texts.target;
 	else if (oa_db_is_sql(&db))
 		ns = oa_db_namespace(s, &db, number);

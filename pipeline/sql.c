@@ -86,7 +86,7 @@ static int sql_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 	struct oa_db db;
 	size_t len;
 
-	if (span->s.what != OA_WHAT_DB || !text.len || !oa_span_db(&span->s, &db, &texts))
+	if (span->s.what != OA_WHAT_DB || !text.len || !oa_span_db(&span->s, &db, &texts) || db.system == OA_STORE_KAFKA)
 		return 0;
 	len = oa_db_is_sql(&db) ? oa_sql_sanitize(text, sql_dialect(&db), sql_escapes(&db, text), sql_clean,
 						  sizeof(sql_clean)) : 0;

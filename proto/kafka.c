@@ -1,185 +1,265 @@
-/* Kafka: which call, by whom, and for produce and fetch about which topic. An answer names its call by number. Records
- * are passed over unread. */
-#include "proto/store_frame.h"
+/* Kafka, as those who ask a broker speak it: which call, by whom, about which topic, how many messages, and what the broker
+ * says has failed. An answer names its call by number. What is in messages is passed over unread. */
+#include "proto/kafka_impl.h"
 
-#define KAFKA_HEAD     12        /* behind it the client's name; its length is in the last two */
-#define KAFKA_MSG_MAX  (100u << 20)
-#define KAFKA_READ_MAX 1024
-#define API_PRODUCE    0
-#define API_FETCH      1
-#define API_VERSIONS   18
-#define API_SASL       17
+#define KAFKA_HEAD     12 /* behind it the client's name; its length is in the last two of them and two more */
+#define KAFKA_MSG_MAX  (1u << 30)
+#define VERSION_MAX    60 /* the highest of each is not known for ever; this is far above all */
+#define API_MAX        200
+#define NEVER          0xff
+#define MEMBER_ID      79 /* how a group says that a new member is to ask again, with the name it was given */
 
-struct kafka_state {
-	struct store_state st;
+enum {
+	API_PRODUCE = 0, API_FETCH = 1, API_METADATA = 3, API_OFFSET_COMMIT = 8, API_OFFSET_FETCH = 9,
+	API_FIND_COORDINATOR = 10, API_JOIN_GROUP = 11, API_HEARTBEAT = 12, API_LEAVE_GROUP = 13, API_SYNC_GROUP = 14,
+	API_SASL_HANDSHAKE = 17, API_VERSIONS = 18, API_INIT_PRODUCER = 22, API_ADD_OFFSETS = 25, API_END_TXN = 26,
+	API_TXN_OFFSET_COMMIT = 28, API_SASL_AUTHENTICATE = 36, API_GROUP_HEARTBEAT = 68,
 };
 
-static const char *const apis[] = {
-	"Produce", "Fetch", "ListOffsets", "Metadata", "LeaderAndIsr", "StopReplica", "UpdateMetadata", "ControlledShutdown",
-	"OffsetCommit", "OffsetFetch", "FindCoordinator", "JoinGroup", "Heartbeat", "LeaveGroup", "SyncGroup",
-	"DescribeGroups", "ListGroups", "SaslHandshake", "ApiVersions", "CreateTopics", "DeleteTopics", "DeleteRecords",
-	"InitProducerId", "OffsetForLeaderEpoch", "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn", "WriteTxnMarkers",
-	"TxnOffsetCommit", "DescribeAcls", "CreateAcls", "DeleteAcls", "DescribeConfigs", "AlterConfigs",
-	"AlterReplicaLogDirs", "DescribeLogDirs", "SaslAuthenticate", "CreatePartitions", "CreateDelegationToken",
-	"RenewDelegationToken", "ExpireDelegationToken", "DescribeDelegationToken", "DeleteGroups", "ElectLeaders",
-	"IncrementalAlterConfigs", "AlterPartitionReassignments", "ListPartitionReassignments", "OffsetDelete",
-	"DescribeClientQuotas", "AlterClientQuotas", "DescribeUserScramCredentials", "AlterUserScramCredentials",
+/* No pointers: they would have to be relocated in every process that starts. */
+static const char apis[][32] = {
+#define OA_KAFKA_API(name) #name,
+#include "proto/kafka_apis.def"
+#undef OA_KAFKA_API
 };
 #define API_COUNT (sizeof(apis) / sizeof(apis[0]))
 
-/* The highest version of each is not known for ever; this is far above all. */
-#define VERSION_MAX 40
+#define READ_GROUP   0x01u /* the call begins with the group it is about */
+#define READ_ERROR   0x02u /* the answer begins with its error */
+#define READ_QUIET   0x04u /* unless it fails, it says no more than that somebody is there */
 
-/* A number of seven bits a byte. returns false when it is not there */
-static bool varint(struct oa_bytes *in, uint32_t *ret)
+/* Calls whose inside is read. flexible, throttle: from which version on the layout is, and the answer begins with a delay;
+ * last: versions above are not known, and not read. */
+struct api {
+	uint8_t number, last, flexible, throttle, flags, shape;
+};
+
+static const struct api known[] = {
+	{ API_PRODUCE, 13, 9, NEVER, 0, KAFKA_PRODUCED },
+	{ API_FETCH, 18, 12, 1, 0, KAFKA_FETCHED },
+	{ API_METADATA, 13, 9, 3, 0, KAFKA_TOPICS },
+	{ API_OFFSET_COMMIT, 10, 8, 3, READ_GROUP, KAFKA_COMMITTED },
+	{ API_OFFSET_FETCH, 7, 6, 3, READ_GROUP, KAFKA_NONE },
+	{ API_FIND_COORDINATOR, 3, 3, 1, READ_ERROR, KAFKA_NONE },
+	{ API_JOIN_GROUP, 9, 6, 2, READ_GROUP | READ_ERROR, KAFKA_NONE },
+	{ API_HEARTBEAT, 4, 4, 1, READ_GROUP | READ_ERROR | READ_QUIET, KAFKA_NONE },
+	{ API_LEAVE_GROUP, 5, 4, 1, READ_GROUP | READ_ERROR, KAFKA_NONE },
+	{ API_SYNC_GROUP, 5, 4, 1, READ_GROUP | READ_ERROR, KAFKA_NONE },
+	{ API_SASL_HANDSHAKE, 1, NEVER, NEVER, READ_ERROR, KAFKA_NONE },
+	{ API_VERSIONS, 4, NEVER, NEVER, READ_ERROR, KAFKA_NONE }, /* its answer must be understood before anything is agreed */
+	{ API_INIT_PRODUCER, 6, 2, 0, READ_ERROR, KAFKA_NONE },
+	{ API_ADD_OFFSETS, 4, 3, 0, READ_ERROR, KAFKA_NONE },
+	{ API_END_TXN, 5, 3, 0, READ_ERROR, KAFKA_NONE },
+	{ API_TXN_OFFSET_COMMIT, 5, 3, 0, 0, KAFKA_COMMITTED },
+	{ API_SASL_AUTHENTICATE, 2, 2, NEVER, READ_ERROR, KAFKA_NONE },
+	{ API_GROUP_HEARTBEAT, 1, 0, 0, READ_GROUP | READ_ERROR | READ_QUIET, KAFKA_NONE },
+};
+
+static const struct api *api_of(unsigned number, unsigned version)
 {
-	struct oa_bytes b;
-
-	*ret = 0;
-	for (unsigned shift = 0; shift < 35; shift += 7) {
-		if (!store_take(in, 1, &b))
-			return false;
-		*ret |= (uint32_t)(b.ptr[0] & 0x7f) << shift;
-		if (!(b.ptr[0] & 0x80))
-			return true;
-	}
-	return false;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].number == number)
+			return version <= known[i].last ? &known[i] : NULL;
+	return NULL;
 }
 
-/* A text, or none; with two bytes of length or, when compact, its length and one. */
-static bool text_take(struct oa_bytes *in, bool compact, struct oa_bytes *ret)
+static bool printable(struct oa_bytes text)
 {
-	struct oa_bytes b;
-	uint32_t len;
-
-	*ret = (struct oa_bytes){ 0 };
-	if (compact) {
-		if (!varint(in, &len))
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < ' ' || text.ptr[i] >= 0x7f)
 			return false;
-		return !len || store_take(in, len - 1, ret);
-	}
-	if (!store_take(in, 2, &b))
-		return false;
-	len = store_be16(b.ptr);
-	return len == 0xffff || store_take(in, len, ret);
-}
-
-static bool count_take(struct oa_bytes *in, bool compact, uint32_t *ret)
-{
-	struct oa_bytes b;
-
-	if (!compact) {
-		if (!store_take(in, 4, &b))
-			return false;
-		*ret = store_be32(b.ptr);
-		return true;
-	}
-	if (!varint(in, ret))
-		return false;
-	*ret -= *ret > 0;
 	return true;
 }
 
-/* The one topic of a produce; none when there are several. */
-static void produce_read(struct oa_bytes in, unsigned version, struct oa_store_msg *m)
-{
-	bool compact = version >= 9;
-	struct oa_bytes skipped, topic;
-	uint32_t count;
+/* -- calls -- */
 
-	if (compact && !store_take(&in, 1, &skipped)) /* no tagged fields in the head */
+static void walk_begin(struct kafka_state *st, enum kafka_shape shape, unsigned version, bool flexible)
+{
+	st->shape = (uint8_t)shape;
+	st->version = (uint8_t)version;
+	st->flags = flexible ? KAFKA_FLEXIBLE : 0;
+	st->walk = WALK_TOPIC;
+	st->topics = 0;
+	st->count = st->inner = 0;
+}
+
+/* Up to its topics. */
+static void produce_read(struct kafka_state *st, struct kafka_cursor *c, unsigned version, struct oa_store_msg *m)
+{
+	uint32_t topics;
+	unsigned acks;
+
+	if (version >= 3)
+		(void)kafka_text(c);
+	acks = kafka_16(c);
+	(void)kafka_32(c);
+	topics = kafka_count(c);
+	if (c->bad)
 		return;
-	if (version >= 3 && !text_take(&in, compact, &skipped))
-		return;
-	if (!store_take(&in, 6, &skipped))
-		return;
-	if (!store_be16(skipped.ptr)) /* acks 0 */
+	c->bad = topics > UINT16_MAX;
+	if (!acks)
 		m->flags |= OA_STORE_NO_REPLY;
-	if (count_take(&in, compact, &count) && count == 1 && version <= 12 && text_take(&in, compact, &topic))
-		m->target = oa_bytes_cut(topic, OA_STORE_NAME_MAX);
+	walk_begin(st, KAFKA_PRODUCE, version, c->compact);
+	st->flags |= version >= 13 ? KAFKA_BY_ID : 0;
+	st->topics = (uint16_t)topics;
 }
 
-/* Likewise of a fetch, as long as it names topics by name. */
-static void fetch_read(struct oa_bytes in, unsigned version, struct oa_store_msg *m)
+/* Whose offsets, and of which topic when it is one. What is not all there is left out. */
+static void commit_read(struct kafka_cursor c, unsigned version, struct oa_store_msg *m)
 {
-	bool compact = version >= 12;
-	struct oa_bytes skipped, topic;
-	uint32_t count;
-	size_t fixed = 4 + 4 + 4 + (version >= 3 ? 4 : 0) + (version >= 4 ? 1 : 0) + (version >= 7 ? 8 : 0);
+	struct oa_bytes topic;
 
-	if (version > 12 || (compact && !store_take(&in, 1, &skipped)) || !store_take(&in, fixed, &skipped))
+	if (version >= 1) {
+		(void)kafka_32(&c);
+		(void)kafka_text(&c);
+	}
+	if (version >= 7)
+		(void)kafka_text(&c);
+	if (version >= 2 && version <= 4)
+		(void)kafka_take(&c, 8);
+	if (version >= 10 || kafka_count(&c) != 1)
 		return;
-	if (count_take(&in, compact, &count) && count == 1 && text_take(&in, compact, &topic))
+	topic = kafka_text(&c);
+	if (!c.bad)
 		m->target = oa_bytes_cut(topic, OA_STORE_NAME_MAX);
 }
 
-/* A head that can be one; `in` begins with its length. */
-static bool head_read(struct oa_bytes in, struct oa_bytes *ret_client)
+/* What of the call's inside is read. returns whether it is walked through */
+static bool inside_read(struct kafka_state *st, const struct api *api, struct kafka_cursor *c, unsigned version,
+			struct oa_store_msg *m)
 {
-	unsigned api = store_be16(in.ptr + 4), version = store_be16(in.ptr + 6);
-	struct oa_bytes rest = oa_bytes(in.ptr + KAFKA_HEAD, in.len - KAFKA_HEAD);
-
-	if (api >= API_COUNT || version > VERSION_MAX || !text_take(&rest, false, ret_client))
+	c->compact = version >= api->flexible;
+	kafka_tags(c);
+	if (api->number == API_PRODUCE) {
+		produce_read(st, c, version, m);
+		return true;
+	}
+	if (!(api->flags & READ_GROUP))
 		return false;
-	for (size_t i = 0; i < ret_client->len; i++)
-		if (ret_client->ptr[i] < ' ' || ret_client->ptr[i] >= 0x7f)
-			return false;
-	return ret_client->len <= OA_STORE_NAME_MAX;
+	m->ns = kafka_text(c);
+	m->ns = c->bad || !printable(m->ns) ? (struct oa_bytes){ 0 } : oa_bytes_cut(m->ns, OA_STORE_NAME_MAX);
+	if (api->number == API_OFFSET_COMMIT)
+		commit_read(*c, version, m);
+	return false;
 }
 
-static int call(struct kafka_state *st, struct oa_bytes in, const struct oa_sink *sink)
+static long call(struct kafka_state *st, struct oa_bytes in, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_KAFKA, .flags = OA_STORE_BY_STREAM };
-	unsigned api, version;
-	struct oa_bytes body;
-	size_t name;
+	struct kafka_cursor c = { .at = in.ptr + KAFKA_HEAD, .end = in.ptr + in.len };
+	unsigned number, version;
+	const struct api *api;
+	bool walked;
 
-	if (in.len < KAFKA_HEAD + 2 || !head_read(in, &m.user))
+	if (in.len < KAFKA_HEAD + 2)
 		return -EPROTO;
-	api = store_be16(in.ptr + 4);
+	number = store_be16(in.ptr + 4);
 	version = store_be16(in.ptr + 6);
-	name = store_be16(in.ptr + KAFKA_HEAD);
-	name = KAFKA_HEAD + 2 + (name == 0xffff ? 0 : name);
-	body = oa_bytes(in.ptr + name, in.len - name);
-	m.operation = oa_bytes_str(apis[api]);
-	if (api == API_PRODUCE)
-		produce_read(body, version, &m);
-	else if (api == API_FETCH)
-		fetch_read(body, version, &m);
-	store_emit(sink, OA_EVENT_REQUEST, store_be32(in.ptr + 8), &m);
-	store_end(&st->st, sink, store_be32(in.ptr + 8));
-	return 0;
+	m.user = kafka_text(&c);
+	if (c.bad || number > API_MAX || version > VERSION_MAX || !printable(m.user) || m.user.len > OA_STORE_NAME_MAX)
+		return -EPROTO;
+	st->st.stream = store_be32(in.ptr + 8);
+	m.operation = number < API_COUNT ? oa_bytes_str(apis[number]) : OA_LIT("_OTHER");
+	m.hint = (uint16_t)(number << 8 | version);
+	api = api_of(number, version);
+	if (number == API_FETCH || (api && api->flags & READ_QUIET))
+		m.flags |= OA_STORE_QUIET;
+	walked = api && inside_read(st, api, &c, version, &m);
+	if (walked && c.bad)
+		return -EPROTO;
+	store_emit(sink, OA_EVENT_REQUEST, st->st.stream, &m);
+	st->left -= walked ? (uint32_t)(c.at - in.ptr) : (uint32_t)in.len;
+	if (walked)
+		kafka_settle(st, sink);
+	else
+		kafka_rest(st, sink);
+	return walked ? c.at - in.ptr : (long)in.len;
 }
 
-static int answer(struct kafka_state *st, struct oa_bytes in, const struct oa_sink *sink)
+/* -- answers -- */
+
+/* Up to what is walked through. returns whether there is such */
+static bool outside_read(struct kafka_state *st, const struct api *api, struct kafka_cursor *c, unsigned version)
+{
+	uint32_t n;
+
+	if (api->shape == KAFKA_NONE || (api->shape == KAFKA_TOPICS && version < 10) || c->bad)
+		return false; /* metadata: nobody names topics by number then */
+	walk_begin(st, (enum kafka_shape)api->shape, version, version >= api->flexible);
+	n = kafka_count(c);
+	if (api->shape == KAFKA_TOPICS) {
+		st->count = n;
+		st->walk = WALK_BROKER;
+		return true;
+	}
+	c->bad |= n > UINT16_MAX;
+	st->topics = (uint16_t)n;
+	st->flags |= version >= (api->shape == KAFKA_COMMITTED ? 10 : 13) ? KAFKA_BY_ID : 0;
+	return true;
+}
+
+static long answer(struct kafka_state *st, struct oa_bytes in, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_KAFKA, .flags = OA_STORE_BY_STREAM };
+	struct kafka_cursor c = { .at = in.ptr + 8, .end = in.ptr + in.len };
+	struct oa_request_note note;
+	unsigned version, code = 0;
+	const struct api *api;
+	bool walked = false;
 
-	if (in.len < 8)
+	st->st.stream = store_be32(in.ptr + 4);
+	note = sink->stream_note(sink->ctx, st->st.stream);
+	version = note.hint & 0xff;
+	api = note.known ? api_of(note.hint >> 8, version) : NULL;
+	st->flags = st->shape = 0;
+	if (api) {
+		c.compact = version >= api->flexible;
+		kafka_tags(&c);
+		if (version >= api->throttle)
+			(void)kafka_32(&c);
+		if (api->flags & READ_ERROR || (api->number == API_FETCH && version >= 7))
+			code = kafka_16(&c);
+		if (api->number == API_JOIN_GROUP && code == MEMBER_ID)
+			code = 0;
+		if (api->number == API_FETCH && version >= 7)
+			(void)kafka_32(&c);
+		walked = outside_read(st, api, &c, version);
+	}
+	if (walked && c.bad)
 		return -EPROTO;
-	store_emit(sink, OA_EVENT_RESPONSE, store_be32(in.ptr + 4), &m);
-	store_end(&st->st, sink, store_be32(in.ptr + 4));
-	return 0;
+	if (api && !c.bad && !code && api->flags & READ_QUIET)
+		m.flags |= OA_STORE_QUIET;
+	store_emit(sink, OA_EVENT_RESPONSE, st->st.stream, &m);
+	if (!c.bad)
+		kafka_fail(st, code, sink);
+	st->left -= walked ? (uint32_t)(c.at - in.ptr) : (uint32_t)in.len;
+	if (walked)
+		kafka_settle(st, sink);
+	else
+		kafka_rest(st, sink);
+	return walked ? c.at - in.ptr : (long)in.len;
 }
+
+/* -- */
 
 static inline long kafka_unit(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	struct kafka_state *st = state;
-	size_t want, max = dir == OA_DIR_REQUEST ? KAFKA_READ_MAX : 4;
 	uint32_t len;
-	int err;
+	size_t want;
 
+	if (st->walk != WALK_HEAD)
+		return kafka_walk(st, in, sink);
 	if (in.len < 4)
 		return 0;
 	len = store_be32(in.ptr);
 	if (len < 4 || len > KAFKA_MSG_MAX)
 		return -EPROTO;
-	want = 4 + (len < max ? len : max);
+	want = 4 + (len < KAFKA_UNIT_MAX ? len : KAFKA_UNIT_MAX);
 	if (in.len < want)
 		return 0;
-	st->st.skip = (uint32_t)(len + 4 - want);
-	err = (dir == OA_DIR_REQUEST ? call : answer)(st, oa_bytes(in.ptr, want), sink);
-	return err ? err : (long)want;
+	st->left = len + 4;
+	return (dir == OA_DIR_REQUEST ? call : answer)(st, oa_bytes(in.ptr, want), sink);
 }
 
 static long kafka_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
@@ -194,13 +274,16 @@ static long kafka_skip(void *state, enum oa_dir dir, uint64_t n, const struct oa
 
 static int kafka_close(void *state, enum oa_dir dir, const struct oa_sink *sink)
 {
-	return store_close(state, false);
+	const struct kafka_state *st = state;
+
+	return store_close(&st->st, st->walk != WALK_HEAD);
 }
 
-/* Whoever speaks to a broker asks first which versions it has, or how to log in: a short message without surprises. */
+/* Whoever speaks to a broker asks first which versions it has: a short message without surprises. */
 static enum oa_detect kafka_detect(enum oa_dir dir, struct oa_bytes in)
 {
-	struct oa_bytes client, rest, a, b;
+	struct kafka_cursor c = { .at = in.ptr + KAFKA_HEAD };
+	struct oa_bytes client, name;
 	unsigned version;
 	uint32_t len;
 
@@ -214,21 +297,24 @@ static enum oa_detect kafka_detect(enum oa_dir dir, struct oa_bytes in)
 		return OA_DETECT_NO;
 	if (in.len < len + 4)
 		return OA_DETECT_MORE;
-	in.len = len + 4;
-	if (!head_read(in, &client))
+	c.end = in.ptr + 4 + len;
+	client = kafka_text(&c);
+	if (c.bad || !printable(client) || client.len > OA_STORE_NAME_MAX)
 		return OA_DETECT_NO;
-	rest = oa_bytes(in.ptr + KAFKA_HEAD + 2 + client.len, in.len - KAFKA_HEAD - 2 - client.len);
 	if (version < 3)
-		return rest.len ? OA_DETECT_NO : OA_DETECT_YES;
-	if (!store_take(&rest, 1, &a) || !text_take(&rest, true, &a) || !text_take(&rest, true, &b))
-		return OA_DETECT_NO;
-	return rest.len == 1 && a.len && !rest.ptr[0] ? OA_DETECT_YES : OA_DETECT_NO;
+		return c.at == c.end ? OA_DETECT_YES : OA_DETECT_NO;
+	c.compact = true;
+	kafka_tags(&c);
+	name = kafka_text(&c);
+	(void)kafka_text(&c);
+	kafka_tags(&c);
+	return !c.bad && c.at == c.end && name.len && printable(name) ? OA_DETECT_YES : OA_DETECT_NO;
 }
 
 const struct oa_proto oa_proto_kafka = {
 	.name = "kafka",
 	.state_bytes = sizeof(struct kafka_state),
-	.flags = OA_PROTO_STORE,
+	.flags = OA_PROTO_STORE | OA_PROTO_CLIENT,
 	.detect = kafka_detect,
 	.feed = kafka_feed,
 	.close = kafka_close,

@@ -30,6 +30,10 @@
 #define OA_STORE_HAS_NS    0x2000u /* command: `ns_num` is the namespace (Redis) */
 #define OA_STORE_PARAM     0x4000u /* NOTE: parameter `operation` of the command is `text` (FastCGI) */
 #define OA_STORE_PARAM_END 0x8000u /* NOTE: all parameters were said: who caused the command can be decided */
+#define OA_STORE_PART  0x10000u /* NOTE: of the command, or answer, being told: what follows is about `target`, or what `ns` is
+				 * the number of; with HAS_ROWS: `rows` messages, 0 unknown, of its part `ns_num` */
+#define OA_STORE_NAMED 0x20000u /* NOTE: what has the number `ns` is called `target` */
+#define OA_STORE_QUIET 0x40000u /* answer: nothing happened, and it is not worth a span; command: nor when who asked hangs up */
 
 /* NOTE: the connection takes commands, and whether a transaction is open on it. */
 #define OA_STORE_READY  1u
@@ -39,7 +43,7 @@
 
 /* What the answers of a command end; conn/ keeps it in the exchange and gives it back in oa_request_note.hint. */
 struct oa_store_msg {
-	uint16_t flags;        /* OA_STORE_* */
+	uint32_t flags;        /* OA_STORE_* */
 	uint8_t system;        /* enum oa_store_system */
 	uint8_t pad;
 	uint16_t hint;         /* command: what the parser of its answer must know */

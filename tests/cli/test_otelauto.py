@@ -158,26 +158,26 @@ def test_programs_of_other_machines_are_named(box):
 
 
 def test_libraries_are_searched_for_as_the_loader_does(box):
-    """libssl through RUNPATH; libodbc behind a library that finds it by RPATH; librdkafka by LD_LIBRARY_PATH."""
+    """libssl through RUNPATH; libodbc behind a library that finds it by RPATH; libcassandra by LD_LIBRARY_PATH."""
     for folder in ("a", "b", "c"):
         (box.path / folder).mkdir()
     box.compile("a/libssl.so.3", "void ssl(void) {}", "-shared", "-fPIC", "-Wl,-soname,libssl.so.3")
     box.compile("b/libodbc.so.2", "void pq(void) {}", "-shared", "-fPIC", "-Wl,-soname,libodbc.so.2")
-    box.compile("c/librdkafka.so.1", "void hi(void) {}", "-shared", "-fPIC", "-Wl,-soname,librdkafka.so.1")
+    box.compile("c/libcassandra.so.2", "void hi(void) {}", "-shared", "-fPIC", "-Wl,-soname,libcassandra.so.2")
     box.compile("a/libmid.so", "void pq(void); void mid(void) { pq(); }", "-shared", "-fPIC",
                 f"{box.path}/b/libodbc.so.2", "-Wl,-soname,libmid.so", "-Wl,--disable-new-dtags,-rpath,$ORIGIN/../b")
     source = "void ssl(void); void mid(void); void hi(void);" + SERVER.replace("{", "{ ssl(); mid(); hi();", 1)
     program = box.compile("shop", source, f"{box.path}/a/libssl.so.3", f"{box.path}/a/libmid.so",
-                          f"{box.path}/c/librdkafka.so.1", "-Wl,--enable-new-dtags,-rpath,${ORIGIN}/a",
+                          f"{box.path}/c/libcassandra.so.2", "-Wl,--enable-new-dtags,-rpath,${ORIGIN}/a",
                           "-Wl,--allow-shlib-undefined")
     report = box.doctor(program, env={"LD_LIBRARY_PATH": f"/nowhere:{box.path}/c"})
     assert report["tls"] == ["OpenSSL (libssl.so.3)"]
-    assert sorted(report["databases"]) == ["Kafka (librdkafka.so.1)", "ODBC (libodbc.so.2)"]
+    assert sorted(report["databases"]) == ["Cassandra (libcassandra.so.2)", "ODBC (libodbc.so.2)"]
     assert report["verdict"] == "partly"
     assert "queries" in report["unseen"] and any("inside TLS" in s for s in report["seen"])
     report = box.doctor(program)
     assert report["databases"] == ["ODBC (libodbc.so.2)"]
-    assert any("librdkafka.so.1" in n for n in report["notes"])
+    assert any("libcassandra.so.2" in n for n in report["notes"])
 
 
 def test_calls_of_a_programs_libraries_count(box):

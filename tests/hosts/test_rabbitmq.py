@@ -173,6 +173,8 @@ def test_what_is_published_belongs_to_the_request(broker, collector):
         metrics = listen(app, port).wait_sum(COUNT, 96)
         assert metrics.sum(COUNT, messaging_operation_name="publish", messaging_destination_name="nowhere/r",
                            messaging_operation_type="send", messaging_system="rabbitmq", server_port=str(broker)) == 80
+        assert metrics.sum("messaging_client_sent_messages_total", messaging_destination_name="nowhere/r") == 80
+        assert not metrics.sum("messaging_client_consumed_messages_total")
         assert not [v for k, v in metrics.series("otelauto_opaque_connections_total").items() if v]
     assert len(published) == 80
 

@@ -28,6 +28,7 @@ static inline void store_print_flags(struct feed_text *t, unsigned flags)
 	static const char *const names[] = {
 		"by-stream", "by-group", "whole", "last", "no-reply", "prepare", "execute", "forget", "session", "cut",
 		"failed", "rows", "sql", "namespace", "param", "params-end",
+		"part", "named", "quiet",
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -399,6 +399,50 @@ START_TEST(exemplars_follow_the_filter)
 }
 END_TEST
 
+/* A call of a broker: operation, topic, messages. */
+static void make_broker_call(enum oa_store_system system, const char *operation, const char *topic, uint32_t messages)
+{
+	struct {
+		struct oa_db db;
+		char texts[64];
+	} r = { .db = { .system = (uint8_t)system, .operation = (uint8_t)strlen(operation), .target = (uint8_t)strlen(topic),
+			.batch = messages, .rows = messages } };
+
+	make_span(OA_KIND_CLIENT)->what = OA_WHAT_DB;
+	made.s.status = 0;
+	made.s.flags &= ~OA_SPAN_HAS_STATUS;
+	snprintf(r.texts, sizeof(r.texts), "%s%s", operation, topic);
+	ck_assert_int_eq(oa_span_set_str(&made.s, sizeof(made), OA_STR_DB,
+					 oa_bytes(&r, sizeof(r.db) + r.db.operation + r.db.target)), 0);
+}
+
+START_TEST(messages_are_counted_beside_the_calls_that_carry_them)
+{
+	fresh();
+	make_broker_call(OA_STORE_KAFKA, "Produce", "orders", 7);
+	run();
+	run();
+	check_count(OA_INS_messaging_sent, 2, 14);
+	make_broker_call(OA_STORE_KAFKA, "Fetch", "orders", 30);
+	run();
+	make_broker_call(OA_STORE_KAFKA, "Metadata", "", 0);
+	run();
+	check_count(OA_INS_messaging_consumed, 1, 30);
+	make_broker_call(OA_STORE_AMQP, "basic.publish", "orders", 0);
+	run();
+	make_broker_call(OA_STORE_AMQP, "basic.get", "orders", 1);
+	run();
+	make_broker_call(OA_STORE_AMQP, "basic.get", "orders", 0);
+	run();
+	make_broker_call(OA_STORE_AMQP, "basic.deliver", "orders", 0);
+	run();
+	check_count(OA_INS_messaging_sent, 3, 15);
+	check_count(OA_INS_messaging_consumed, 3, 32);
+	check_count(OA_INS_messaging_client_duration, 7, 7 * made.s.duration_ns);
+	check_count(OA_INS_db_client_duration, 0, 0);
+}
+END_TEST
+
 START_TEST(decisions_are_counted)
 {
 	fresh();
@@ -438,6 +482,7 @@ int main(void)
 	tcase_add_test(tc, series_past_the_limit_stay_overflow_and_are_counted_each_time);
 	tcase_add_test(tc, tunnels_and_failed_connections_are_counted_but_not_measured);
 	tcase_add_test(tc, exemplars_follow_the_filter);
+	tcase_add_test(tc, messages_are_counted_beside_the_calls_that_carry_them);
 	tcase_add_test(tc, decisions_are_counted);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -1,0 +1,150 @@
+/* Names of topics stand in sets of four by the hash of their number, each behind a sequence that is odd while it is
+ * written. The oldest of a set goes; a topic whose name went is told without it. */
+#include "conn/messages.h"
+
+#include "core/id.h"
+
+#define TOPIC_WAYS  4
+#define TOPIC_SETS  256
+#define TOPIC_ID    16
+#define TOPIC_WORDS ((TOPIC_ID + OA_DB_NAME_MAX) / 8)
+
+struct topic {
+	_Atomic uint32_t seq, len;
+	_Atomic uint64_t word[TOPIC_WORDS]; /* its number, its name */
+};
+
+struct topic_copy {
+	uint32_t len;
+	uint64_t word[TOPIC_WORDS];
+};
+
+static struct topic topics[TOPIC_SETS][TOPIC_WAYS];
+static _Atomic uint32_t topic_next;
+
+static struct topic *topic_set(const uint64_t id[2])
+{
+	return topics[oa_hash(1, id, TOPIC_ID) % TOPIC_SETS];
+}
+
+/* returns false when it is being written */
+static bool topic_read(struct topic *t, struct topic_copy *ret)
+{
+	uint32_t seq = atomic_load_explicit(&t->seq, memory_order_acquire);
+
+	ret->len = atomic_load_explicit(&t->len, memory_order_relaxed);
+	for (unsigned i = 0; i < TOPIC_WORDS; i++)
+		ret->word[i] = atomic_load_explicit(&t->word[i], memory_order_relaxed);
+	atomic_thread_fence(memory_order_acquire);
+	return seq && !(seq & 1) && atomic_load_explicit(&t->seq, memory_order_relaxed) == seq;
+}
+
+static bool topic_find(const uint64_t id[2], struct topic_copy *ret)
+{
+	struct topic *t = topic_set(id);
+
+	for (unsigned way = 0; way < TOPIC_WAYS; way++)
+		if (topic_read(&t[way], ret) && ret->word[0] == id[0] && ret->word[1] == id[1])
+			return true;
+	return false;
+}
+
+static void topic_write(struct topic *t, const struct topic_copy *from)
+{
+	uint32_t seq = atomic_load_explicit(&t->seq, memory_order_relaxed);
+
+	if (seq & 1 || !atomic_compare_exchange_strong_explicit(&t->seq, &seq, seq + 1, memory_order_acquire, memory_order_relaxed))
+		return; /* somebody else writes: it is said again */
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&t->len, from->len, memory_order_relaxed);
+	for (unsigned i = 0; i < TOPIC_WORDS; i++)
+		atomic_store_explicit(&t->word[i], from->word[i], memory_order_relaxed);
+	atomic_store_explicit(&t->seq, seq + 2, memory_order_release);
+}
+
+void oa_message_named(struct oa_bytes id, struct oa_bytes name)
+{
+	struct topic_copy fresh = { 0 }, have;
+
+	if (id.len != TOPIC_ID)
+		return;
+	name = oa_bytes_cut(name, OA_DB_NAME_MAX);
+	memcpy(fresh.word, id.ptr, TOPIC_ID);
+	memcpy(fresh.word + 2, name.ptr, name.len);
+	fresh.len = (uint32_t)name.len;
+	if (!topic_find(fresh.word, &have))
+		topic_write(topic_set(fresh.word) + atomic_fetch_add(&topic_next, 1) % TOPIC_WAYS, &fresh);
+}
+
+/* -- parts -- */
+
+/* The record where it stands: behind it the operation, and room for the target. */
+struct record {
+	struct oa_db db;
+	uint8_t *at, *target;
+};
+
+static bool record_of(struct oa_exchange *ex, struct record *ret)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+	size_t len = s->str[OA_STR_DB].len;
+
+	ret->at = (uint8_t *)s + s->str[OA_STR_DB].off;
+	if (len < sizeof(ret->db))
+		return false;
+	memcpy(&ret->db, ret->at, sizeof(ret->db));
+	ret->target = ret->at + sizeof(ret->db) + ret->db.operation;
+	return len >= sizeof(ret->db) + ret->db.operation + OA_DB_NAME_MAX;
+}
+
+/* What follows is about this topic. One that brought nothing gives way to it. */
+static void part_topic(struct record *r, struct oa_bytes name)
+{
+	name = oa_bytes_cut(name, OA_DB_NAME_MAX);
+	if (name.len && oa_bytes_eq(name, oa_bytes(r->target, r->db.target)))
+		return;
+	if (r->db.flags & OA_DB_NAMED) {
+		r->db.flags |= OA_DB_OTHER;
+		return;
+	}
+	memcpy(r->target, name.ptr, name.len);
+	r->db.target = (uint8_t)name.len;
+}
+
+/* Messages, or an error, of the topic at hand. */
+static void part_content(struct record *r, const struct oa_store_msg *m)
+{
+	bool first = !(r->db.flags & OA_DB_NAMED);
+
+	if (r->db.flags & OA_DB_OTHER)
+		r->db.target = 0; /* of several */
+	if (first && m->flags & OA_STORE_HAS_NS) {
+		r->db.flags |= OA_DB_HAS_NS;
+		r->db.ns = m->ns_num;
+	} else if (!first && (r->db.ns != m->ns_num || r->db.flags & OA_DB_OTHER)) {
+		r->db.flags &= (uint8_t)~OA_DB_HAS_NS;
+	}
+	r->db.flags |= OA_DB_NAMED;
+	r->db.batch = m->rows < UINT32_MAX - r->db.batch ? r->db.batch + (uint32_t)m->rows : UINT32_MAX;
+}
+
+void oa_message_part(struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	struct topic_copy topic = { 0 };
+	struct oa_bytes name = m->target;
+	struct record r;
+	uint64_t id[2];
+
+	if (!record_of(ex, &r))
+		return;
+	if (m->flags & OA_STORE_HAS_ROWS) {
+		part_content(&r, m);
+	} else {
+		if (m->ns.len == TOPIC_ID) {
+			memcpy(id, m->ns.ptr, TOPIC_ID);
+			name = topic_find(id, &topic) ? oa_bytes(topic.word + 2, topic.len) : (struct oa_bytes){ 0 };
+		}
+		part_topic(&r, name);
+	}
+	memcpy(r.at, &r.db, sizeof(r.db));
+}
