@@ -17,8 +17,8 @@
 #include "proto/http2.h"
 
 #define LOCK_SPINS     2000
-#define LOCK_MOMENT_NS 50000 /* 400 of them: as long as a busy machine takes to come round */
-#define LOCK_MOMENTS   400
+#define LOCK_MOMENT_NS 50000 /* 2000 of them: so long may a holder wait for a busy processor */
+#define LOCK_MOMENTS   2000
 
 OA_COLD bool oa_conn_lock_patiently(struct oa_conn *c)
 {

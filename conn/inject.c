@@ -24,6 +24,8 @@
 #define PROPAGATORS_NONE 0x80000000u
 #define INJECT_SHORT_STATE 64 /* a longer tracestate does not fit the smallest block beside the rest */
 #define FLAT_MAX 1536   /* request header that is copied, so that the kernel gets one buffer; fits a block of class 1 */
+#define FIELDS_MAX 100
+#define FIELDS_FROM 1000 /* bytes of a header that may have so many */
 #define GATHER_MAX 16384 /* request header spread over several iovecs: as much as one block holds */
 
 /* -- what a send holds -- */
@@ -222,7 +224,36 @@ bool oa_inject_is_long(const struct oa_exchange *ex)
 	return inject_parent_has_lists(ex) || oa_exchange_span(ex)->str[OA_STR_TRACESTATE].len > INJECT_SHORT_STATE;
 }
 
-static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off)
+static size_t inject_count_lines(struct oa_bytes b)
+{
+	const uint8_t *end = b.ptr + b.len, *at = b.ptr;
+	size_t n = 0;
+
+	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL)
+		n++, at++;
+	return n;
+}
+
+/* A request that servers take must not become one that they refuse: at 8 KiB Tomcat and Jetty do, at 15 or 16 HAProxy and
+ * node, at a hundred fields Apache, gunicorn and Python. What is beyond a limit already is the host's business. */
+static bool inject_crosses_limit(const struct oa_http_head *h, struct oa_bytes lines)
+{
+	static const uint32_t limits[] = { 8192, 15360, 16384, 32768, 65536 };
+	size_t fields;
+
+	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (h->block.len <= limits[i] && h->block.len + lines.len > limits[i])
+			return true;
+	if (OA_LIKELY(h->block.len < FIELDS_FROM))
+		return false;
+	fields = inject_count_lines(h->block) - 2; /* the request line, the blank line */
+	return fields <= FIELDS_MAX && fields + inject_count_lines(lines) > FIELDS_MAX;
+}
+
+/* -- points -- */
+
+static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex,
+					    const struct oa_http_head *h, size_t off)
 {
 	unsigned cls = inject_parent_has_lists(ex) ? 2 : oa_inject_is_long(ex);
 	enum oa_inject_result result;
@@ -232,9 +263,12 @@ static enum oa_inject_result inject_headers(const struct oa_conn *c, struct oa_s
 		return OA_INJECT_POOL;
 	out = oa_inject_room(s);
 	result = oa_inject_lines(ex, &out);
-	if (result == OA_INJECT_DONE)
-		oa_inject_point(s, off, &out, false);
-	return result;
+	if (result != OA_INJECT_DONE)
+		return result;
+	if (inject_crosses_limit(h, oa_buf_bytes(&out)))
+		return OA_INJECT_HEAD_LIMIT;
+	oa_inject_point(s, off + h->blank_off, &out, false);
+	return OA_INJECT_DONE;
 }
 
 enum oa_inject_result oa_inject_rewrite(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off,
@@ -313,7 +347,7 @@ static __attribute__((noinline)) bool inject_request(struct oa_conn *c, struct o
 	else if (result == OA_INJECT_NONE && given == OA_INJECT_REWRITTEN)
 		result = oa_inject_rewrite(c, s, ex, off + remote.span_at.off, remote.w3c);
 	else if (result == OA_INJECT_NONE)
-		result = inject_headers(c, s, ex, off + h->blank_off);
+		result = inject_headers(c, s, ex, h, off);
 	oa_exchange_span(ex)->inject = (uint8_t)result;
 	if (result == OA_INJECT_DONE)
 		oa_exchange_span(ex)->flags |= OA_SPAN_INJECTED;

@@ -189,6 +189,62 @@ START_TEST(inject_reaches_every_pipelined_request_up_to_its_limit)
 }
 END_TEST
 
+/* A header of `bytes` bytes with `fields` fields; both include the one that fills it up. */
+static char *header_of(size_t bytes, unsigned fields)
+{
+	char *text = calloc(1, bytes + 1), *at = text;
+
+	ck_assert_ptr_nonnull(text);
+	at += sprintf(at, "GET / HTTP/1.1\r\nHost: up\r\n");
+	for (unsigned i = 2; i < fields; i++)
+		at += sprintf(at, "X-%u: some text\r\n", i);
+	at += sprintf(at, "X-Rest: ");
+	memset(at, 'r', (size_t)(text + bytes - 4 - at));
+	strcpy(text + bytes - 4, "\r\n\r\n");
+	return text;
+}
+
+static int inject_into(size_t bytes, unsigned fields)
+{
+	char *text = header_of(bytes, fields);
+	const struct oa_span *s;
+	int injected;
+
+	start();
+	send_all(text, SIZE_MAX);
+	injected = strip(wire);
+	ck_assert_str_eq(wire, text);
+	rig_receive(520, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	s = rig_next();
+	ck_assert_ptr_nonnull(s);
+	ck_assert_int_eq(s->inject, injected ? OA_INJECT_DONE : OA_INJECT_HEAD_LIMIT);
+	oa_conn_on_socket(520, AF_INET, SOCK_STREAM);
+	free(text);
+	return injected;
+}
+
+/* Ours are 70 bytes. */
+START_TEST(inject_makes_no_header_longer_than_servers_accept)
+{
+	static const size_t limits[] = { 8192, 15360, 16384 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(inject_into(limits[i] - 70, 3), 1);
+		ck_assert_int_eq(inject_into(limits[i] - 69, 3), 0);
+		ck_assert_int_eq(inject_into(limits[i], 3), 0);
+		ck_assert_int_eq(inject_into(limits[i] + 1, 3), 1);
+	}
+}
+END_TEST
+
+START_TEST(inject_adds_no_field_to_as_many_as_servers_accept)
+{
+	ck_assert_int_eq(inject_into(3000, 99), 1);
+	ck_assert_int_eq(inject_into(3000, 100), 0);
+	ck_assert_int_eq(inject_into(3000, 101), 1);
+}
+END_TEST
+
 START_TEST(inject_never_touches_a_body_that_looks_like_a_request)
 {
 	static const char tricky[] = "POST /a HTTP/1.1\r\nHost: up\r\nContent-Length: 27\r\n\r\n"
@@ -429,6 +485,8 @@ int main(void)
 	tcase_add_test(tc, inject_gathers_a_header_spread_over_iovecs);
 	tcase_add_test(tc, inject_uses_many_iovecs_up_to_the_limit);
 	tcase_add_test(tc, inject_reaches_every_pipelined_request_up_to_its_limit);
+	tcase_add_test(tc, inject_makes_no_header_longer_than_servers_accept);
+	tcase_add_test(tc, inject_adds_no_field_to_as_many_as_servers_accept);
 	tcase_add_test(tc, inject_never_touches_a_body_that_looks_like_a_request);
 	tcase_add_test(tc, inject_leaves_other_protocols_alone_for_good);
 	tcase_add_test(tc, inject_declines_connect_and_zerocopy);
