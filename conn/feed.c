@@ -207,6 +207,7 @@ static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes by
 			oa_conn_set_state(c, OA_CONN_HTTP);
 			if (c->role == OA_ROLE_UNKNOWN)
 				feed_set_role(c, in);
+			oa_store_pools_begin(c);
 			if (OA_UNLIKELY(oa_protos[i]->flags & OA_PROTO_CLIENT && c->role == OA_ROLE_SERVER)) {
 				if (c->tls == OA_TLS_SESSION && !c->other.gen)
 					c->flags |= OA_CONN_COUNTED; /* as its socket was, before TLS began */

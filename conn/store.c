@@ -537,6 +537,7 @@ static OA_COLD void store_detect(struct oa_conn *c, const struct oa_send *s)
 			continue;
 		oa_conn_set_proto(c, (uint8_t)(i + 1));
 		oa_conn_set_state(c, OA_CONN_HTTP);
+		oa_store_pools_begin(c);
 		return;
 	}
 }

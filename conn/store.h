@@ -17,5 +17,8 @@ bool oa_store_begins_anew(struct oa_conn *c);
  */
 bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
 
+/* Its protocol was found. When programs keep pools of such connections the side thread counts them from now on. */
+void oa_store_pools_begin(const struct oa_conn *c);
+
 /* It was sent, up to `n` bytes of it (< 0: nothing). Only when s->fed. */
 void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n);

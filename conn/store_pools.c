@@ -3,6 +3,7 @@
  * something is asked on it, or a transaction is open. */
 #include "conn/conn.h"
 #include "conn/exchange.h"
+#include "conn/store.h"
 #include "conn/store_session.h"
 #include "core/tree.h"
 #include "proto/store.h"
@@ -13,9 +14,17 @@
 static struct oa_db_pool_key pools_key;
 static uint32_t pools_count[OA_DB_POOLS][OA_DB_USE_COUNT];
 
+static _Atomic bool pools_any;
+
 static bool pools_are(uint8_t proto)
 {
 	return proto && oa_protos[proto - 1]->flags & OA_PROTO_POOLED;
+}
+
+void oa_store_pools_begin(const struct oa_conn *c)
+{
+	if (pools_are(c->proto) && c->role != OA_ROLE_SERVER)
+		atomic_store_explicit(&pools_any, true, memory_order_relaxed);
 }
 
 OA_UNSYNCED static void pools_path(const struct oa_conn *c)
@@ -67,7 +76,8 @@ void oa_conn_count_pools(uint64_t now_ns)
 	static uint64_t last_ns;
 	uint32_t made = atomic_load_explicit(&oa_conn_pool.fresh, memory_order_relaxed);
 
-	if (!oa_tree || !oa_self || (last_ns && now_ns - last_ns < POOLS_PERIOD_NS))
+	if (!atomic_load_explicit(&pools_any, memory_order_relaxed) || !oa_tree || !oa_self ||
+	    (last_ns && now_ns - last_ns < POOLS_PERIOD_NS))
 		return;
 	last_ns = now_ns;
 	memset(pools_count, 0, sizeof(pools_count));
