@@ -145,6 +145,10 @@ void oa_conn_before_accept(int listener);
 struct addrinfo;
 void oa_conn_on_lookup(const struct addrinfo *addrs, uint64_t duration_ns);
 
+/* Measures a lookup, when that is asked for. error: why it failed, NULL when it did not.
+ * runs on host thread; signal-safe: no, as a lookup; locks: none; heap: no; blocks: no */
+void oa_conn_measure_lookup(const char *name, uint64_t duration_ns, const char *error);
+
 /* -- pools of connections to databases -- */
 
 /* Counts those of this process by whom they lead to and whether they are used, once a second: into oa_self->db_pool.

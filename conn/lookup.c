@@ -7,10 +7,13 @@
 #include "conn/lookup.h"
 #include "conn/peer.h"
 #include "core/clock.h"
+#include "core/config.h"
+#include "core/tree.h"
 
 #define LOOKUP_SLOTS 64
 #define LOOKUP_AGE_MS 2000
 #define LOOKUP_ADDRS 8 /* of one answer */
+#define LOOKUP_NAME_MAX 253 /* of DNS */
 
 static struct {
 	_Atomic uint64_t key;   /* hash of the address, port left out */
@@ -53,4 +56,25 @@ uint32_t oa_lookup_take(const struct oa_addr *addr, uint64_t start_ns)
 		return 0;
 	age = (uint32_t)(start_ns / 1000000u) - (uint32_t)value;
 	return age <= LOOKUP_AGE_MS ? (uint32_t)(value >> 32) : 0;
+}
+
+/* An address written down, which nobody looks up. */
+static bool lookup_is_address(const char *name)
+{
+	return strchr(name, ':') || !name[strspn(name, "0123456789.")];
+}
+
+/* Straight to its series, which have no locks: a lookup belongs to no connection, and takes longer than this by far. */
+OA_COLD void oa_conn_measure_lookup(const char *name, uint64_t duration_ns, const char *error)
+{
+	struct oa_label_set labels;
+
+	if (!oa_tree || lookup_is_address(name))
+		return;
+	labels.len = 0;
+	labels.overflow = false;
+	oa_label_add(&labels, OA_LABEL_dns_name, oa_bytes(name, strnlen(name, LOOKUP_NAME_MAX)));
+	if (error)
+		oa_label_add(&labels, OA_LABEL_error, oa_bytes_str(error));
+	oa_series_record(&oa_tree->series, (unsigned)oa_config.series_limit, OA_INS_dns_lookup, &labels, duration_ns, NULL, NULL, 0);
 }

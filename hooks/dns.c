@@ -3,11 +3,13 @@
  * before its first connect, which is what activates us: conn/ takes these before activation too. */
 #include "hooks/hook.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/config.h"
 
 #define LOOKUP_ADDRS 4
 
@@ -48,6 +50,49 @@ static void lookup_tell(const struct lookup *l)
 	oa_conn_on_lookup(list, l->duration_ns);
 }
 
+/* -- measured, when that is asked for -- */
+
+static const char *error_of_addrinfo(int result)
+{
+	switch (result) {
+	case 0: return NULL;
+	case EAI_NONAME: return "host_not_found";
+	case EAI_AGAIN: return "try_again";
+	case EAI_FAIL: return "no_recovery";
+	case EAI_NODATA: return "no_data";
+	case EAI_ADDRFAMILY: return "address_family";
+	case EAI_FAMILY: return "family";
+	case EAI_SERVICE: return "service";
+	case EAI_MEMORY: return "memory";
+	case EAI_SYSTEM: return "system";
+	default: return "_OTHER";
+	}
+}
+
+static const char *error_of_host(bool found, int error)
+{
+	if (found)
+		return NULL;
+	switch (error) {
+	case HOST_NOT_FOUND: return "host_not_found";
+	case TRY_AGAIN: return "try_again";
+	case NO_RECOVERY: return "no_recovery";
+	case NO_DATA: return "no_data";
+	case NETDB_INTERNAL: return "system";
+	default: return "_OTHER";
+	}
+}
+
+/* The first one may be what starts us. */
+OA_SLOW void lookup_measure(const char *name, uint64_t start_ns, const char *error)
+{
+	uint64_t duration_ns = oa_now_ns() - start_ns;
+
+	if (name && oa_hook_start())
+		OA_OBSERVE()
+			oa_conn_measure_lookup(name, duration_ns, error);
+}
+
 OA_EXPORT int getaddrinfo(const char *restrict node, const char *restrict service,
 			  const struct addrinfo *restrict hints, struct addrinfo **restrict ret_list)
 {
@@ -58,6 +103,8 @@ OA_EXPORT int getaddrinfo(const char *restrict node, const char *restrict servic
 		return OA_REAL(getaddrinfo)(node, service, hints, ret_list);
 	start_ns = oa_now_ns();
 	result = OA_REAL(getaddrinfo)(node, service, hints, ret_list);
+	if (__builtin_expect(oa_config.dns_metrics, 0))
+		lookup_measure(node, start_ns, error_of_addrinfo(result));
 	if (result == 0)
 		OA_OBSERVE_ALWAYS()
 			oa_conn_on_lookup(*ret_list, oa_now_ns() - start_ns);
@@ -84,14 +131,23 @@ OA_SLOW void lookup_of_host(const struct hostent *host, uint64_t start_ns)
 		lookup_tell(&l);
 }
 
+/* A lookup of the gethostbyname family is over. The caller's h_errno stays as it is. */
+OA_SLOW void host_looked_up(const char *name, const struct hostent *host, uint64_t start_ns, int error)
+{
+	if (oa_config.dns_metrics)
+		lookup_measure(name, start_ns, error_of_host(host, error));
+	if (host)
+		lookup_of_host(host, start_ns);
+}
+
 OA_EXPORT struct hostent *gethostbyname(const char *name)
 {
 	bool awake = oa_hook_awake();
 	uint64_t start_ns = awake ? oa_now_ns() : 0;
 	struct hostent *host = OA_REAL(gethostbyname)(name);
 
-	if (awake && host)
-		lookup_of_host(host, start_ns);
+	if (awake)
+		host_looked_up(name, host, start_ns, h_errno);
 	return host;
 }
 
@@ -101,11 +157,12 @@ OA_EXPORT struct hostent *gethostbyname2(const char *name, int family)
 	uint64_t start_ns = awake ? oa_now_ns() : 0;
 	struct hostent *host = OA_REAL(gethostbyname2)(name, family);
 
-	if (awake && host)
-		lookup_of_host(host, start_ns);
+	if (awake)
+		host_looked_up(name, host, start_ns, h_errno);
 	return host;
 }
 
+/* ERANGE: the caller's buffer was too small, and it asks again. */
 OA_EXPORT int gethostbyname_r(const char *restrict name, struct hostent *restrict host, char *restrict buf, size_t room,
 			      struct hostent **restrict ret_host, int *restrict ret_error)
 {
@@ -113,8 +170,8 @@ OA_EXPORT int gethostbyname_r(const char *restrict name, struct hostent *restric
 	uint64_t start_ns = awake ? oa_now_ns() : 0;
 	int result = OA_REAL(gethostbyname_r)(name, host, buf, room, ret_host, ret_error);
 
-	if (awake && result == 0 && *ret_host)
-		lookup_of_host(*ret_host, start_ns);
+	if (awake && result != ERANGE)
+		host_looked_up(name, result == 0 ? *ret_host : NULL, start_ns, *ret_error);
 	return result;
 }
 
@@ -125,7 +182,7 @@ OA_EXPORT int gethostbyname2_r(const char *restrict name, int family, struct hos
 	uint64_t start_ns = awake ? oa_now_ns() : 0;
 	int result = OA_REAL(gethostbyname2_r)(name, family, host, buf, room, ret_host, ret_error);
 
-	if (awake && result == 0 && *ret_host)
-		lookup_of_host(*ret_host, start_ns);
+	if (awake && result != ERANGE)
+		host_looked_up(name, result == 0 ? *ret_host : NULL, start_ns, *ret_error);
 	return result;
 }

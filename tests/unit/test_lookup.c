@@ -3,6 +3,8 @@
 #include "conn/lookup.h"
 #include "conn/peer.h"
 #include "core/clock.h"
+#include "core/config.h"
+#include "core/tree.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -95,6 +97,61 @@ START_TEST(lookup_reads_no_more_than_eight_answers)
 }
 END_TEST
 
+static uint64_t measured(const char *name, const char *error, uint64_t *ret_count)
+{
+	const struct oa_series *s;
+	uint64_t sum = 0;
+	unsigned pos = 0;
+
+	*ret_count = 0;
+	while ((s = oa_series_next(&oa_tree->series, &pos)) != NULL) {
+		struct oa_bytes packed = oa_series_labels(&oa_tree->series, s), value;
+		enum oa_label label;
+		unsigned walk = 0, right = 0, labels = 0;
+
+		for (; oa_label_next(packed.ptr, (unsigned)packed.len, &walk, &label, &value); labels++)
+			right += oa_bytes_eq(value, oa_bytes_str(label == OA_LABEL_dns_name ? name : error ? error : ""));
+		if (right != (error ? 2u : 1u) || labels != right)
+			continue;
+		sum += atomic_load(&s->sum);
+		for (unsigned i = 0; i <= OA_BOUNDS_MAX; i++)
+			*ret_count += atomic_load(&s->bucket[i]);
+	}
+	return sum;
+}
+
+START_TEST(lookups_are_measured_by_name_and_by_what_went_wrong)
+{
+	uint64_t count;
+
+	oa_config.series_limit = 100;
+	oa_conn_measure_lookup("nobody.looks", 5, NULL); /* not mapped: nothing to write to */
+	ck_assert_int_eq(oa_tree_map(), 0);
+	oa_conn_measure_lookup("db.example", 5, NULL);
+	oa_conn_measure_lookup("db.example", 7, NULL);
+	oa_conn_measure_lookup("db.example", 100, "host_not_found");
+	ck_assert_uint_eq(measured("db.example", NULL, &count), 12);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_uint_eq(measured("db.example", "host_not_found", &count), 100);
+	ck_assert_uint_eq(count, 1);
+}
+END_TEST
+
+START_TEST(lookup_of_an_address_is_none)
+{
+	uint64_t count;
+
+	oa_config.series_limit = 100;
+	ck_assert_int_eq(oa_tree_map(), 0);
+	oa_conn_measure_lookup("127.0.0.1", 5, NULL);
+	oa_conn_measure_lookup("fe80::1", 5, NULL);
+	oa_conn_measure_lookup("", 5, NULL);
+	oa_conn_measure_lookup("1.example", 5, NULL);
+	ck_assert_uint_eq(measured("127.0.0.1", NULL, &count) + measured("fe80::1", NULL, &count) + measured("", NULL, &count), 0);
+	ck_assert_uint_eq(measured("1.example", NULL, &count), 5);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("conn");
@@ -109,6 +166,8 @@ int main(void)
 	tcase_add_test(tc, lookup_that_took_longer_than_the_field_holds_stays_at_its_end);
 	tcase_add_test(tc, lookup_of_anything_but_an_ip_address_is_nothing);
 	tcase_add_test(tc, lookup_reads_no_more_than_eight_answers);
+	tcase_add_test(tc, lookups_are_measured_by_name_and_by_what_went_wrong);
+	tcase_add_test(tc, lookup_of_an_address_is_none);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
