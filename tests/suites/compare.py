@@ -28,10 +28,10 @@ def say(text):
     print(f"test-suites: {text}", flush=True)
 
 
-def shell(suite, what, cwd):
+def shell(suite, what, cwd, prefix=()):
     """Runs a function of a suite's file. returns what it prints"""
-    script = f'set -eu; . "{HERE / suite}.sh"; {what}'
-    return subprocess.run(["sh", "-c", script], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE,
+    script = f'set -eu\n{(HERE / suite).with_suffix(".sh").read_text()}\n{what}'
+    return subprocess.run([*prefix, "sh", "-c", script], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE,
                           stdin=subprocess.DEVNULL).stdout
 
 
@@ -117,7 +117,9 @@ def run_suite(suite, library):
     folder = ready(suite)
     if not folder:
         return None
-    tests = [line.split("\t", 1) for line in shell(suite, "list", folder).splitlines()]
+    tests = [line.split("\t", 1) for line in shell(suite, "list", folder, AS_NOBODY).splitlines()]
+    if not tests:
+        raise SystemExit(f"test-suites: {suite} lists no tests")
     jobs, seconds = map(int, shell(suite, "echo ${jobs:-2} ${seconds:-120}", folder).split())
     with ThreadPoolExecutor(jobs) as pool:
         different = list(filter(None, pool.map(lambda test: compare(test, folder, seconds, library), tests)))
