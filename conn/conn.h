@@ -53,6 +53,7 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err);
 
 /* -- bytes out -- */
 
+#define OA_SEND_BEFORE 3
 #define OA_SEND_IOV 9 /* iovecs on the stack; longer arrays use a pool */
 
 /* One place in the host's bytes where ours go: behind `off` host bytes, instead of `host_len` of them (0: an insertion). */
@@ -96,7 +97,7 @@ struct oa_send {
 	struct oa_point own[OA_INJECT_POINTS_MAX];
 	union {
 		struct iovec small[OA_SEND_IOV];
-		struct {            /* when fed: what was */
+		struct {            /* when fed: what was; it takes the room of the first OA_SEND_BEFORE of them */
 			uint8_t parser[32];
 			uint32_t last, batch; /* the newest exchange, and how many operations it was */
 		} before;

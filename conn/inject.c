@@ -550,10 +550,12 @@ static bool inject_flatten(const struct oa_conn *c, struct oa_send *s)
 	return true;
 }
 
-static bool inject_compose(const struct oa_conn *c, struct oa_send *s)
+bool oa_inject_compose(const struct oa_conn *c, struct oa_send *s)
 {
-	struct compose k = { .iov = s->small, .cap = OA_SEND_IOV };
+	unsigned kept = s->fed ? OA_SEND_BEFORE : 0;
+	struct compose k = { .iov = s->small + kept, .cap = OA_SEND_IOV - (int)kept };
 
+	_Static_assert(sizeof(s->before) <= OA_SEND_BEFORE * sizeof(struct iovec), "iovecs that are not used");
 	if (OA_LIKELY(inject_flatten(c, s)))
 		return true;
 	compose_all(c, s, &k);
@@ -607,7 +609,7 @@ void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 		oa_respond_prepare(c, s);
 	if (!s->points && !c->stash)
 		return;
-	if (!inject_compose(c, s))
+	if (!oa_inject_compose(c, s))
 		oa_inject_decline(c, s);
 }
 

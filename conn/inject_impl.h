@@ -21,6 +21,9 @@ void oa_inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, b
 enum oa_inject_result oa_inject_rewrite(const struct oa_conn *c, struct oa_send *s, struct oa_exchange *ex, size_t off,
 					bool w3c);
 
+/* Composes the call with what is owed and the points in place. returns false when it cannot be */
+bool oa_inject_compose(const struct oa_conn *c, struct oa_send *s);
+
 /* The header lines that tell the context of an exchange. */
 enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out);
 /* They may be longer than usual. */

@@ -8,6 +8,7 @@
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
+#include "conn/sql_comment.h"
 #include "conn/store.h"
 #include "core/state.h"
 #include "core/thread.h"
@@ -343,7 +344,7 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
 	if (!c)
 		return;
 	send_watch(c, fd, iov, iovcnt, flags, s);
-	if (!oa_store_before_send(c, s))
+	if (c->stash || !oa_store_before_send(c, s))
 		oa_inject_prepare(c, s);
 	oa_conn_unlock(c);
 }
@@ -438,6 +439,8 @@ static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
 {
 	if (host >= 0)
 		oa_conn_connected(c);
+	if (OA_UNLIKELY(s->rewrite))
+		oa_sql_comment_sent(c, s);
 	oa_store_after_send(c, s, host);
 	if (host < 0)
 		oa_io_failed(c, s->err);

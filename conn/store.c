@@ -5,6 +5,7 @@
 #include "conn/feed.h"
 #include "conn/messages.h"
 #include "conn/span_http.h"
+#include "conn/sql_comment.h"
 #include "conn/store_session.h"
 #include "core/stats.h"
 #include "core/tsc.h"
@@ -211,8 +212,10 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 		ex->stream = ev->stream;
 	if (OA_UNLIKELY(m->system == OA_STORE_KAFKA))
 		store_record_client(ex, m);
-	else if (c->store || m->text.len || m->ns.len)
+	else if (c->store || m->text.len || m->ns.len) {
 		store_record_texts(c, ex, m);
+		oa_sql_comment_missed(c, m->text.len || m->stmt);
+	}
 	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
 		oa_session_will_use(c, m->ns);
 	if (m->flags & OA_STORE_PREPARE && m->text.len) /* may be run before its number is known */
@@ -585,6 +588,8 @@ bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 	if (s->prepared) {
 		s->first = c->last - 1;
 		s->first_gen = atomic_load_explicit(&oa_exchange_at(s->first)->gen, memory_order_relaxed);
+		if (oa_sql_comment_wanted(c, s))
+			oa_sql_comment_add(c, s);
 	}
 	return true;
 }
