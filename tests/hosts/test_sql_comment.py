@@ -26,9 +26,9 @@ def pg_statements(text):
 
 
 def maria_statements(text):
-    """Without times and the numbers of connections."""
+    """Without times and the numbers of connections; and without what nobody waits for: it may be written late."""
     text = re.sub(r"(?m)^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *\d+ (?=[A-Z])", "\n@", text)
-    return [s for part in text.split("\n@")[1:] if not (s := part.strip("\n")).startswith(("Connect", "Quit"))]
+    return [s for part in text.split("\n@")[1:] if not (s := part.strip("\n")).startswith(("Connect", "Quit", "Close stmt"))]
 
 
 def compare(name, play, statements, seen, collector, several=False):
