@@ -62,6 +62,45 @@ static inline struct oa_bytes oa_bytes_cut(struct oa_bytes b, size_t max)
 	return b;
 }
 
+static inline uint64_t oa_load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+static inline uint32_t oa_load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+/* memcpy() of what is mostly a few words: without the call. */
+static inline void oa_copy_text(uint8_t *out, const uint8_t *in, size_t len)
+{
+	uint64_t last;
+	uint32_t last_half;
+
+	if (len > 64) {
+		memcpy(out, in, len);
+	} else if (len >= 8) {
+		last = oa_load64(in + len - 8);
+		for (size_t i = 0; i + 8 < len; i += 8)
+			memcpy(out + i, in + i, 8);
+		memcpy(out + len - 8, &last, 8);
+	} else if (len >= 4) {
+		last_half = oa_load32(in + len - 4);
+		memcpy(out, in, 4);
+		memcpy(out + len - 4, &last_half, 4);
+	} else {
+		while (len--)
+			*out++ = *in++;
+	}
+}
+
 /* FNV-1a, 64 bit: for hash tables that hold attacker-chosen text only under a cap. */
 static inline uint64_t oa_hash(uint64_t seed, const void *ptr, size_t len)
 {

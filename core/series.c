@@ -149,17 +149,29 @@ struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum 
 #define EXEMPLAR_WORDS ((sizeof(struct oa_exemplar) - sizeof(uint32_t)) / sizeof(uint32_t))
 typedef uint32_t exemplar_word __attribute__((may_alias));
 
-static void exemplar_write(struct oa_exemplar *e, const struct oa_exemplar *from)
+/* Nobody looks as often as requests come: one in this time is as good as the next. */
+#define EXEMPLAR_NS 1000000
+
+static bool exemplar_is_old(const struct oa_exemplar *e, uint64_t unix_ns)
 {
+	return !atomic_load_explicit(&e->seq, memory_order_relaxed) ||
+	       unix_ns - __atomic_load_n(&e->unix_ns, __ATOMIC_RELAXED) >= EXEMPLAR_NS; /* also when a clock went back */
+}
+
+static void exemplar_write(struct oa_exemplar *e, uint64_t value, const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns)
+{
+	struct oa_exemplar from = { .value = value, .unix_ns = unix_ns };
 	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
 	exemplar_word *to = (exemplar_word *)e + 1;
 
+	memcpy(from.trace_id, trace_id, sizeof(from.trace_id));
+	memcpy(from.span_id, span_id, sizeof(from.span_id));
 	if (seq & 1 || !atomic_compare_exchange_strong_explicit(
 			       &e->seq, &seq, seq + 1, memory_order_acquire, memory_order_relaxed))
 		return;
 	atomic_thread_fence(memory_order_release);
 	for (size_t i = 0; i < EXEMPLAR_WORDS; i++)
-		__atomic_store_n(to + i, ((const exemplar_word *)from + 1)[i], __ATOMIC_RELAXED);
+		__atomic_store_n(to + i, ((const exemplar_word *)&from + 1)[i], __ATOMIC_RELAXED);
 	atomic_store_explicit(&e->seq, seq + 2, memory_order_release);
 }
 
@@ -193,45 +205,45 @@ static unsigned series_bucket(enum oa_instrument ins, uint64_t value)
 	return i;
 }
 
-void oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value)
+struct oa_series_place oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value)
 {
-	unsigned bucket = series_bucket(ins, value);
+	struct oa_series_place p = { s, ins, series_bucket(ins, value), value };
 
 	if (!s)
 		s = &t->entry[SERIES_HASHED + ins];
 	/* What is not zero was written before. */
-	if (!atomic_load_explicit(&s->bucket[bucket], memory_order_relaxed))
-		atomic_fetch_add_explicit(&s->bucket[bucket], 0, memory_order_relaxed);
-	if (!atomic_load_explicit(&s->exemplar[bucket].seq, memory_order_relaxed))
-		atomic_fetch_add_explicit(&s->exemplar[bucket].seq, 0, memory_order_relaxed);
+	if (!atomic_load_explicit(&s->bucket[p.bucket], memory_order_relaxed))
+		atomic_fetch_add_explicit(&s->bucket[p.bucket], 0, memory_order_relaxed);
+	if (!atomic_load_explicit(&s->exemplar[p.bucket].seq, memory_order_relaxed))
+		atomic_fetch_add_explicit(&s->exemplar[p.bucket].seq, 0, memory_order_relaxed);
+	return p;
 }
 
-void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,
-		   const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns)
+void oa_series_add(struct oa_series_table *t, const struct oa_series_place *p, const uint8_t *trace_id, const uint8_t *span_id,
+		   uint64_t unix_ns)
 {
-	unsigned bucket = series_bucket(ins, value);
-	struct oa_exemplar e = { .value = value, .unix_ns = unix_ns };
+	struct oa_series *s = p->series;
 
 	if (!s) {
-		s = &t->entry[SERIES_HASHED + ins];
+		s = &t->entry[SERIES_HASHED + p->ins];
 		atomic_fetch_add_explicit(&t->overflowed, 1, memory_order_relaxed);
 	}
-	if (oa_exp && oa_instruments[ins].bounds_count)
-		oa_exp_add((unsigned)(s - t->entry), ins, value);
-	atomic_fetch_add_explicit(&s->sum, value, memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->bucket[bucket], 1, memory_order_relaxed);
-	if (!trace_id || !span_id)
-		return;
-	memcpy(e.trace_id, trace_id, sizeof(e.trace_id));
-	memcpy(e.span_id, span_id, sizeof(e.span_id));
-	exemplar_write(&s->exemplar[bucket], &e);
+	if (oa_exp && oa_instruments[p->ins].bounds_count)
+		oa_exp_add((unsigned)(s - t->entry), p->ins, p->value);
+	atomic_fetch_add_explicit(&s->sum, p->value, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->bucket[p->bucket], 1, memory_order_relaxed);
+	if (trace_id && span_id && exemplar_is_old(&s->exemplar[p->bucket], unix_ns))
+		exemplar_write(&s->exemplar[p->bucket], p->value, trace_id, span_id, unix_ns);
 }
 
 void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
 		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
 		      const uint8_t *span_id, uint64_t unix_ns)
 {
-	oa_series_add(t, oa_series_get(t, limit, ins, labels), ins, value, trace_id, span_id, unix_ns);
+	struct oa_series *s = oa_series_get(t, limit, ins, labels);
+	struct oa_series_place p = { s, ins, series_bucket(ins, value), value };
+
+	oa_series_add(t, &p, trace_id, span_id, unix_ns);
 }
 
 static bool series_used(const struct oa_series *s)

@@ -94,12 +94,20 @@ void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrum
 /* returns   the series, made if need be, for good: it never changes nor goes; NULL past the limit */
 struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
 				const struct oa_label_set *labels);
-/* Has the kernel map what oa_series_add() will write to: then that takes no page fault, in which a process may be killed. */
-void oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value);
+/* Where a measurement is counted. */
+struct oa_series_place {
+	struct oa_series *series; /* NULL: the overflow series of the instrument */
+	enum oa_instrument ins;
+	unsigned bucket;
+	uint64_t value;
+};
 
-/* s  of this instrument; NULL: its overflow series */
-void oa_series_add(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value,
-		   const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns);
+/* Finds the bucket, and has the kernel map what oa_series_add() will write to: then that takes no page fault, in which a
+ * process may be killed. s: of this instrument; NULL: its overflow series */
+struct oa_series_place oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value);
+
+void oa_series_add(struct oa_series_table *t, const struct oa_series_place *place, const uint8_t *trace_id, const uint8_t *span_id,
+		   uint64_t unix_ns);
 
 /* Walks the series with at least one measurement: *pos starts at 0; NULL at the end. What an entry stands for
  * never changes, so readers may keep what they made of it by its index in t->entry. */

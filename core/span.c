@@ -24,13 +24,42 @@ int oa_span_set_str(struct oa_span *s, size_t cap, enum oa_str which, struct oa_
 	return -ENOSPC;
 }
 
+#define PACK_SLACK 2 /* the `?` between path and query, and a byte more */
+
+typedef uint32_t span_refs __attribute__((vector_size(16))); /* four texts: length in the upper half */
+
+static size_t span_text_bytes(const struct oa_span *s)
+{
+	const unsigned whole = OA_STR_COUNT & ~3u;
+	span_refs sum, ref = { 0 };
+
+	memcpy(&ref, &s->str[whole], (OA_STR_COUNT - whole) * sizeof(s->str[0]));
+	sum = ref >> 16;
+	for (unsigned i = 0; i < whole; i += 4) {
+		memcpy(&ref, &s->str[i], sizeof(ref));
+		sum += ref >> 16;
+	}
+	return (size_t)sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+/* Whether next to all of its bytes are some text's: mostly they are. */
+static bool span_is_packed(const struct oa_span *s)
+{
+	size_t used = sizeof(*s) + span_text_bytes(s);
+
+	/* Texts that share bytes are more than all of them. */
+	return used <= s->bytes && used + PACK_SLACK >= s->bytes;
+}
+
 void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy)
 {
 	struct oa_span *out = &ret_copy->s;
-	size_t at = sizeof(*out);
+	size_t at = span_is_packed(s) ? s->bytes : sizeof(*out);
 
 	/* But for its seq: the copy may lie in a ring, where that says that it is complete. */
-	memcpy(ret_copy->raw + sizeof(out->seq), (const uint8_t *)s + sizeof(s->seq), sizeof(*s) - sizeof(s->seq));
+	memcpy(ret_copy->raw + sizeof(out->seq), (const uint8_t *)s + sizeof(s->seq), at - sizeof(s->seq));
+	if (at == s->bytes)
+		return;
 	for (unsigned i = 0; i < OA_STR_COUNT; i++) {
 		struct oa_bytes text = oa_span_str(s, (enum oa_str)i);
 

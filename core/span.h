@@ -226,7 +226,7 @@ bool oa_span_db(const struct oa_span *s, struct oa_db *ret, struct oa_db_texts *
  */
 int oa_span_set_str(struct oa_span *s, size_t cap, enum oa_str which, struct oa_bytes text);
 
-/* A copy, but for its seq, without the bytes that no text refers to. Texts that share bytes are written twice; what does not fit is cut. */
+/* A copy, but for its seq, without the bytes that no text refers to, when those are more than a few. Texts that share bytes are written twice; what does not fit is cut. */
 void oa_span_pack(const struct oa_span *s, struct oa_span_buf *ret_copy);
 
 /* "ECONNRESET" for OA_ERR_ECONNRESET; "" for OA_ERR_NONE. */

@@ -108,7 +108,7 @@ static void console_attr_strs(void *ctx, const struct oa_attr_key *prefix, struc
 	put_str(ctx, "\n");
 }
 
-static const struct oa_attr_sink console_sink = { console_attr_str, console_attr_num, console_attr_strs };
+static const struct oa_attr_sink console_sink = { .str = console_attr_str, .num = console_attr_num, .strs = console_attr_strs };
 
 static void put_time(struct console_text *t, uint64_t unix_ns)
 {

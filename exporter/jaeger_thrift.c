@@ -109,7 +109,7 @@ static void tag_on_strs(void *ctx, const struct oa_attr_key *prefix, struct oa_b
 		tag_text2(ctx, oa_key_name(prefix), name, oa_bytes(j->mem, j->len));
 }
 
-static const struct oa_attr_sink jaeger_sink = { tag_on_str, tag_on_num, tag_on_strs };
+static const struct oa_attr_sink jaeger_sink = { .str = tag_on_str, .num = tag_on_num, .strs = tag_on_strs };
 
 static const char *jaeger_kind(const struct oa_span *s)
 {

@@ -68,7 +68,7 @@ static void json_on_strs(void *ctx, const struct oa_attr_key *prefix, struct oa_
 	json_attr_end(j);
 }
 
-static const struct oa_attr_sink json_sink = { json_on_str, json_on_num, json_on_strs };
+static const struct oa_attr_sink json_sink = { .str = json_on_str, .num = json_on_num, .strs = json_on_strs };
 
 /* -- the parts of a span -- */
 

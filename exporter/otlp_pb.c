@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "exporter/pb_memo.h"
 #include "exporter/span_attrs.h"
 #include "exporter/utf8.h"
 
@@ -101,6 +102,8 @@ static inline uint8_t *pb_end(uint8_t *body, uint8_t *out)
 struct pb_attrs {
 	uint8_t *out;
 	uint8_t tag; /* of the field the attributes are */
+	struct oa_pb_memo *memo; /* of the group that is being made; NULL: it will not be remembered */
+	uint8_t *group;          /* where that began */
 };
 
 static inline uint8_t *pb_key(uint8_t *out, const struct oa_attr_key *key)
@@ -109,10 +112,9 @@ static inline uint8_t *pb_key(uint8_t *out, const struct oa_attr_key *key)
 	return out + 2 + key->len;
 }
 
-static void pb_attr_str(void *ctx, const struct oa_attr_key *key, struct oa_bytes value)
+/* All of a text attribute but the text. */
+static inline uint8_t *pb_attr_head(const struct pb_attrs *a, const struct oa_attr_key *key, size_t size)
 {
-	struct pb_attrs *a = ctx;
-	size_t size = oa_utf8_size(value);
 	size_t any = 1 + pb_varint_size(size) + size;
 	uint8_t *out = a->out;
 
@@ -122,8 +124,26 @@ static void pb_attr_str(void *ctx, const struct oa_attr_key *key, struct oa_byte
 	*out = PB_TAG(2, PB_BYTES);
 	out = pb_varint(out + 1, any);
 	*out = PB_TAG(1, PB_BYTES);
-	out = pb_varint(out + 1, size);
-	a->out = oa_utf8_put(out, value, size);
+	return pb_varint(out + 1, size);
+}
+
+static void pb_attr_str_any(struct pb_attrs *a, const struct oa_attr_key *key, struct oa_bytes value)
+{
+	size_t size = oa_utf8_size(value);
+
+	a->out = oa_utf8_put(pb_attr_head(a, key, size), value, size);
+}
+
+/* As if it was ASCII, which shows while it is copied. */
+static void pb_attr_str(void *ctx, const struct oa_attr_key *key, struct oa_bytes value)
+{
+	struct pb_attrs *a = ctx;
+	uint8_t *text = pb_attr_head(a, key, value.len);
+
+	if (__builtin_expect(oa_copy_ascii(text, value.ptr, value.len), 1))
+		a->out = text + value.len;
+	else
+		pb_attr_str_any(a, key, value);
 }
 
 static void pb_attr_num(void *ctx, const struct oa_attr_key *key, int64_t value)
@@ -181,7 +201,29 @@ static void pb_attr_strs(void *ctx, const struct oa_attr_key *prefix, struct oa_
 	a->out = out;
 }
 
-static const struct oa_attr_sink pb_sink = { pb_attr_str, pb_attr_num, pb_attr_strs };
+static unsigned pb_recall(void *ctx, const struct oa_attr_group *group)
+{
+	struct pb_attrs *a = ctx;
+
+	a->memo = oa_pb_memo_find(group);
+	a->group = a->out;
+	if (!a->memo || !oa_pb_memo_is(a->memo, group))
+		return 0;
+	a->out = oa_pb_memo_put(a->out, a->memo);
+	return a->memo->count;
+}
+
+static void pb_keep(void *ctx, const struct oa_attr_group *group, unsigned count)
+{
+	struct pb_attrs *a = ctx;
+
+	if (a->memo)
+		oa_pb_memo_keep(a->memo, group, oa_bytes(a->group, (size_t)(a->out - a->group)), count);
+}
+
+static const struct oa_attr_sink pb_sink = {
+	.str = pb_attr_str, .num = pb_attr_num, .strs = pb_attr_strs, .recall = pb_recall, .keep = pb_keep,
+};
 
 /* -- the parts of a span -- */
 
@@ -195,7 +237,7 @@ static uint8_t *pb_dropped(uint8_t *out, uint8_t tag, unsigned dropped)
 
 static uint8_t *pb_attributes(uint8_t *out, const struct oa_span *s)
 {
-	struct pb_attrs a = { out, SPAN_ATTRIBUTE };
+	struct pb_attrs a = { .out = out, .tag = SPAN_ATTRIBUTE };
 	unsigned dropped = oa_span_attrs(s, &pb_sink, &a);
 
 	return pb_dropped(a.out, SPAN_DROPPED_ATTRIBUTES, dropped);

@@ -23,7 +23,34 @@ struct attrs {
 	void *ctx;
 	size_t limit; /* characters */
 	unsigned count, count_max, dropped;
+	bool groups;         /* the sink remembers them, and values are not cut */
+	unsigned group_from; /* where one began that the sink does not know */
 };
+
+#define ATTRS_GROUP_MAX 3 /* attributes of one */
+
+static inline struct oa_attr_group attrs_group(enum oa_attr_groups sort, uint32_t a, uint32_t b, struct oa_bytes text)
+{
+	return (struct oa_attr_group){ sort, (uint64_t)a << 32 | b, text };
+}
+
+/* returns false when its attributes have to be made; attrs_keep() follows then. */
+static bool attrs_recall(struct attrs *a, const struct oa_attr_group *g)
+{
+	unsigned count;
+
+	a->groups &= a->count + ATTRS_GROUP_MAX <= a->count_max; /* from there on some are dropped */
+	count = a->groups ? a->sink->recall(a->ctx, g) : 0;
+	a->group_from = a->count;
+	a->count += count;
+	return count;
+}
+
+static void attrs_keep(struct attrs *a, const struct oa_attr_group *g)
+{
+	if (a->groups && a->count > a->group_from)
+		a->sink->keep(a->ctx, g, a->count - a->group_from);
+}
 
 static bool attrs_room(struct attrs *a)
 {
@@ -190,7 +217,15 @@ void oa_span_server(const struct oa_span *s, char buf[OA_SERVER_TEXT_MAX], struc
 	}
 }
 
-static void attrs_server(struct attrs *a)
+/* Whether the server follows from OA_STR_HOST alone. */
+static bool attrs_server_is_host(const struct oa_span *s)
+{
+	return s->what == OA_WHAT_HTTP && s->str[OA_STR_HOST].len && !s->str[OA_STR_FWD_HOST].len && !s->str[OA_STR_FWD_PROTO].len &&
+	       !s->str[OA_STR_TARGET].len;
+}
+
+/* returns whether the host is a part of `said` */
+static bool attrs_make_server(struct attrs *a, struct oa_bytes said)
 {
 	char buf[OA_SERVER_TEXT_MAX];
 	struct oa_bytes host;
@@ -198,27 +233,66 @@ static void attrs_server(struct attrs *a)
 
 	oa_span_server(a->s, buf, &host, &port);
 	if (!host.len)
-		return;
+		return false;
 	attrs_str(a, OA_KEY_SERVER_ADDRESS, host);
 	if (port)
 		attrs_num(a, OA_KEY_SERVER_PORT, port);
+	return host.ptr >= said.ptr && host.ptr < said.ptr + said.len;
+}
+
+static void attrs_server(struct attrs *a)
+{
+	struct oa_bytes host = oa_span_str(a->s, OA_STR_HOST);
+	struct oa_attr_group g = attrs_group(OA_ATTRS_SERVER, a->s->kind, a->s->flags & OA_SPAN_HTTPS, host);
+
+	if (!attrs_server_is_host(a->s))
+		(void)attrs_make_server(a, host);
+	else if (!attrs_recall(a, &g) && attrs_make_server(a, host))
+		attrs_keep(a, &g);
+}
+
+/* The other end of the socket as one attribute. */
+static void attrs_address(struct attrs *a, enum oa_attr_groups sort, enum oa_key key)
+{
+	const struct oa_addr *peer = &a->s->peer;
+	struct oa_attr_group g = attrs_group(sort, peer->family, 0, oa_bytes(peer->ip, sizeof(peer->ip)));
+	char buf[OA_ADDR_TEXT_MAX];
+
+	if (attrs_recall(a, &g))
+		return;
+	attrs_str(a, key, oa_bytes(buf, oa_addr_text(buf, peer)));
+	attrs_keep(a, &g);
+}
+
+static void attrs_client(struct attrs *a)
+{
+	struct oa_bytes client = { 0 };
+	unsigned port;
+
+	if (a->s->str[OA_STR_FWD_FOR].len)
+		oa_authority_split(oa_span_str(a->s, OA_STR_FWD_FOR), &client, &port);
+	if (client.len)
+		attrs_str(a, OA_KEY_CLIENT_ADDRESS, client);
+	else if (a->s->flags & OA_SPAN_UNIX)
+		attrs_text(a, OA_KEY_CLIENT_ADDRESS, OA_STR_PEER_PATH);
+	else
+		attrs_address(a, OA_ATTRS_CLIENT, OA_KEY_CLIENT_ADDRESS);
 }
 
 static void attrs_peer_and_client(struct attrs *a)
 {
-	char buf[OA_ADDR_TEXT_MAX];
-	struct oa_bytes peer = attrs_peer(a->s, buf), client = { 0 };
-	unsigned port;
+	const struct oa_span *s = a->s;
 
-	attrs_str(a, OA_KEY_PEER_ADDRESS, peer);
-	if (a->s->flags & OA_SPAN_UNIX)
+	if (s->flags & OA_SPAN_UNIX) {
+		attrs_text(a, OA_KEY_PEER_ADDRESS, OA_STR_PEER_PATH);
 		attrs_str(a, OA_KEY_TRANSPORT, OA_LIT("unix"));
-	else if (peer.len && a->s->peer.port)
-		attrs_num(a, OA_KEY_PEER_PORT, a->s->peer.port);
-	if (a->s->kind != OA_KIND_SERVER)
-		return;
-	oa_authority_split(oa_span_str(a->s, OA_STR_FWD_FOR), &client, &port);
-	attrs_str(a, OA_KEY_CLIENT_ADDRESS, client.len ? client : peer);
+	} else if (s->peer.family == 4 || s->peer.family == 6) {
+		attrs_address(a, OA_ATTRS_PEER, OA_KEY_PEER_ADDRESS);
+		if (s->peer.port)
+			attrs_num(a, OA_KEY_PEER_PORT, s->peer.port);
+	}
+	if (s->kind == OA_KIND_SERVER)
+		attrs_client(a);
 }
 
 /* -- url.full -- */
@@ -362,16 +436,55 @@ static void attrs_version(struct attrs *a)
 		attrs_str(a, OA_KEY_PROTO_VERSION, OA_LIT("2"));
 }
 
-static void attrs_http(struct attrs *a)
+static void attrs_make_method(struct attrs *a)
 {
-	const struct oa_span *s = a->s;
-	struct oa_bytes method = oa_span_method(s);
+	struct oa_bytes method = oa_span_method(a->s);
 
 	attrs_str(a, OA_KEY_METHOD, method);
 	if (oa_method_is_other(method))
-		attrs_str(a, OA_KEY_METHOD_ORIGINAL, oa_span_method_sent(s));
+		attrs_str(a, OA_KEY_METHOD_ORIGINAL, oa_span_method_sent(a->s));
+	if (a->s->kind == OA_KIND_SERVER)
+		attrs_str(a, OA_KEY_SCHEME, oa_span_scheme(a->s));
+}
+
+/* And the scheme. */
+static void attrs_method(struct attrs *a)
+{
+	const struct oa_span *s = a->s;
+	struct oa_attr_group g = attrs_group(OA_ATTRS_METHOD, s->method, s->kind | (s->flags & OA_SPAN_HTTPS) << 8,
+					     oa_span_str(s, OA_STR_FWD_PROTO));
+	bool known = oa_config.known_methods && *oa_config.known_methods; /* then the record does not say it all */
+
+	if (s->method == OA_METHOD_OTHER || known) {
+		attrs_make_method(a);
+		return;
+	}
+	if (attrs_recall(a, &g))
+		return;
+	attrs_make_method(a);
+	attrs_keep(a, &g);
+}
+
+static void attrs_version_and_status(struct attrs *a)
+{
+	const struct oa_span *s = a->s;
+	bool has_status = s->flags & OA_SPAN_HAS_STATUS;
+	struct oa_attr_group g = attrs_group(OA_ATTRS_STATUS, s->version, has_status ? 1u << 16 | s->status : 0, oa_bytes(NULL, 0));
+
+	if (attrs_recall(a, &g))
+		return;
+	attrs_version(a);
+	if (has_status)
+		attrs_num(a, OA_KEY_STATUS, s->status);
+	attrs_keep(a, &g);
+}
+
+static void attrs_http(struct attrs *a)
+{
+	const struct oa_span *s = a->s;
+
+	attrs_method(a);
 	if (s->kind == OA_KIND_SERVER) {
-		attrs_str(a, OA_KEY_SCHEME, oa_span_scheme(s));
 		attrs_text(a, OA_KEY_PATH, OA_STR_PATH);
 		attrs_text(a, OA_KEY_QUERY, OA_STR_QUERY);
 		attrs_text(a, OA_KEY_ROUTE, OA_STR_ROUTE);
@@ -381,9 +494,7 @@ static void attrs_http(struct attrs *a)
 		if (s->resend)
 			attrs_num(a, OA_KEY_RESEND, s->resend);
 	}
-	attrs_version(a);
-	if (s->flags & OA_SPAN_HAS_STATUS)
-		attrs_num(a, OA_KEY_STATUS, s->status);
+	attrs_version_and_status(a);
 	if (s->flags & OA_SPAN_HAS_REQ_BODY)
 		attrs_num(a, OA_KEY_REQ_BODY, s->req_body);
 	if (s->flags & OA_SPAN_HAS_RESP_BODY)
@@ -525,6 +636,7 @@ unsigned oa_span_attrs(const struct oa_span *s, const struct oa_attr_sink *sink,
 	};
 	char buf[8];
 
+	a.groups = sink->recall && a.limit == SIZE_MAX;
 	if (s->what == OA_WHAT_HTTP)
 		attrs_http(&a);
 	else if (s->what == OA_WHAT_RPC)

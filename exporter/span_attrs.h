@@ -34,6 +34,14 @@ static inline struct oa_bytes oa_key_name(const struct oa_attr_key *key)
 	return oa_bytes(key->name, key->len);
 }
 
+/* Attributes that follow from a few fields of the record and from nothing else. */
+enum oa_attr_groups { OA_ATTRS_METHOD, OA_ATTRS_STATUS, OA_ATTRS_SERVER, OA_ATTRS_PEER, OA_ATTRS_CLIENT, OA_ATTR_GROUPS };
+struct oa_attr_group {
+	enum oa_attr_groups sort;
+	uint64_t fields;
+	struct oa_bytes text;
+};
+
 /* Receives attributes, each key once, values cut at the limit of the settings and borrowed for the call. */
 struct oa_attr_sink {
 	void (*str)(void *ctx, const struct oa_attr_key *key, struct oa_bytes value);
@@ -41,6 +49,10 @@ struct oa_attr_sink {
 	/* An array of strings. Its key is `prefix` and `name` together. */
 	void (*strs)(void *ctx, const struct oa_attr_key *prefix, struct oa_bytes name,
 		     const struct oa_bytes *values, unsigned count);
+	/* For a sink that can do the same again; NULL else. recall() takes all attributes of a group and says how many they
+	 * were. When it says 0 they come one by one, and then keep() with their count. */
+	unsigned (*recall)(void *ctx, const struct oa_attr_group *group);
+	void (*keep)(void *ctx, const struct oa_attr_group *group, unsigned count);
 };
 
 /* returns how many attributes were dropped: the last ones, past the limit of the settings */

@@ -2,27 +2,12 @@
 /* Bytes from the wire as valid UTF-8: each byte that is no part of a well-formed character
  * becomes one U+FFFD. So the text has grown if and only if something was wrong with it. Nearly all of it is
  * ASCII, which is the inlined case. */
+#include <emmintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "core/bytes.h"
-
-static inline uint64_t oa_load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
-
-static inline uint32_t oa_load32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return v;
-}
 
 /* True when every byte is below 0x80. Reads by words; the last one may overlap the one before. */
 static inline bool oa_utf8_ascii(struct oa_bytes in)
@@ -53,27 +38,23 @@ static inline size_t oa_utf8_size(struct oa_bytes in)
 	return oa_utf8_ascii(in) ? in.len : oa_utf8_size_any(in);
 }
 
-/* memcpy() of what is mostly a few words: without the call. */
-static inline void oa_copy_text(uint8_t *out, const uint8_t *in, size_t len)
+/* Copies a text and looks at it in one go. returns whether it is ASCII */
+static inline bool oa_copy_ascii(uint8_t *out, const uint8_t *in, size_t len)
 {
-	uint64_t last;
-	uint32_t last_half;
+	__m128i part, all;
 
-	if (len > 64) {
-		memcpy(out, in, len);
-	} else if (len >= 8) {
-		last = oa_load64(in + len - 8);
-		for (size_t i = 0; i + 8 < len; i += 8)
-			memcpy(out + i, in + i, 8);
-		memcpy(out + len - 8, &last, 8);
-	} else if (len >= 4) {
-		last_half = oa_load32(in + len - 4);
-		memcpy(out, in, 4);
-		memcpy(out + len - 4, &last_half, 4);
-	} else {
-		while (len--)
-			*out++ = *in++;
+	if (len < 16) {
+		oa_copy_text(out, in, len);
+		return oa_utf8_ascii((struct oa_bytes){ in, len });
 	}
+	all = _mm_loadu_si128((const __m128i *)(const void *)(in + len - 16));
+	_mm_storeu_si128((__m128i *)(void *)(out + len - 16), all);
+	for (size_t i = 0; i + 16 < len; i += 16) {
+		part = _mm_loadu_si128((const __m128i *)(const void *)(in + i));
+		_mm_storeu_si128((__m128i *)(void *)(out + i), part);
+		all = _mm_or_si128(all, part);
+	}
+	return !_mm_movemask_epi8(all);
 }
 
 /* Writes it. size: what oa_utf8_size() said. returns the end. */

@@ -111,7 +111,7 @@ static void zipkin_on_strs(void *ctx, const struct oa_attr_key *prefix, struct o
 		zipkin_tag(ctx, oa_bytes(key, len + name.len), oa_bytes(j->mem, j->len));
 }
 
-static const struct oa_attr_sink zipkin_sink = { zipkin_on_str, zipkin_on_num, zipkin_on_strs };
+static const struct oa_attr_sink zipkin_sink = { .str = zipkin_on_str, .num = zipkin_on_num, .strs = zipkin_on_strs };
 
 static void zipkin_dropped(cJSON *tags, const char *key, unsigned dropped)
 {

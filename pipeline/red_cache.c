@@ -22,16 +22,19 @@ struct red_fixed {
 	uint16_t status, flags;
 };
 
-static bool red_key_put(struct red_key *key, const void *bytes, size_t len)
+static inline bool red_key_put(struct red_key *key, const void *bytes, size_t len)
 {
 	if (len > sizeof(key->bytes) - key->len)
 		return false;
-	memcpy(key->bytes + key->len, bytes, len);
+	if (__builtin_constant_p(len))
+		memcpy(key->bytes + key->len, bytes, len);
+	else
+		oa_copy_text(key->bytes + key->len, bytes, len);
 	key->len += len;
 	return true;
 }
 
-static bool red_key_text(struct red_key *key, const struct oa_span *s, enum oa_str which,
+static inline bool red_key_text(struct red_key *key, const struct oa_span *s, enum oa_str which,
 			 size_t max)
 {
 	struct oa_bytes text = oa_bytes_cut(oa_span_str(s, which), max);
@@ -101,16 +104,23 @@ static bool red_key_make(struct red_key *key, const struct oa_span *s)
 	return red_key_put(key, zeros, -key->len % 8);
 }
 
+/* Word by word: most keys are short. */
+static bool red_key_is(const struct red_key *a, const struct red_key *b)
+{
+	uint64_t differ = a->len ^ b->len;
+
+	for (size_t i = 0; !differ && i < a->len; i += 8)
+		differ = oa_load64(a->bytes + i) ^ oa_load64(b->bytes + i);
+	return !differ;
+}
+
 /* Eight bytes at a time. Equal hashes cost time only: keys are compared. */
 static unsigned red_key_place(const struct red_key *key)
 {
 	uint64_t hash = key->len;
 
 	for (size_t i = 0; i < key->len; i += 8) {
-		uint64_t word;
-
-		memcpy(&word, key->bytes + i, 8);
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+		hash = (hash ^ oa_load64(key->bytes + i)) * 0x9e3779b97f4a7c15ull;
 		hash ^= hash >> 29;
 	}
 	return hash % RED_CACHE_ENTRIES;
@@ -128,7 +138,7 @@ struct oa_red_memory *oa_red_remember(const struct oa_series_table *t, const str
 	if (!red_key_make(&key, s))
 		return NULL;
 	entry = &red_cache[red_key_place(&key)];
-	if (entry->key.len == key.len && memcmp(entry->key.bytes, key.bytes, key.len) == 0)
+	if (red_key_is(&entry->key, &key))
 		return &entry->memory;
 	memset(&entry->memory, 0, sizeof(entry->memory));
 	entry->key.len = key.len;

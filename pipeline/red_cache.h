@@ -16,6 +16,7 @@ enum oa_red {
 
 struct oa_red_memory {
 	struct oa_series *series[OA_RED_COUNT]; /* NULL: not known */
+	uint8_t instrument[OA_RED_COUNT];       /* of those that are */
 };
 
 /* The place for the record's series; filled in by the caller. NULL when its fields are too long to

@@ -179,10 +179,12 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 
 /* The record on its way to its series. */
 static struct {
-	struct oa_red_memory *memory, forgotten;
 	bool labelled;
 	struct oa_label_set labels; /* when made */
-	struct oa_series *made;     /* of the time that its connection took to make */
+	struct oa_series_place place[OA_RED_COUNT];
+	unsigned places;             /* none: nothing of it is recorded */
+	struct oa_series_place made; /* of the time that its connection took to make */
+	bool has_made;
 } red;
 
 static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
@@ -278,7 +280,7 @@ static enum oa_stat red_decision(const struct oa_span *s)
 
 static void red_inc(enum oa_stat s) { oa_stat_inc(s); }
 
-static inline void red_count_by(const struct oa_span *s, void (*count)(enum oa_stat))
+static inline __attribute__((always_inline)) void red_count_by(const struct oa_span *s, void (*count)(enum oa_stat))
 {
 	if (!(s->flags & OA_SPAN_HELD)) /* else keep.c counts it when it knows */
 		count(red_decision(s));
@@ -296,31 +298,41 @@ static uint64_t red_value(const struct oa_span *s, enum oa_red what)
 					 : s->resp_body;
 }
 
+static void red_prepare_one(const struct oa_span *s, struct oa_red_memory *memory, enum oa_red what)
+{
+	struct oa_series **series = &memory->series[what];
+
+	if (!*series) {
+		memory->instrument[what] = (uint8_t)red_instrument(s, what);
+		*series = red_look_up(s, (enum oa_instrument)memory->instrument[what]);
+	}
+	red.place[red.places++] = oa_series_touch(&oa_tree->series, *series,
+						  (enum oa_instrument)memory->instrument[what], red_value(s, what));
+}
+
 static void red_prepare(const struct oa_span *s)
 {
+	static struct oa_red_memory forgotten;
+	struct oa_red_memory *memory;
+
 	red_count_by(s, oa_stat_touch);
+	red.places = 0;
+	red.has_made = false;
 	if (!red_is_recorded(s))
 		return;
 	red.labelled = false;
 	if (red_is_first(s)) {
-		red.made = red_look_up_made(s);
-		oa_series_touch(&oa_tree->series, red.made, OA_INS_db_client_create, s->made_ns);
+		red.made = oa_series_touch(&oa_tree->series, red_look_up_made(s), OA_INS_db_client_create, s->made_ns);
+		red.has_made = true;
 	}
-	red.memory = oa_red_remember(&oa_tree->series, s);
-	if (!red.memory) {
-		red.forgotten = (struct oa_red_memory){ 0 };
-		red.memory = &red.forgotten;
+	memory = oa_red_remember(&oa_tree->series, s);
+	if (!memory) {
+		forgotten = (struct oa_red_memory){ 0 };
+		memory = &forgotten;
 	}
-	for (unsigned what = 0; what < OA_RED_COUNT; what++) {
-		struct oa_series **series = &red.memory->series[what];
-
-		if (!red_has(s, what))
-			continue;
-		if (!*series)
-			*series = red_look_up(s, red_instrument(s, what));
-		oa_series_touch(&oa_tree->series, *series, red_instrument(s, what),
-				red_value(s, what));
-	}
+	for (unsigned what = 0; what < OA_RED_COUNT; what++)
+		if (red_has(s, what))
+			red_prepare_one(s, memory, what);
 }
 
 static bool red_exemplar(const struct oa_span *s)
@@ -330,24 +342,16 @@ static bool red_exemplar(const struct oa_span *s)
 		!(s->flags & OA_SPAN_LOST)); /* nobody could follow it */
 }
 
-static void red_record(const struct oa_span *s)
-{
-	for (unsigned what = 0; what < OA_RED_COUNT; what++)
-		if (red_has(s, what))
-			oa_series_add(&oa_tree->series, red.memory->series[what],
-				      red_instrument(s, what), red_value(s, what),
-				      red_exemplar(s) ? s->trace_id : NULL, s->span_id,
-				      s->start_unix_ns + s->duration_ns);
-	if (red_is_first(s))
-		oa_series_add(&oa_tree->series, red.made, OA_INS_db_client_create, s->made_ns, NULL, s->span_id,
-			      s->start_unix_ns + s->duration_ns);
-}
-
 static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 {
-	red_count_by(&span->s, red_inc);
-	if (red_is_recorded(&span->s))
-		red_record(&span->s);
+	const struct oa_span *s = &span->s;
+	const uint8_t *trace_id = red_exemplar(s) ? s->trace_id : NULL;
+
+	red_count_by(s, red_inc);
+	for (unsigned i = 0; i < red.places; i++)
+		oa_series_add(&oa_tree->series, &red.place[i], trace_id, s->span_id, s->start_unix_ns + s->duration_ns);
+	if (red.has_made)
+		oa_series_add(&oa_tree->series, &red.made, NULL, s->span_id, s->start_unix_ns + s->duration_ns);
 	return 0;
 }
 

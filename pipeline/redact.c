@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "core/config.h"
+#include "pipeline/redact_scan.h"
 
 #define REDACT_KEYS_MAX  64
 #define REDACT_KEY_BYTES 64
@@ -82,30 +83,56 @@ static bool redact_wanted(struct oa_bytes key)
 
 static uint64_t redact_len_bit(size_t len) { return 1ull << (len < 63 ? len : 63); }
 
-/* Whether any name in the query is one of ours: mostly not, which is seen without looking at them. */
-static bool redact_concerns(struct oa_bytes query)
+/* How far the look at a query has come. */
+struct redact_names {
+	size_t name;      /* where the last one began */
+	bool in_value;    /* its `=` has come */
+	size_t percent;   /* behind the last `%` */
+};
+
+static bool redact_is_ours(const struct redact_names *n, struct oa_bytes query, size_t end)
 {
-	size_t name = 0;
-	bool encoded = false, in_name = true;
+	bool encoded = n->percent > n->name;
 
-	if (redact_all)
-		return true;
-	for (size_t i = 0; i < query.len; i++) {
-		uint8_t c = query.ptr[i];
+	return (encoded || redact_key_lens & redact_len_bit(end - n->name)) &&
+	       redact_wanted(oa_bytes(query.ptr + n->name, end - n->name));
+}
 
-		if (c == '&' || c == ';') {
-			name = i + 1;
-			in_name = true;
-			encoded = false;
-		} else if (c == '%') {
-			encoded = true;
-		} else if (c == '=' && in_name) {
-			in_name = false;
-			if ((encoded || redact_key_lens & redact_len_bit(i - name)) &&
-			    redact_wanted(oa_bytes(query.ptr + name, i - name)))
+/* Of 64 bytes from `at` on. */
+static bool redact_concerns_piece(struct redact_names *n, struct oa_bytes query, size_t at)
+{
+	struct oa_scan s = oa_scan(oa_bytes_cut(oa_bytes(query.ptr + at, query.len - at), 64));
+
+	for (uint64_t any = s.equals | s.ends; any; any &= any - 1) {
+		unsigned bit = (unsigned)__builtin_ctzll(any);
+		uint64_t percents = s.percents & ((1ull << bit) - 1);
+
+		if (percents)
+			n->percent = at + 64 - (unsigned)__builtin_clzll(percents);
+		if (s.ends >> bit & 1) {
+			n->name = at + bit + 1;
+			n->in_value = false;
+		} else if (!n->in_value) {
+			n->in_value = true;
+			if (redact_is_ours(n, query, at + bit))
 				return true;
 		}
 	}
+	if (s.percents)
+		n->percent = at + 64 - (unsigned)__builtin_clzll(s.percents);
+	return false;
+}
+
+/* Whether any name in the query is one of ours: mostly not, which is seen without looking at them. */
+static bool redact_concerns(struct oa_bytes query)
+{
+	struct redact_names n = { 0 };
+
+	if (redact_all)
+		return true;
+	for (size_t at = 0; at < query.len; at += 64)
+		if (redact_concerns_piece(&n, query, at))
+			return true;
 	return false;
 }
 

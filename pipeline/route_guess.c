@@ -13,9 +13,11 @@
 struct guess_node {
 	uint16_t child, next; /* index, 0 none: node 0 is the root and nobody's child */
 	uint16_t off, len;    /* in guess_text */
+	uint64_t begin;       /* the first eight letters, padded with zeros */
 	uint8_t statics;      /* children that are names */
 	bool is_static;
-	bool ends; /* a path ended here that was not refused */
+	bool is_name; /* the segment as it was sent */
+	bool ends;    /* a path ended here that was not refused */
 };
 
 static struct guess_node guess_nodes[GUESS_NODES_MAX];
@@ -30,18 +32,51 @@ void oa_route_guess_reset(void)
 	guess_text_len = 0;
 }
 
+/* The first eight letters, or all of them, as a number. */
+static inline uint64_t guess_begin(struct oa_bytes text)
+{
+	uint64_t word = 0;
+	uint32_t half = 0, last = 0;
+
+	if (text.len >= 8) {
+		memcpy(&word, text.ptr, 8);
+	} else if (text.len >= 4) {
+		memcpy(&half, text.ptr, 4);
+		memcpy(&last, text.ptr + text.len - 4, 4);
+		word = half | (uint64_t)last << (8 * (text.len - 4));
+	} else {
+		while (text.len--)
+			word = word << 8 | text.ptr[text.len];
+	}
+	return word;
+}
+
+static inline bool guess_is(const struct guess_node *n, struct oa_bytes text, uint64_t begin)
+{
+	return n->begin == begin && n->len == text.len &&
+	       (text.len <= 8 || memcmp(guess_text + n->off + 8, text.ptr + 8, text.len - 8) == 0);
+}
+
 static unsigned guess_find(unsigned parent, struct oa_bytes text)
 {
 	unsigned i = guess_nodes[parent].child;
+	uint64_t begin = guess_begin(text);
 
-	while (i &&
-	       !oa_bytes_eq(oa_bytes(guess_text + guess_nodes[i].off, guess_nodes[i].len), text))
+	while (i && !guess_is(&guess_nodes[i], text, begin))
 		i = guess_nodes[i].next;
 	return i;
 }
 
+/* A name that is known under this prefix: no need to ask what it looks like. 0 when there is none */
+static unsigned guess_known(unsigned parent, struct oa_bytes segment)
+{
+	unsigned i = guess_find(parent, segment);
+
+	return guess_nodes[i].is_name ? i : 0;
+}
+
 /* returns the new child, 0 when memory is used up */
-static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static)
+static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static, bool is_name)
 {
 	unsigned i = guess_node_count;
 
@@ -50,7 +85,9 @@ static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static)
 	guess_nodes[i] = (struct guess_node){ .next = guess_nodes[parent].child,
 					      .off = (uint16_t)guess_text_len,
 					      .len = (uint16_t)text.len,
-					      .is_static = is_static };
+					      .begin = guess_begin(text),
+					      .is_static = is_static,
+					      .is_name = is_name };
 	memcpy(guess_text + guess_text_len, text.ptr, text.len);
 	guess_text_len += text.len;
 	guess_nodes[parent].child = (uint16_t)i;
@@ -59,17 +96,27 @@ static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static)
 	return i;
 }
 
+/* What a segment is called in a template, before the limits of the tree. */
+struct guess_name {
+	struct oa_bytes text;
+	bool is_static; /* there may be only so many of them */
+	bool is_name;   /* nothing of it was replaced */
+	char buf[16];
+};
+
 /* The child a segment belongs to; 0 when there is none and there shall or can be none. */
-static unsigned guess_step(unsigned parent, struct oa_bytes text, bool is_static, bool learn)
+static unsigned guess_step(unsigned parent, const struct guess_name *name, bool learn)
 {
+	struct oa_bytes text = name->text;
+	bool is_static = name->is_static;
 	unsigned i = guess_find(parent, text);
 
 	if (!i && learn && (!is_static || guess_nodes[parent].statics < GUESS_STATIC_MAX))
-		i = guess_add(parent, text, is_static);
+		i = guess_add(parent, text, is_static, name->is_name);
 	if (!i && is_static) {
 		i = guess_find(parent, OA_LIT("*"));
 		if (!i && learn)
-			i = guess_add(parent, OA_LIT("*"), false);
+			i = guess_add(parent, OA_LIT("*"), false, false);
 	}
 	return i;
 }
@@ -92,26 +139,27 @@ static bool guess_next_segment(struct oa_bytes *path, struct oa_bytes *ret_segme
 	return true;
 }
 
-/* What the segment is called in a template, before the limits of the tree. */
-static struct oa_bytes guess_text_of(struct oa_bytes segment, char buf[16], bool *ret_static)
+static void guess_name(struct oa_bytes segment, struct guess_name *ret)
 {
 	struct oa_bytes ext = { 0 };
 
-	*ret_static = false;
+	ret->is_static = ret->is_name = false;
 	switch (oa_route_segment(segment, &ext)) {
 	case OA_SEGMENT_STATIC:
-		*ret_static = true;
-		return segment;
+		ret->is_static = ret->is_name = true;
+		ret->text = segment;
+		break;
 	case OA_SEGMENT_ID_EXT:
-		memcpy(buf, "{id}", 4);
-		memcpy(buf + 4, ext.ptr, ext.len);
-		*ret_static =
-			true; /* extensions are counted like names: a client can make them up */
-		return oa_bytes(buf, 4 + ext.len);
+		memcpy(ret->buf, "{id}", 4);
+		memcpy(ret->buf + 4, ext.ptr, ext.len);
+		ret->is_static = true; /* extensions are counted like names: a client can make them up */
+		ret->text = oa_bytes(ret->buf, 4 + ext.len);
+		break;
 	case OA_SEGMENT_ID:
-		return OA_LIT("{id}");
+		ret->text = OA_LIT("{id}");
+		break;
 	default:
-		return OA_LIT("*");
+		ret->text = OA_LIT("*");
 	}
 }
 
@@ -122,6 +170,19 @@ static size_t guess_put(char *route, size_t len, struct oa_bytes text)
 	return len + text.len;
 }
 
+static unsigned guess_next_node(unsigned parent, struct oa_bytes segment, bool deep, size_t len, bool learn)
+{
+	struct guess_name name;
+	unsigned known = deep || len + segment.len + 4 > OA_ROUTE_MAX ? 0 : guess_known(parent, segment);
+
+	if (known)
+		return known;
+	guess_name(segment, &name);
+	if (deep || len + name.text.len + 4 > OA_ROUTE_MAX)
+		name = (struct guess_name){ .text = OA_LIT("**") };
+	return guess_step(parent, &name, learn);
+}
+
 size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
 {
 	struct oa_bytes segment;
@@ -129,20 +190,14 @@ size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
 	size_t len = 0;
 
 	while (guess_next_segment(&path, &segment)) {
-		char buf[16];
-		bool is_static, deep;
-		struct oa_bytes text = guess_text_of(segment, buf, &is_static);
+		const struct guess_node *n;
 
-		deep = ++depth > GUESS_DEPTH_MAX || len + text.len + 4 > OA_ROUTE_MAX;
-		if (deep)
-			text = OA_LIT("**");
-		node = guess_step(node, text, is_static && !deep, learn);
+		node = guess_next_node(node, segment, ++depth > GUESS_DEPTH_MAX, len, learn);
 		if (!node)
 			return learn ? guess_put(ret_route, len, OA_LIT("**")) : 0;
-		len = guess_put(
-			ret_route, len,
-			oa_bytes(guess_text + guess_nodes[node].off, guess_nodes[node].len));
-		if (deep)
+		n = &guess_nodes[node];
+		len = guess_put(ret_route, len, oa_bytes(guess_text + n->off, n->len));
+		if (n->len == 2 && memcmp(guess_text + n->off, "**", 2) == 0) /* and whatever follows */
 			break;
 	}
 	if (!len)

@@ -168,7 +168,7 @@ static inline void oracle_links(Oa__Otlp__Span *span, const struct oa_span *s)
 
 static inline Oa__Otlp__Span *oracle_span(const struct oa_span *s)
 {
-	static const struct oa_attr_sink sink = { oracle_str, oracle_num, oracle_strs };
+	static const struct oa_attr_sink sink = { .str = oracle_str, .num = oracle_num, .strs = oracle_strs };
 	static const uint8_t zero[8];
 	Oa__Otlp__Span *span = malloc(sizeof(*span));
 

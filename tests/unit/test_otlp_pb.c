@@ -78,6 +78,31 @@ START_TEST(random_spans_decode_to_what_protobuf_c_makes_of_them)
 }
 END_TEST
 
+/* Requests of a few clients to a few hosts, in all combinations: of most of it some span before had the same. */
+START_TEST(what_is_remembered_of_other_spans_is_what_it_would_be)
+{
+	static const char *const hosts[] = { "a", "shop.example.com", "shop.example.com:8080", "[::1]:80", ":80", "u@" };
+	static const uint16_t statuses[] = { 200, 404, 503, 0 };
+
+	for (unsigned i = 0; i < 2 * 6 * 4 * 3 * 4; i++) {
+		struct oa_span *s = make_span(i & 1 ? OA_KIND_SERVER : OA_KIND_CLIENT);
+
+		s->start_unix_ns = 1700000000000000000ull + i;
+		s->status = statuses[i / 12 % 4];
+		s->method = i & 2 ? OA_METHOD_GET : OA_METHOD_POST;
+		s->version = i & 4 ? 11 : 20;
+		if (i & 8)
+			s->flags |= OA_SPAN_HTTPS;
+		s->peer = (struct oa_addr){ .family = i % 5 ? 4 : 6, .port = (uint16_t)(i % 7), .ip = { 10, 0, 0, (uint8_t)(i / 48 % 3) } };
+		make_str(OA_STR_HOST, hosts[i / 2 % 6]);
+		if (i / 144)
+			make_str(OA_STR_FWD_PROTO, i % 3 ? "https" : "http");
+		oa_config.span_attribute_count_limit = i % 11 ? -1 : 3 + (int)(i % 7);
+		check_same(s);
+	}
+}
+END_TEST
+
 START_TEST(the_smallest_and_the_largest_span_fit)
 {
 	static uint8_t text[OA_SPAN_TEXT_MAX];
@@ -382,6 +407,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, random_spans_decode_to_what_protobuf_c_makes_of_them);
+	tcase_add_test(t, what_is_remembered_of_other_spans_is_what_it_would_be);
 	tcase_add_test(t, the_smallest_and_the_largest_span_fit);
 	tcase_add_test(t, headers_past_the_limit_of_attributes_are_counted_as_dropped);
 	tcase_add_test(t, counts_have_the_limits_of_the_settings_and_the_rest_is_counted);

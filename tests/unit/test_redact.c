@@ -1,4 +1,5 @@
 /* What pipeline/redact.c takes out of a record, and how it splits targets. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/config.h"
@@ -15,6 +16,10 @@ static void redact(const char *keys)
 	ck_assert_int_eq(oa_processor_redact.open(), 0);
 	ck_assert_int_eq(oa_processor_redact.on_span(&made, &who), 0);
 }
+
+#define LONG_NAME \
+	"a_name_of_many_letters_a_name_of_many_letters_a_name_of_many_letters_a_name_of_many_letters_" \
+	"a_name_of_many_letters_a_name_of_many_letters_a_name_of_many_letters_a_name_of_many_letters_"
 
 static void check_query(const char *keys, const char *target, const char *query)
 {
@@ -59,6 +64,23 @@ START_TEST(a_percent_encoded_name_is_recognised)
 {
 	check_query("sig,token", "/a?s%69g=abc&%74oken=x&%zz=1&si%6",
 		    "s%69g=REDACTED&%74oken=REDACTED&%zz=1&si%6");
+}
+END_TEST
+
+START_TEST(a_secret_is_found_wherever_it_stands)
+{
+	char target[400], query[400];
+
+	for (int before = 0; before < 150; before++) {
+		(void)snprintf(target, sizeof(target), "/a?%.*s=1&sig=abc&y", before, LONG_NAME);
+		(void)snprintf(query, sizeof(query), "%.*s=1&sig=REDACTED&y", before, LONG_NAME);
+		check_query("sig", target, query);
+		(void)snprintf(target, sizeof(target), "/a?x=%.*s&%%73%%69g=abc", before, LONG_NAME);
+		(void)snprintf(query, sizeof(query), "x=%.*s&%%73%%69g=REDACTED", before, LONG_NAME);
+		check_query("sig", target, query);
+		(void)snprintf(target, sizeof(target), "/a?x=%%73%.*s&sih=abc", before, LONG_NAME);
+		check_query("sig", target, target + 3);
+	}
 }
 END_TEST
 
@@ -223,6 +245,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, a_target_is_split_into_path_and_query);
+	tcase_add_test(tc, a_secret_is_found_wherever_it_stands);
 	tcase_add_test(tc, secret_values_are_replaced_and_keys_are_kept);
 	tcase_add_test(tc, names_are_compared_whole_and_with_their_case);
 	tcase_add_test(tc, a_percent_encoded_name_is_recognised);

@@ -295,6 +295,25 @@ START_TEST(an_exemplar_is_kept_with_the_bucket_of_its_value)
 }
 END_TEST
 
+START_TEST(an_exemplar_is_replaced_when_it_is_a_millisecond_old)
+{
+	static const uint8_t first[16] = { 1 }, second[16] = { 2 }, span[8] = { 1 };
+	struct oa_label_set set = labels_of("/");
+	struct oa_exemplar e;
+
+	oa_series_record(table, 10, INS, &set, 0, first, span, 5 * MS);
+	oa_series_record(table, 10, INS, &set, 0, second, span, 6 * MS - 1);
+	ck_assert(oa_series_exemplar(find("/"), 0, &e));
+	ck_assert_mem_eq(e.trace_id, first, 16);
+	oa_series_record(table, 10, INS, &set, 0, second, span, 6 * MS);
+	ck_assert(oa_series_exemplar(find("/"), 0, &e));
+	ck_assert_mem_eq(e.trace_id, second, 16);
+	oa_series_record(table, 10, INS, &set, 0, first, span, 1); /* the clock was set back */
+	ck_assert(oa_series_exemplar(find("/"), 0, &e));
+	ck_assert_mem_eq(e.trace_id, first, 16);
+}
+END_TEST
+
 START_TEST(an_exemplar_that_is_being_written_is_not_read_and_not_waited_for)
 {
 	static const uint8_t trace[16] = { 1 }, span[8] = { 1 };
@@ -317,9 +336,11 @@ static void *write_exemplars(void *arg)
 	struct oa_label_set set = labels_of("/");
 
 	for (unsigned i = 0; !stop; i++) {
-		memset(trace, (int)(i & 0xff), sizeof(trace));
-		memset(span, (int)(i & 0xff), sizeof(span));
-		oa_series_record(table, 10, INS, &set, i & 0xff, trace, span, i & 0xff);
+		uint64_t value = i % 5 * MS;
+
+		memset(trace, (int)(i % 5), sizeof(trace));
+		memset(span, (int)(i % 5), sizeof(span));
+		oa_series_record(table, 10, INS, &set, value, trace, span, value);
 	}
 	return arg;
 }
@@ -340,7 +361,7 @@ START_TEST(an_exemplar_is_never_a_mix_of_two)
 			continue;
 		seen++;
 		for (unsigned i = 0; i < 16; i++)
-			if (e.trace_id[i] != e.value || e.span_id[i / 2] != e.value || e.unix_ns != e.value)
+			if (e.trace_id[i] * MS != e.value || e.span_id[i / 2] * MS != e.value || e.unix_ns != e.value)
 				ck_abort_msg("a mix after %u", seen);
 	}
 	stop = 1;
@@ -430,6 +451,7 @@ int main(void)
 	tcase_add_test(c, several_writers_lose_nothing_and_make_no_series_twice);
 	tcase_add_test(c, a_killed_process_leaves_a_table_that_others_go_on_with);
 	tcase_add_test(c, an_exemplar_is_kept_with_the_bucket_of_its_value);
+	tcase_add_test(c, an_exemplar_is_replaced_when_it_is_a_millisecond_old);
 	tcase_add_test(c, an_exemplar_that_is_being_written_is_not_read_and_not_waited_for);
 	tcase_add_test(c, an_exemplar_is_never_a_mix_of_two);
 	suite_add_tcase(s, c);

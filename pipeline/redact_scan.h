@@ -1,0 +1,54 @@
+#pragma once
+/* Where the delimiters of a query stand: a bit for each of up to 64 bytes. Reads nothing outside the text.
+ *
+ * all: runs on side thread; locks: none; heap: no; blocks: no */
+#include <emmintrin.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+
+struct oa_scan {
+	uint64_t equals, ends, percents; /* `=`; `&` and `;`; `%` */
+};
+
+/* The last, or only, piece of a text, which is shorter than sixteen bytes. */
+static inline __m128i oa_scan_short(const uint8_t *p, size_t len)
+{
+	uint64_t low = 0, high = 0;
+	uint32_t first, last;
+
+	if (len >= 8) {
+		memcpy(&low, p, 8);
+		memcpy(&high, p + len - 8, 8);
+		high = len == 8 ? 0 : high >> (8 * (16 - len));
+	} else if (len >= 4) {
+		memcpy(&first, p, 4);
+		memcpy(&last, p + len - 4, 4);
+		low = first | (uint64_t)last << (8 * (len - 4));
+	} else {
+		while (len--)
+			low = low << 8 | p[len];
+	}
+	return _mm_set_epi64x((int64_t)high, (int64_t)low);
+}
+
+static inline uint64_t oa_scan_is(__m128i text, char c)
+{
+	return (uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(text, _mm_set1_epi8(c)));
+}
+
+/* text: at most 64 bytes */
+static inline struct oa_scan oa_scan(struct oa_bytes text)
+{
+	struct oa_scan s = { 0 };
+
+	for (size_t i = 0; i < text.len; i += 16) {
+		__m128i piece = text.len - i >= 16 ? _mm_loadu_si128((const __m128i *)(const void *)(text.ptr + i)) :
+						     oa_scan_short(text.ptr + i, text.len - i);
+
+		s.equals |= oa_scan_is(piece, '=') << i;
+		s.ends |= (oa_scan_is(piece, '&') | oa_scan_is(piece, ';')) << i;
+		s.percents |= oa_scan_is(piece, '%') << i;
+	}
+	return s;
+}
