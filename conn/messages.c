@@ -2,7 +2,11 @@
  * written. The oldest of a set goes; a topic whose name went is told without it. */
 #include "conn/messages.h"
 
-#include "core/id.h"
+#include "conn/context.h"
+#include "conn/span_build.h"
+#include "conn/span_http.h"
+#include "core/tsc.h"
+#include "proto/amqp.h"
 
 #define TOPIC_WAYS  4
 #define TOPIC_SETS  256
@@ -74,6 +78,70 @@ void oa_message_named(struct oa_bytes id, struct oa_bytes name)
 	fresh.len = (uint32_t)name.len;
 	if (!topic_find(fresh.word, &have))
 		topic_write(topic_set(fresh.word) + atomic_fetch_add(&topic_next, 1) % TOPIC_WAYS, &fresh);
+}
+
+void oa_message_from(struct oa_exchange *ex, struct oa_bytes traceparent)
+{
+	struct oa_remote remote;
+	struct oa_link link;
+
+	if (!oa_propagate_parse(traceparent, &remote))
+		return;
+	memcpy(link.trace_id, remote.trace_id, sizeof(link.trace_id));
+	memcpy(link.span_id, remote.parent_id, sizeof(link.span_id));
+	oa_exchange_set_str(ex, OA_STR_LINKS, oa_bytes(&link, sizeof(link)));
+}
+
+/* -- messages that are made -- */
+
+#define ROOM_CLASS 1
+
+int64_t oa_message_room(size_t bytes, void **ret)
+{
+	int64_t index = bytes <= oa_block_bytes[ROOM_CLASS] ? oa_block_take(ROOM_CLASS) : -1;
+
+	*ret = index >= 0 ? oa_block_at(ROOM_CLASS, (uint32_t)index) : NULL;
+	return index;
+}
+
+void oa_message_room_give(int64_t name)
+{
+	oa_block_give(ROOM_CLASS, (uint32_t)name);
+}
+
+static void create_describe(struct oa_exchange *ex, enum oa_store_system system, struct oa_bytes target)
+{
+	static const char operation[] = "create";
+	struct {
+		struct oa_db db;
+		uint8_t texts[sizeof(operation) - 1 + OA_DB_NAME_MAX];
+	} r = { .db = { .system = (uint8_t)system, .operation = sizeof(operation) - 1 } };
+
+	target = oa_bytes_cut(target, OA_DB_NAME_MAX);
+	memcpy(r.texts, operation, sizeof(operation) - 1);
+	if (target.len)
+		memcpy(r.texts + sizeof(operation) - 1, target.ptr, target.len);
+	r.db.target = (uint8_t)target.len;
+	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(&r, sizeof(r.db) + r.db.operation + r.db.target));
+}
+
+bool oa_message_create(enum oa_store_system system, struct oa_bytes exchange, struct oa_bytes key, char ret_context[OA_TRACEPARENT])
+{
+	/* What an exchange needs of a connection while it is opened and finished. */
+	struct oa_conn none = { .role = OA_ROLE_CLIENT };
+	int64_t index = oa_span_open_call(&none, OA_WHAT_DB, oa_host_now_ns());
+	uint8_t room[OA_AMQP_ROOM];
+	struct oa_exchange *ex;
+
+	if (index < 0)
+		return false;
+	ex = oa_exchange_at((uint32_t)index);
+	create_describe(ex, system, oa_amqp_destination(exchange, key, room));
+	oa_propagate_exchange(ex, ret_context);
+	if (ex->parent.gen)
+		oa_ctx_touch(ex->parent); /* the thread goes on with what it made it for */
+	oa_exchange_finish(&none, (uint32_t)index, oa_host_now_ns(), OA_ERR_NONE);
+	return true;
 }
 
 /* -- parts -- */

@@ -86,6 +86,12 @@ static inline bool prop_read_w3c(const struct oa_http_head *h, struct oa_remote 
 	return true;
 }
 
+OA_COLD bool oa_propagate_parse(struct oa_bytes traceparent, struct oa_remote *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	return prop_parse_traceparent(traceparent, ret);
+}
+
 static bool prop_extract_w3c(const struct oa_http_head *h, struct oa_remote *ret)
 {
 	return prop_read_w3c(h, ret);

@@ -23,6 +23,9 @@ struct oa_remote {
  * xray. */
 void oa_propagate_extract(const struct oa_http_head *head, struct oa_remote *ret);
 
+/* A traceparent by itself. returns false when it is none */
+bool oa_propagate_parse(struct oa_bytes traceparent, struct oa_remote *ret);
+
 /* True when the request names a trace in any format that is switched on, valid or not: then nothing is added. */
 bool oa_propagate_present(const struct oa_http_head *head);
 

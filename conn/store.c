@@ -322,6 +322,8 @@ static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
 		store_succeeded(c, ex, m);
 	if (m->flags || m->status_num)
 		store_record_answer(ex, m);
+	if (OA_UNLIKELY(m->system == OA_STORE_AMQP && m->text.len))
+		oa_message_from(ex, m->text);
 }
 
 /* One of a group: more of its batch may come as long as nothing else has. */
@@ -432,6 +434,8 @@ static void store_delivered(struct oa_feed *f, const struct oa_store_msg *m)
 	if (c->peer_path)
 		oa_exchange_set_str(ex, OA_STR_PEER_PATH, oa_bytes(oa_block_at(0, c->peer_path - 1), c->peer_path_len));
 	store_record_command(c, ex, m);
+	if (m->text.len)
+		oa_message_from(ex, m->text);
 	oa_exchange_finish(c, (uint32_t)index, oa_feed_now(f), OA_ERR_NONE);
 }
 

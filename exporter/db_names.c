@@ -52,6 +52,8 @@ enum oa_messaging oa_messaging_of(const struct oa_db *db, struct oa_bytes operat
 		return call ? (enum oa_messaging)call->what : OA_MESSAGING_ADMIN;
 	if (db->system != OA_STORE_AMQP)
 		return OA_MESSAGING_NONE;
+	if (oa_bytes_eq(operation, OA_LIT("create")))
+		return OA_MESSAGING_CREATE;
 	if (oa_bytes_eq(operation, OA_LIT("basic.publish")))
 		return OA_MESSAGING_SEND;
 	if (oa_bytes_eq(operation, OA_LIT("basic.deliver")))
@@ -82,7 +84,7 @@ uint64_t oa_messaging_count(const struct oa_db *db, struct oa_bytes operation)
 
 struct oa_bytes oa_messaging_type(enum oa_messaging what)
 {
-	static const char *const types[] = { [OA_MESSAGING_SEND] = "send", [OA_MESSAGING_RECEIVE] = "receive",
+	static const char *const types[] = { [OA_MESSAGING_CREATE] = "create", [OA_MESSAGING_SEND] = "send", [OA_MESSAGING_RECEIVE] = "receive",
 					     [OA_MESSAGING_SETTLE] = "settle",					     [OA_MESSAGING_DELIVERY] = "receive" };
 
 	return oa_bytes_str(what <= OA_MESSAGING_DELIVERY ? types[what] : NULL);

@@ -17,6 +17,7 @@ static inline bool oa_db_is_sql(const struct oa_db *db)
 enum oa_messaging {
 	OA_MESSAGING_NONE,     /* no broker is asked */
 	OA_MESSAGING_ADMIN,
+	OA_MESSAGING_CREATE,   /* a message is made; sending it is another */
 	OA_MESSAGING_SEND,
 	OA_MESSAGING_RECEIVE,
 	OA_MESSAGING_SETTLE,

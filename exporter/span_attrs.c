@@ -155,7 +155,8 @@ uint8_t oa_span_kind(const struct oa_span *s)
 	struct oa_db db;
 
 	if (s->what == OA_WHAT_DB && s->kind == OA_KIND_CLIENT && oa_span_db(s, &db, &texts) &&
-	    oa_messaging_of(&db, texts.operation) == OA_MESSAGING_SEND)
+	    (oa_messaging_of(&db, texts.operation) == OA_MESSAGING_SEND ||
+	     oa_messaging_of(&db, texts.operation) == OA_MESSAGING_CREATE))
 		return OA_KIND_PRODUCER;
 	return s->kind;
 }

@@ -221,8 +221,9 @@ static bool red_has(const struct oa_span *s, enum oa_red what)
 {
 	if (s->what == OA_WHAT_DB && what == OA_RED_MESSAGES)
 		return red_messages(s);
-	if (s->what == OA_WHAT_DB) /* what came by itself took no time */
-		return what == OA_RED_DURATION && red_messaging(s) != OA_MESSAGING_DELIVERY;
+	if (s->what == OA_WHAT_DB) /* what came by itself, or was made, took no time */
+		return what == OA_RED_DURATION && red_messaging(s) != OA_MESSAGING_DELIVERY &&
+		       red_messaging(s) != OA_MESSAGING_CREATE;
 	if (s->what != OA_WHAT_HTTP)
 		return what == OA_RED_DURATION;
 	return what == OA_RED_DURATION || (what == OA_RED_REQ_BODY && s->flags & OA_SPAN_HAS_REQ_BODY) ||

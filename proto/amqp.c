@@ -1,5 +1,6 @@
 /* AMQP 0-9-1: methods that are answered on their channel, and messages that are published, which nothing answers, or
  * delivered. Of contents only the size is read, to know where a published message ends. */
+#include "proto/amqp.h"
 #include "proto/store_frame.h"
 
 #define AMQP_HEAD     7
@@ -10,6 +11,8 @@
 #define FRAME_BODY    3
 #define HEADER_READ   12 /* class, weight, size of the body */
 #define FRAME_END     0xce
+#define CONTENT_READ  2048 /* of a header, for the context in it */
+#define CONTENT_FIXED 14   /* class, weight, size, which properties there are */
 
 struct amqp_state {
 	struct store_state st;
@@ -54,30 +57,85 @@ static bool short_text(struct oa_bytes *in, struct oa_bytes *ret)
 	return store_take(in, 1, &len) && store_take(in, len.ptr[0], ret);
 }
 
-#define NAME_PART 64
-#define NAME_ROOM (2 * NAME_PART + 1)
-
-/* "exchange:routing key"; one of them where there is no other, or it is the same. */
-static struct oa_bytes destination(struct oa_bytes exchange, struct oa_bytes key, uint8_t room[NAME_ROOM])
-{
-	if (!exchange.len || !key.len || oa_bytes_eq(exchange, key))
-		return exchange.len ? exchange : key;
-	exchange = oa_bytes_cut(exchange, NAME_PART);
-	key = oa_bytes_cut(key, NAME_PART);
-	memcpy(room, exchange.ptr, exchange.len);
-	room[exchange.len] = ':';
-	memcpy(room + exchange.len + 1, key.ptr, key.len);
-	return oa_bytes(room, exchange.len + 1 + key.len);
-}
-
-static void names_read(const struct method *m, struct oa_bytes in, struct oa_store_msg *msg, uint8_t room[NAME_ROOM])
+static void names_read(const struct method *m, struct oa_bytes in, struct oa_store_msg *msg, uint8_t room[OA_AMQP_ROOM])
 {
 	struct oa_bytes skipped, key;
 
 	if (m->shape == NO_NAMES || !store_take(&in, m->skip, &skipped) || !short_text(&in, &msg->target))
 		return;
 	if (m->shape == EXCHANGE_KEY && short_text(&in, &key))
-		msg->target = destination(msg->target, key, room);
+		msg->target = oa_amqp_destination(msg->target, key, room);
+}
+
+/* -- the context among the properties of a message -- */
+
+/* Bytes of a value behind its kind. returns false when it is of none that is known */
+static bool value_len(struct oa_bytes in, uint8_t kind, size_t *ret)
+{
+	static const char kinds[] = "tbBUusIifLldTD";
+	static const uint8_t lens[] = { 1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8, 5 };
+	const char *at = kind ? strchr(kinds, kind) : NULL;
+
+	if (at || kind == 'V') {
+		*ret = at ? lens[at - kinds] : 0;
+		return true;
+	}
+	if (!kind || !strchr("SxAF", kind) || in.len < 4)
+		return false;
+	*ret = 4 + (size_t)store_be32(in.ptr);
+	return true;
+}
+
+/* The text of traceparent in a table; empty when there is none. */
+static struct oa_bytes table_context(struct oa_bytes in)
+{
+	struct oa_bytes name, kind, value;
+	size_t len;
+
+	while (in.len) {
+		if (!short_text(&in, &name) || !store_take(&in, 1, &kind) || !value_len(in, kind.ptr[0], &len) ||
+		    !store_take(&in, len, &value))
+			break;
+		if (oa_bytes_eq(name, OA_LIT("traceparent")) && (kind.ptr[0] == 'S' || kind.ptr[0] == 'x'))
+			return oa_bytes(value.ptr + 4, value.len - 4);
+	}
+	return (struct oa_bytes){ 0 };
+}
+
+static struct oa_bytes content_context(struct oa_bytes in)
+{
+	struct oa_bytes fixed, text, table;
+	unsigned flags;
+
+	if (!store_take(&in, CONTENT_FIXED, &fixed))
+		return (struct oa_bytes){ 0 };
+	flags = store_be16(fixed.ptr + 12);
+	if (!(flags & 1u << 13) || flags & 1 || (flags & 1u << 15 && !short_text(&in, &text)) ||
+	    (flags & 1u << 14 && !short_text(&in, &text)) || !store_take(&in, 4, &table))
+		return (struct oa_bytes){ 0 };
+	return table_context(oa_bytes_cut(in, store_be32(table.ptr)));
+}
+
+/* Of a message that comes, whose method is at the front: its header is the next frame.
+ * returns false when not all of that is there yet; without a context *ret is empty */
+static bool context_ahead(struct oa_bytes in, uint32_t len, struct oa_bytes *ret)
+{
+	size_t at = AMQP_HEAD + (size_t)len + 1, want;
+	unsigned class = store_be16(in.ptr + AMQP_HEAD), method = store_be16(in.ptr + AMQP_HEAD + 2);
+
+	*ret = (struct oa_bytes){ 0 };
+	if (class != 60 || (method != 60 && method != 71) || len > AMQP_READ_MAX)
+		return true;
+	if (in.len < at + AMQP_HEAD)
+		return false;
+	if (in.ptr[at] != FRAME_HEADER || store_be16(in.ptr + at + 1) != store_be16(in.ptr + 1))
+		return true;
+	want = store_be32(in.ptr + at + 3);
+	want = want < CONTENT_READ ? want : CONTENT_READ;
+	if (in.len < at + AMQP_HEAD + want)
+		return false;
+	*ret = content_context(oa_bytes(in.ptr + at + AMQP_HEAD, want));
+	return true;
 }
 
 /* A "no-wait" bit of the methods that have one is in the byte behind their names. */
@@ -136,7 +194,7 @@ static void call(struct amqp_state *st, uint16_t channel, unsigned class, unsign
 		 const struct oa_sink *sink)
 {
 	struct oa_store_msg msg = { .system = OA_STORE_AMQP, .flags = OA_STORE_BY_STREAM };
-	uint8_t room[NAME_ROOM];
+	uint8_t room[OA_AMQP_ROOM];
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		const struct method *m = &calls[i];
@@ -161,13 +219,13 @@ static void call(struct amqp_state *st, uint16_t channel, unsigned class, unsign
 }
 
 static void answer(struct amqp_state *st, uint16_t channel, unsigned class, unsigned method, struct oa_bytes args,
-		   const struct oa_sink *sink)
+		   struct oa_bytes context, const struct oa_sink *sink)
 {
 	static const struct method deliver = { 60, 60, 0, EXCHANGE_KEY, 0, "basic.deliver" };
-	struct oa_store_msg msg = { .system = OA_STORE_AMQP, .flags = OA_STORE_BY_STREAM };
+	struct oa_store_msg msg = { .system = OA_STORE_AMQP, .flags = OA_STORE_BY_STREAM, .text = context };
 	struct oa_request_note note = sink->stream_note(sink->ctx, channel);
 	bool closed = (class == 20 && method == 40) || (class == 10 && method == 50);
-	uint8_t room[NAME_ROOM];
+	uint8_t room[OA_AMQP_ROOM];
 	struct oa_bytes tag;
 
 	if (class == 60 && method == 60 && short_text(&args, &tag) && store_take(&args, 9, &tag)) {
@@ -191,12 +249,16 @@ static void answer(struct amqp_state *st, uint16_t channel, unsigned class, unsi
 	store_emit(sink, OA_EVENT_END, channel, NULL);
 }
 
-static void method(struct amqp_state *st, enum oa_dir dir, uint16_t channel, struct oa_bytes body, const struct oa_sink *sink)
+static void method(struct amqp_state *st, enum oa_dir dir, uint16_t channel, struct oa_bytes body, struct oa_bytes context,
+		   const struct oa_sink *sink)
 {
 	unsigned class = store_be16(body.ptr), number = store_be16(body.ptr + 2);
 	struct oa_bytes args = oa_bytes(body.ptr + 4, body.len - 4);
 
-	(dir == OA_DIR_REQUEST ? call : answer)(st, channel, class, number, args, sink);
+	if (dir == OA_DIR_REQUEST)
+		call(st, channel, class, number, args, sink);
+	else
+		answer(st, channel, class, number, args, context, sink);
 }
 
 static size_t frame_read(unsigned type)
@@ -208,6 +270,7 @@ static inline long amqp_unit(void *state, enum oa_dir dir, struct oa_bytes in, c
 {
 	static const uint8_t hello[8] = { 'A', 'M', 'Q', 'P', 0, 0, 9, 1 };
 	struct amqp_state *st = state;
+	struct oa_bytes context = { 0 };
 	uint32_t len;
 	size_t want;
 
@@ -230,10 +293,12 @@ static inline long amqp_unit(void *state, enum oa_dir dir, struct oa_bytes in, c
 	want = len < want ? len : want;
 	if (in.len < AMQP_HEAD + want)
 		return 0;
+	if (dir == OA_DIR_RESPONSE && in.ptr[0] == FRAME_METHOD && !context_ahead(in, len, &context))
+		return 0;
 	st->st.skip = (uint32_t)(len - want);
 	st->end = 1;
 	if (in.ptr[0] == FRAME_METHOD)
-		method(st, dir, store_be16(in.ptr + 1), oa_bytes(in.ptr + AMQP_HEAD, want), sink);
+		method(st, dir, store_be16(in.ptr + 1), oa_bytes(in.ptr + AMQP_HEAD, want), context, sink);
 	else if (st->message && store_be16(in.ptr + 1) == st->channel)
 		message_frame(st, in.ptr[0], len, oa_bytes(in.ptr + AMQP_HEAD, want), sink);
 	return (long)(AMQP_HEAD + want);

@@ -57,7 +57,7 @@ struct oa_store_msg {
 	struct oa_bytes target;    /* collection, topic, queue, script, question */
 	struct oa_bytes ns;        /* database, virtual host */
 	struct oa_bytes user;
-	struct oa_bytes text;      /* raw: leaves the process through pipeline/sql only */
+	struct oa_bytes text;      /* raw: leaves the process through pipeline/sql only; of a message that came: its traceparent */
 	struct oa_bytes status;    /* "WRONGTYPE", "42P01" */
 };
 

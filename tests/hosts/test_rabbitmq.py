@@ -95,9 +95,9 @@ def broker():
         yield port
 
 
-def run(collector, preload, *argv):
+def run(collector, preload, *argv, settings=None):
     done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-                          env=environment(collector.endpoint, "app", {"OTEL_BSP_MAX_QUEUE_SIZE": "65536"}, preload=preload))
+                          env=environment(collector.endpoint, "app", {"OTEL_BSP_MAX_QUEUE_SIZE": "65536", **(settings or {})}, preload=preload))
     return done.returncode, done.stdout, done.stderr
 
 
@@ -144,6 +144,58 @@ def test_librabbitmq(broker, collector):
     spans_of(collector, {"connection.open": 7, "channel.open": 7, "channel.close": 7, "connection.close": 7, "queue.declare tools": 1,
                          "publish tools": 2, "get tools": 2, "qos": 1, "consume tools": 1, "deliver tools": 1,
                          "queue.delete tools": 1})
+    assert SECRET not in repr([(s.name, s.attributes) for s in collector.spans])
+
+
+READ = """
+import sys, pika
+c = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1])))
+k = c.channel()
+k.queue_declare("linked")
+_, properties, body = k.basic_get("linked", auto_ack=True)
+print(body.decode(), sorted(properties.headers or {}), properties.content_type, properties.delivery_mode)
+for _, properties, body in k.consume("linked", auto_ack=True):
+    print(body.decode(), sorted(properties.headers or {}), properties.content_type, properties.delivery_mode)
+    if body == b"last":
+        break
+k.cancel()
+c.close()
+"""
+
+
+def test_who_reads_a_message_is_linked_to_who_made_it(broker, collector):
+    url = f"amqp://guest:guest@127.0.0.1:{broker}"
+    asked = {"OTELAUTO_MESSAGE_CONTEXT": "rabbitmq"}
+
+    def play(preload, settings):
+        said = [run(collector, preload, need("amqp-declare-queue"), "-u", url, "-q", "linked", settings=settings)]
+        for body, *more in ("one", "-p", "-C", "text/plain"), ("two", "-H", "h: hunter2", "-H", "i: 2"), \
+                           ("three", "-H", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("last",):
+            said.append(run(collector, preload, need("amqp-publish"), "-u", url, "-r", "linked", "-b", body, *more, settings=settings))
+        return said + [run(collector, preload, sys.executable, "-c", READ, broker, settings=settings)]
+    bare = play(False, {})
+    assert all(status == 0 for status, _, _ in bare), bare
+    assert play(True, {}) == bare
+    wait_until(lambda: len(find(collector.spans, name="deliver linked")) == 3, what="the deliveries")
+    assert not find(collector.spans, name="create linked")
+    assert [len(s.links) for s in find(collector.spans, name="deliver linked")] == [0, 1, 0]  # the program's own
+    collector.clear()
+    said = play(True, asked)
+    assert said[:-1] == bare[:-1]
+    assert [line.split(" [")[0] for line in said[-1][1].splitlines()] == ["one", "two", "three", "last"]
+    assert said[-1][1].replace("'traceparent'", "").replace(", ]", "]") == bare[-1][1].replace("'traceparent'", ""), said
+    assert said[-1][1].count("'traceparent'") == 4
+    wait_until(lambda: len(find(collector.spans, name="deliver linked")) == 3 and find(collector.spans, name="publish linked"),
+               what="the deliveries")
+    made = find(collector.spans, name="create linked")
+    read = find(collector.spans, name="get linked") + find(collector.spans, name="deliver linked")
+    assert len(made) == 3 and len(read) == 4 and len(find(collector.spans, name="publish linked")) == 4
+    for s in made:
+        assert s.kind == "PRODUCER" and s.attributes["messaging.operation.type"] == "create", s.attributes
+    links = [s.links for s in read]
+    own = [("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")]
+    assert links == [[(made[0].trace_id, made[0].span_id)], [(made[1].trace_id, made[1].span_id)], own,
+                     [(made[2].trace_id, made[2].span_id)]]
     assert SECRET not in repr([(s.name, s.attributes) for s in collector.spans])
 
 

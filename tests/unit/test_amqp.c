@@ -1,6 +1,7 @@
 /* AMQP as conn/ sees it: a published message is over when all of it was sent, a delivered one belongs to nobody. */
 #include "tests/unit/conn_rig.h"
 
+#include "conn/messages.h"
 #include "core/stats.h"
 
 #define FD   540
@@ -59,12 +60,29 @@ static void send_from(struct frames *f, size_t at, size_t len, size_t room)
 	}
 }
 
-static void deliver(void)
+#define TRACE "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+/* A message of no bytes, with that header; at most `step` bytes at a time. */
+static void deliver(const char *header, size_t step)
 {
 	struct frames f = { .len = 0 };
+	uint8_t content[128] = { 0, 60, [12] = 0x20 };
+	size_t len = 18, text = strlen(TRACE);
 
+	content[17] = (uint8_t)(1 + strlen(header) + 5 + text);
+	content[len++] = (uint8_t)strlen(header);
+	memcpy(content + len, header, strlen(header));
+	len += strlen(header);
+	memcpy(content + len, "S\0\0\0", 4);
+	content[len + 4] = (uint8_t)text;
+	memcpy(content + len + 5, TRACE, text);
 	frame(&f, 1, 1, "\0\x3c\0\x3c\3tag\0\0\0\0\0\0\0\1\0\4shop\3new", 26);
-	oa_conn_on_received(FD, f.at, f.len, (ssize_t)f.len, 0, 0);
+	frame(&f, 2, 1, content, len + 5 + text);
+	for (size_t at = 0; at < f.len; at += step) {
+		size_t n = f.len - at < step ? f.len - at : step;
+
+		oa_conn_on_received(FD, f.at + at, n, (ssize_t)n, 0, 0);
+	}
 }
 
 static const struct oa_span *expect(const char *operation, const char *target)
@@ -137,7 +155,7 @@ START_TEST(amqp_what_is_published_belongs_to_the_request_and_what_is_delivered_d
 	message(&f, "a");
 	send_from(&f, 0, f.len, SIZE_MAX);
 	memcpy(publish, expect("basic.publish", "shop:new")->parent_id, 8);
-	deliver();
+	deliver("h", SIZE_MAX);
 	memcpy(deliver_parent, expect("basic.deliver", "shop:new")->parent_id, 8);
 	rig_respond(HTTP);
 	s = rig_next();
@@ -145,6 +163,52 @@ START_TEST(amqp_what_is_published_belongs_to_the_request_and_what_is_delivered_d
 	memcpy(served, s->span_id, 8);
 	ck_assert_mem_eq(publish, served, 8);
 	ck_assert_mem_eq(deliver_parent, "\0\0\0\0\0\0\0\0", 8);
+}
+END_TEST
+
+/* _i: bytes at a time */
+START_TEST(amqp_a_delivery_is_linked_to_where_its_message_was_made)
+{
+	static const uint8_t trace[] = { 0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c,
+					 0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31 };
+	const struct oa_span *s;
+	struct oa_bytes links;
+
+	start();
+	deliver("traceparent", (size_t)_i);
+	s = expect("basic.deliver", "shop:new");
+	links = oa_span_str(s, OA_STR_LINKS);
+	ck_assert_uint_eq(links.len, sizeof(struct oa_link));
+	ck_assert_mem_eq(links.ptr, trace, sizeof(trace));
+	ck_assert(!oa_span_has_parent(s) && memcmp(s->trace_id, trace, 16));
+	deliver("tracepart", (size_t)_i);
+	ck_assert_uint_eq(oa_span_str(expect("basic.deliver", "shop:new"), OA_STR_LINKS).len, 0);
+	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+START_TEST(amqp_a_message_that_is_made_names_its_span_and_belongs_to_the_request)
+{
+	char context[OA_TRACEPARENT + 1] = "", hex[17] = "";
+	uint8_t made[8], parent[8], served[8];
+	const struct oa_span *s;
+
+	rig_start();
+	rig_accept(HTTP, false);
+	rig_receive(HTTP, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	ck_assert(oa_message_create(OA_STORE_AMQP, OA_LIT("shop"), OA_LIT("new"), context));
+	s = expect("create", "shop:new");
+	memcpy(made, s->span_id, 8);
+	memcpy(parent, s->parent_id, 8);
+	oa_hex(hex, made, 8);
+	ck_assert_mem_eq(context + 36, hex, 16);
+	ck_assert_str_eq(context + 52, "-03");
+	rig_respond(HTTP);
+	s = rig_next();
+	ck_assert(s && s->kind == OA_KIND_SERVER);
+	memcpy(served, s->span_id, 8);
+	ck_assert_mem_eq(parent, served, 8);
+	ck_assert_ptr_null(rig_next());
 }
 END_TEST
 
@@ -167,6 +231,8 @@ int main(void)
 	tcase_add_loop_test(tc, amqp_a_message_is_over_with_its_last_byte_wherever_calls_are_cut, 0, 2);
 	tcase_add_test(tc, amqp_what_the_kernel_did_not_take_was_not_published);
 	tcase_add_test(tc, amqp_what_is_published_belongs_to_the_request_and_what_is_delivered_does_not);
+	tcase_add_loop_test(tc, amqp_a_delivery_is_linked_to_where_its_message_was_made, 1, 150);
+	tcase_add_test(tc, amqp_a_message_that_is_made_names_its_span_and_belongs_to_the_request);
 	tcase_add_test(tc, amqp_a_broker_is_left_alone);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

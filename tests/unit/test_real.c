@@ -30,6 +30,7 @@ static const char *const tls_names[] = {
 #include "hooks/openssl.def"
 #include "hooks/gnutls.def"
 #include "hooks/sqlite.def"
+#include "hooks/rabbitmq.def"
 #undef OA_LIB_HOOK
 #undef OA_LIB_ASK
 };
