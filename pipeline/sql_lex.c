@@ -152,12 +152,13 @@ static size_t comment_end(const struct sql_lex *l)
 	return 0;
 }
 
-/* PostgreSQL: a string may stand right behind a number, and begin with one of these. */
-static bool number_ends(const struct sql_lex *l, size_t at)
+/* PostgreSQL: what looks like a string with a prefix right behind a number may be one, or the end of the number or of a name and a
+ * string without, as versions have it. */
+static bool number_is_unclear(const struct sql_lex *l, size_t at)
 {
 	uint8_t c = l->text.ptr[at] | 0x20, next = peek(l, at + 1);
 
-	return l->text.ptr[at] == '$' || (c == 'e' && next == '\'') || (c == 'u' && next == '&');
+	return (c == 'e' && next == '\'') || (c == 'u' && next == '&' && peek(l, at + 2) == '\'');
 }
 
 /* Letters and digits and dots that begin with a digit, or a dot and one: what is glued to a number is of it. */
@@ -168,8 +169,10 @@ static size_t number_end(const struct sql_lex *l, size_t at)
 	for (; at < l->text.len; at++) {
 		uint8_t c = l->text.ptr[at];
 
-		if (l->dialect == OA_SQL_POSTGRESQL && number_ends(l, at))
+		if (l->dialect == OA_SQL_POSTGRESQL && c == '$')
 			break;
+		if (l->dialect == OA_SQL_POSTGRESQL && number_is_unclear(l, at))
+			return UNCLEAR;
 		if (!hex && (c | 0x20) == 'e' && (peek(l, at + 1) == '+' || peek(l, at + 1) == '-') &&
 		    sql_is_digit(peek(l, at + 2)))
 			at++;
