@@ -352,6 +352,38 @@ def test_text_as_it_was_and_none_at_all(server, collector):
         assert span.attributes.get("db.query.text") == text and span.name == "SELECT"
 
 
+def test_as_often_as_the_server_counts_it(ways, cluster, folder, collector):  # noqa: F811
+    """pg_stat_statements: calls and rows of each statement of pgbench are those of the spans. (BEGIN and END that were
+    prepared are counted once for each connection there, whatever is run.)"""
+    options = ["-c", "shared_preload_libraries=pg_stat_statements", "-c", "autovacuum=off"]
+    with postgres(ways[0], cluster, folder, options) as (_, _, port, _):
+        psql = [postgres_tool("psql"), "-X", "-A", "-t", conninfo(port, "sslmode=disable"), "-c"]
+        bench = [postgres_tool("pgbench"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
+        command(*bench, "-i", "-q", "postgres")
+        command(*psql, "CREATE EXTENSION pg_stat_statements")
+        for mode in ("simple", "extended"):
+            command(*psql, "SELECT pg_stat_statements_reset()")
+            seen = len(collector.spans)
+            subprocess.run([str(a) for a in (*bench, "-n", "-c", "3", "-j", "3", "-t", "20", "-M", mode, "postgres")], timeout=60, check=True,
+                           capture_output=True, env=environment(collector.endpoint, "app", BIG))
+            told = json.loads(command(*psql, "SELECT json_agg(s) FROM (SELECT query, calls, rows FROM pg_stat_statements "
+                                             "WHERE query NOT LIKE '%pg_stat_statements%') s"))
+
+            def plain(text):  # the server keeps every element of a list
+                return re.sub(r"\?(?:, \?)+", "?", re.sub(r"\$\d+|-?\?", "?", text)).rstrip(";")
+            server = sorted((plain(t["query"]), t["calls"]) for t in told if "pg_catalog" not in t["query"])
+            spans = wait_until(lambda: len(s := [s for s in collector.spans[seen:] if s.attributes.get("db.operation.name") != "PREPARE"]) >=
+                               sum(t["calls"] for t in told) and s, what="as many spans")
+            ours = {}
+            for span in spans:
+                text = plain(span.attributes["db.query.text"])
+                ours[text] = ours.get(text, 0) + 1
+            assert sorted((t, n) for t, n in ours.items() if "pg_catalog" not in t) == server and len(server) >= 7, mode
+            assert len(spans) == sum(t["calls"] for t in told), mode
+            rows = sum(t["rows"] for t in told if t["query"].startswith("SELECT"))
+            assert sum(s.attributes.get("db.response.returned_rows", 0) for s in spans if s.name.startswith("SELECT")) == rows > 0, mode
+
+
 def test_what_is_no_query(server, collector):
     """A request to cancel, replication, a wrong password: no span that was not asked for, and what is not seen is counted."""
     port, _, _ = server
