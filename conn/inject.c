@@ -24,6 +24,7 @@
 #define PROPAGATORS_NONE 0x80000000u
 #define INJECT_SHORT_STATE 64 /* a longer tracestate does not fit the smallest block beside the rest */
 #define FLAT_MAX 1536   /* request header that is copied, so that the kernel gets one buffer; fits a block of class 1 */
+#define LINES_SHORT 1024
 #define FIELDS_MAX 100
 #define FIELDS_FROM 1000 /* bytes of a header that may have so many */
 #define GATHER_MAX 16384 /* request header spread over several iovecs: as much as one block holds */
@@ -235,13 +236,14 @@ static size_t inject_count_lines(struct oa_bytes b)
 }
 
 /* A request that servers take must not become one that they refuse: at 8 KiB Tomcat and Jetty do, at 15 or 16 HAProxy and
- * node, at a hundred fields Apache, gunicorn and Python. What is beyond a limit already is the host's business. */
+ * node, at a hundred fields Apache, gunicorn and Python. What is beyond a limit already is the host's business; long lists of
+ * tracestate and baggage are that of whoever sent them, in a header that was longer still. */
 static bool inject_crosses_limit(const struct oa_http_head *h, struct oa_bytes lines)
 {
 	static const uint32_t limits[] = { 8192, 15360, 16384, 32768, 65536 };
 	size_t fields;
 
-	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (unsigned i = 0; lines.len <= LINES_SHORT && i < sizeof(limits) / sizeof(limits[0]); i++)
 		if (h->block.len <= limits[i] && h->block.len + lines.len > limits[i])
 			return true;
 	if (OA_LIKELY(h->block.len < FIELDS_FROM))

@@ -63,7 +63,7 @@ def test_histograms_add_up(families):
             assert [v for _, v in buckets] == sorted(v for _, v in buckets)
             assert len(count) == len(total) == 1
             checked += 1
-    assert checked == 12 * 4 + 1 + 12  # four routes that are text already, the one that was not, the overflow series
+    assert checked == 13 * 4 + 1 + 13  # four routes that are text already, the one that was not, the overflow series
 
 
 def test_labels_come_back_as_they_went_in(families):

@@ -269,7 +269,7 @@ def test_names_that_are_never_interposed(library):
     assert not names & {"dlsym", "dlvsym", "dlopen", "syscall", "vfork", "fork", "malloc", "free", "sigaction",
                         "setrlimit", "_exit", "execve"}
     hooked = {n for f in (HERE.parents[1] / "hooks").glob("*.def")
-              for n in re.findall(r"^OA_(?:SYM|TLS_HOOK)\((\w+),", f.read_text(), re.M)}
+              for n in re.findall(r"^OA_(?:SYM|LIB_HOOK)\((\w+),", f.read_text(), re.M)}
     assert names == hooked | {"otelauto_loaded"}
 
 
