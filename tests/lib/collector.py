@@ -6,6 +6,7 @@ specification in `problems`; a test that ends with problems fails (see conftest.
 import gzip
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from google.protobuf.message import DecodeError
@@ -215,7 +216,9 @@ class Store:
                     break
                 self._changed.wait(left)
             listing = "\n".join(f"  {s}" for s in self._spans[:50])
-            raise AssertionError(f"not within {deadline} s: {what or predicate}; have {len(self._spans)} spans\n{listing}")
+            sorts = Counter(f"{s.service} {s.kind} {s.name}" for s in self._spans)
+            counts = "\n".join(f"  {n} times {sort}" for sort, n in sorted(sorts.items())[:50])
+            raise AssertionError(f"not within {deadline} s: {what or predicate}; have {len(self._spans)} spans\n{counts}\n{listing}")
 
     def wait_count(self, count, deadline=DEADLINE, **wanted):
         """Waits for `count` spans that match, and returns all that match."""
