@@ -715,6 +715,18 @@ static void ctx_learn_proxy(struct oa_ref parent, const struct oa_http_head *hea
 	atomic_fetch_add_explicit(same ? &ctx_same_target : &ctx_other_target, 1, memory_order_relaxed);
 }
 
+/* The call has the target of exactly one open request, and that is not the one that flow says it was made for. In what may
+ * be a proxy that is one witness against the other: neither is believed, and nothing learnt. */
+static bool ctx_contradicts(struct oa_ref parent, const struct oa_http_head *head)
+{
+	struct oa_ref same;
+
+	if (!parent.gen || atomic_load_explicit(&ctx_other_target, memory_order_relaxed))
+		return false;
+	same = fp_find(fp_target(head));
+	return same.gen && (same.index != parent.index || same.gen != parent.gen);
+}
+
 /* An uncertain call. A loop that reads several requests before it acts on them (HAProxy, Squid) never shows a certain
  * pair; but when call after call has the target of exactly one open request, each another one, that is no chance. A call
  * that nobody's target explains starts the count anew. */
@@ -927,11 +939,13 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	if (head && !atomic_load_explicit(&ctx_calls, memory_order_relaxed))
 		atomic_store_explicit(&ctx_calls, true, memory_order_relaxed);
 	if (ctx_pick_by_flow(t, c, head && head->version == 20, ret)) {
-		if (head && ret->evidence != OA_EV_ONLY)
-			ctx_learn_proxy(ret->parent, head);
-		return;
-	}
-	if (head) {
+		if (!head || !ctx_contradicts(ret->parent, head)) {
+			if (head && ret->evidence != OA_EV_ONLY)
+				ctx_learn_proxy(ret->parent, head);
+			return;
+		}
+		memset(ret, 0, sizeof(*ret));
+	} else if (head) {
 		ret->parent = ctx_fingerprint(head);
 		ctx_learn_match(head);
 		if (ret->parent.gen) {
