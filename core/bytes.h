@@ -62,7 +62,7 @@ static inline struct oa_bytes oa_bytes_cut(struct oa_bytes b, size_t max)
 	return b;
 }
 
-static inline uint64_t oa_load64(const uint8_t *p)
+static inline uint64_t oa_load64(const void *p)
 {
 	uint64_t v;
 
@@ -70,7 +70,7 @@ static inline uint64_t oa_load64(const uint8_t *p)
 	return v;
 }
 
-static inline uint32_t oa_load32(const uint8_t *p)
+static inline uint32_t oa_load32(const void *p)
 {
 	uint32_t v;
 

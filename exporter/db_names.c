@@ -85,7 +85,7 @@ uint64_t oa_messaging_count(const struct oa_db *db, struct oa_bytes operation)
 struct oa_bytes oa_messaging_type(enum oa_messaging what)
 {
 	static const char *const types[] = { [OA_MESSAGING_CREATE] = "create", [OA_MESSAGING_SEND] = "send", [OA_MESSAGING_RECEIVE] = "receive",
-					     [OA_MESSAGING_SETTLE] = "settle",					     [OA_MESSAGING_DELIVERY] = "receive" };
+					     [OA_MESSAGING_SETTLE] = "settle", [OA_MESSAGING_DELIVERY] = "receive" };
 
 	return oa_bytes_str(what <= OA_MESSAGING_DELIVERY ? types[what] : NULL);
 }

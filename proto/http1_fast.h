@@ -34,7 +34,7 @@ FAST_INLINE bool fast_request_line(struct oa_bytes in, struct oa_http_head *h, s
 	uint32_t ends, version;
 
 	h->method = OA_METHOD_GET;
-	if (HTTP1_UNLIKELY(http1_load32(p) != http1_load32("GET "))) {
+	if (HTTP1_UNLIKELY(oa_load32(p) != oa_load32("GET "))) {
 		method = fast_method(p, h);
 		if (!method)
 			return false;
@@ -47,9 +47,9 @@ FAST_INLINE bool fast_request_line(struct oa_bytes in, struct oa_http_head *h, s
 			break;
 	}
 	at += (unsigned)__builtin_ctz(ends);
-	if (HTTP1_UNLIKELY(at + 11 > in.len || http1_load64(p + at) != http1_load64(" HTTP/1.")))
+	if (HTTP1_UNLIKELY(at + 11 > in.len || oa_load64(p + at) != oa_load64(" HTTP/1.")))
 		return false;
-	version = http1_load32(p + at + 7) ^ http1_load32(".0\r\n");
+	version = oa_load32(p + at + 7) ^ oa_load32(".0\r\n");
 	if (HTTP1_UNLIKELY(version & ~0x100u || at - method - 2 >= OA_HTTP_LINE_MAX))
 		return false;
 	h->version = (uint8_t)(10 + (version >> 8));
@@ -61,8 +61,8 @@ FAST_INLINE bool fast_request_line(struct oa_bytes in, struct oa_http_head *h, s
 
 FAST_INLINE bool fast_status_line(struct oa_bytes in, struct oa_http_head *h, size_t *ret_from)
 {
-	uint64_t version = http1_load64(in.ptr) ^ http1_load64("HTTP/1.0");
-	uint32_t digits = http1_load32(in.ptr + 8) ^ http1_load32(" 000");
+	uint64_t version = oa_load64(in.ptr) ^ oa_load64("HTTP/1.0");
+	uint32_t digits = oa_load32(in.ptr + 8) ^ oa_load32(" 000");
 	unsigned status = (digits >> 8 & 0xff) * 100 + (digits >> 16 & 0xff) * 10 + (digits >> 24);
 
 	if (HTTP1_UNLIKELY(version & ~(1ull << 56) || ((digits + 0x76767600) | digits) & 0x808080ff || status < 100 ||
@@ -107,8 +107,8 @@ FAST_INLINE uint32_t fast_line(struct oa_http_head *h, const uint8_t *block, uin
 
 	if (HTTP1_UNLIKELY(line > last))
 		return saw | HTTP1_BAD;
-	while ((http1_load64(line) ^ name->first) & name->mask || line + name->len >= cr ||
-	       (http1_load64(line + name->last_at) ^ name->last) & name->mask ||
+	while ((oa_load64(line) ^ name->first) & name->mask || line + name->len >= cr ||
+	       (oa_load64(line + name->last_at) ^ name->last) & name->mask ||
 	       (name->len > 16 && (line[8] | 0x20) != name->ninth)) {
 		if (!name->next)
 			return saw;
@@ -178,7 +178,7 @@ FAST_TARGET long FAST(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *
 			if (HTTP1_UNLIKELY(*line <= ' ')) /* the blank line, or a fold */
 				return line == cr ? fast_end(in, dir, h, saw, cr + 2) : oa_http1_plain(in, dir, h);
 			/* The line has a byte and this CR LF at least. */
-			name = slots[http1_key(http1_load32(line - 1))];
+			name = slots[http1_key(oa_load32(line - 1))];
 			if (name)
 				saw = fast_line(h, in.ptr, saw, line, cr, last + 57, name);
 			line = cr + 2;

@@ -30,7 +30,7 @@ uint8_t oa_http1_vectors;
 static void name_link(const char *text, struct http1_name *name)
 {
 	char four[4] = { '\n', text[0], text[1], text[2] };
-	uint8_t *end = &oa_http1_names.slot[http1_key(http1_load32(four))];
+	uint8_t *end = &oa_http1_names.slot[http1_key(oa_load32(four))];
 
 	while (*end)
 		end = &((struct http1_name *)(uintptr_t)http1_name_at(*end))->next;
@@ -47,8 +47,8 @@ static void name_set(struct http1_name *name, unsigned id)
 		.last_at = t->len > 8 ? (uint8_t)(t->len - 8) : 0, .len = t->len, .ninth = (uint8_t)text[8],
 		.id = (uint8_t)id, .mask = (t->len < 8 ? ~(~0ull << 8 * t->len) : ~0ull) & ~HTTP1_LOWER,
 	};
-	name->first = http1_load64(text);
-	name->last = http1_load64(text + name->last_at);
+	name->first = oa_load64(text);
+	name->last = oa_load64(text + name->last_at);
 }
 
 /* Names of two letters have in their key what follows them. Of what can follow without a colon only a space gets as far

@@ -49,22 +49,6 @@ static inline const struct http1_name *http1_name_at(unsigned at)
 
 #define HTTP1_LOWER 0x2020202020202020ull
 
-static inline uint64_t http1_load64(const void *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
-
-static inline uint32_t http1_load32(const void *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return v;
-}
-
 static inline uint16_t http1_load16(const void *p)
 {
 	uint16_t v;
@@ -89,10 +73,10 @@ static inline __attribute__((always_inline)) bool http1_is_word(struct oa_bytes 
 	if (v.len != len)
 		return false;
 	if (len < 8)
-		return ((http1_load32(v.ptr) | (uint32_t)HTTP1_LOWER) ^ http1_load32(lower)) == 0 &&
-		       ((http1_load32(v.ptr + len - 4) | (uint32_t)HTTP1_LOWER) ^ http1_load32(lower + len - 4)) == 0;
-	return ((http1_load64(v.ptr) | HTTP1_LOWER) ^ http1_load64(lower)) == 0 &&
-	       ((http1_load64(v.ptr + len - 8) | HTTP1_LOWER) ^ http1_load64(lower + len - 8)) == 0;
+		return ((oa_load32(v.ptr) | (uint32_t)HTTP1_LOWER) ^ oa_load32(lower)) == 0 &&
+		       ((oa_load32(v.ptr + len - 4) | (uint32_t)HTTP1_LOWER) ^ oa_load32(lower + len - 4)) == 0;
+	return ((oa_load64(v.ptr) | HTTP1_LOWER) ^ oa_load64(lower)) == 0 &&
+	       ((oa_load64(v.ptr + len - 8) | HTTP1_LOWER) ^ oa_load64(lower + len - 8)) == 0;
 }
 
 /* A field somebody reads. returns `saw` with what it says */

@@ -71,6 +71,20 @@ static bool printable(struct oa_bytes text)
 	return true;
 }
 
+/* What a call or an answer began with was read; `walked_to`: up to there, and the rest is walked through; NULL: nothing of it is.
+ * returns bytes taken */
+static long unit_taken(struct kafka_state *st, struct oa_bytes in, const uint8_t *walked_to, const struct oa_sink *sink)
+{
+	long taken = walked_to ? walked_to - in.ptr : (long)in.len;
+
+	st->left -= (uint32_t)taken;
+	if (walked_to)
+		kafka_settle(st, sink);
+	else
+		kafka_rest(st, sink);
+	return taken;
+}
+
 /* -- calls -- */
 
 static void walk_begin(struct kafka_state *st, enum kafka_shape shape, unsigned version, bool flexible)
@@ -168,12 +182,7 @@ static long call(struct kafka_state *st, struct oa_bytes in, const struct oa_sin
 	if (walked && c.bad)
 		return -EPROTO;
 	store_emit(sink, OA_EVENT_REQUEST, st->st.stream, &m);
-	st->left -= walked ? (uint32_t)(c.at - in.ptr) : (uint32_t)in.len;
-	if (walked)
-		kafka_settle(st, sink);
-	else
-		kafka_rest(st, sink);
-	return walked ? c.at - in.ptr : (long)in.len;
+	return unit_taken(st, in, walked ? c.at : NULL, sink);
 }
 
 /* -- answers -- */
@@ -232,12 +241,7 @@ static long answer(struct kafka_state *st, struct oa_bytes in, const struct oa_s
 	store_emit(sink, OA_EVENT_RESPONSE, st->st.stream, &m);
 	if (!c.bad)
 		kafka_fail(st, code, sink);
-	st->left -= walked ? (uint32_t)(c.at - in.ptr) : (uint32_t)in.len;
-	if (walked)
-		kafka_settle(st, sink);
-	else
-		kafka_rest(st, sink);
-	return walked ? c.at - in.ptr : (long)in.len;
+	return unit_taken(st, in, walked ? c.at : NULL, sink);
 }
 
 /* -- */
