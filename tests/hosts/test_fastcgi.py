@@ -36,7 +36,12 @@ server {
       @MORE@
     }
   }"""
-APACHE = """LoadModule proxy_fcgi_module @MODULES@/mod_proxy_fcgi.so
+# A worker's first call under load may be links: whether it waits for what it calls has not been seen yet. Hence few workers.
+APACHE = """StartServers 1
+ServerLimit 1
+ThreadsPerChild 8
+MaxRequestWorkers 8
+LoadModule proxy_fcgi_module @MODULES@/mod_proxy_fcgi.so
 ProxyPassMatch "^/(.*\\.php)$" "@PHP@/$1"
 """
 LIGHTTPD = """server.modules = ( "mod_fastcgi" )
