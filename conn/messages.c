@@ -80,6 +80,30 @@ void oa_message_named(struct oa_bytes id, struct oa_bytes name)
 		topic_write(topic_set(fresh.word) + atomic_fetch_add(&topic_next, 1) % TOPIC_WAYS, &fresh);
 }
 
+static bool link_known(struct oa_bytes links, const struct oa_link *link)
+{
+	for (size_t at = 0; at < links.len; at += sizeof(*link))
+		if (memcmp(links.ptr + at, link, sizeof(*link)) == 0)
+			return true;
+	return false;
+}
+
+/* Behind those that it has: nothing else is written to the record in between, as long as messages are read. */
+static void link_add(struct oa_exchange *ex, const struct oa_link *link)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+	struct oa_strref had = s->str[OA_STR_LINKS], *now;
+
+	if (had.len / sizeof(*link) >= OA_MESSAGE_LINKS_MAX || link_known(oa_span_str(s, OA_STR_LINKS), link))
+		return;
+	oa_exchange_set_str(ex, OA_STR_LINKS, oa_bytes(link, sizeof(*link)));
+	now = &oa_exchange_span(ex)->str[OA_STR_LINKS];
+	if (now->len != sizeof(*link) || (had.len && now->off != had.off + had.len))
+		*now = had;
+	else if (had.len)
+		*now = (struct oa_strref){ had.off, (uint16_t)(had.len + sizeof(*link)) };
+}
+
 void oa_message_from(struct oa_exchange *ex, struct oa_bytes traceparent)
 {
 	struct oa_remote remote;
@@ -89,7 +113,7 @@ void oa_message_from(struct oa_exchange *ex, struct oa_bytes traceparent)
 		return;
 	memcpy(link.trace_id, remote.trace_id, sizeof(link.trace_id));
 	memcpy(link.span_id, remote.parent_id, sizeof(link.span_id));
-	oa_exchange_set_str(ex, OA_STR_LINKS, oa_bytes(&link, sizeof(link)));
+	link_add(ex, &link);
 }
 
 /* -- messages that are made -- */
@@ -203,6 +227,10 @@ void oa_message_part(struct oa_exchange *ex, const struct oa_store_msg *m)
 	struct record r;
 	uint64_t id[2];
 
+	if (m->text.len) {
+		oa_message_from(ex, m->text);
+		return;
+	}
 	if (!record_of(ex, &r))
 		return;
 	if (m->flags & OA_STORE_HAS_ROWS) {

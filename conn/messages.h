@@ -16,7 +16,7 @@ bool oa_message_create(enum oa_store_system system, struct oa_bytes exchange, st
 int64_t oa_message_room(size_t bytes, void **ret);
 void oa_message_room_give(int64_t name);
 
-/* Where a message says that it was made: a link of what it came with. */
+/* Where a message says that it was made: a link of what it came, or goes, with; of the first few such places. */
 void oa_message_from(struct oa_exchange *ex, struct oa_bytes traceparent);
 
 /* A part of a command, or of its answer (OA_STORE_PART). Its record is that of a broker's command; the connection's lock is

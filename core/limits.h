@@ -13,6 +13,7 @@
 #define OA_BAGGAGE_MAX       8192  /* W3C baggage: at least 8192 bytes must travel */
 #define OA_SPAN_TEXT_MAX     15872 /* text behind one span head; a record is at most 64 slots */
 #define OA_LINKS_MAX         4     /* candidates named on a span that has no certain parent */
+#define OA_MESSAGE_LINKS_MAX 8     /* of a call that sends or fetches messages: where they were made */
 #define OA_INJECT_POINTS_MAX 4     /* pipelined requests rewritten in one call; later ones are skipped */
 #define OA_STREAM_POINTS_MAX 120   /* the same for HTTP/2: with their fields they fill 16 KiB */
 #define OA_INJECT_BYTES_MAX  10240 /* headers we add to one request: baggage 8 KiB and the rest */

@@ -55,7 +55,7 @@ enum oa_str {
 	OA_STR_FWD_HOST,    /* Forwarded host= / X-Forwarded-Host */
 	OA_STR_TRACESTATE,
 	OA_STR_PEER_PATH,   /* AF_UNIX path */
-	OA_STR_LINKS,       /* packed struct oa_link, at most OA_LINKS_MAX */
+	OA_STR_LINKS,       /* packed struct oa_link, at most OA_LINKS_MAX, or OA_MESSAGE_LINKS_MAX */
 	OA_STR_HEADERS,     /* captured: repeated { u8 0 request | 1 response, u8 name length, u16 value length
 			     * (host order), name in lower case, value } */
 	OA_STR_UPGRADE,     /* protocol of an Upgrade ("websocket"), or "connect" */

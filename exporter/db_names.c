@@ -34,6 +34,7 @@ static const struct db_call db_kafka_calls[] = {
 	{ "Fetch", "poll", OA_MESSAGING_RECEIVE },
 	{ "OffsetCommit", "commit", OA_MESSAGING_SETTLE },
 	{ "TxnOffsetCommit", "commit", OA_MESSAGING_SETTLE },
+	{ "create", "create", OA_MESSAGING_CREATE },
 };
 
 static const struct db_call *db_kafka_call(struct oa_bytes operation)

@@ -1,5 +1,6 @@
 /* Kafka, as those who ask a broker speak it: which call, by whom, about which topic, how many messages, and what the broker
- * says has failed. An answer names its call by number. What is in messages is passed over unread. */
+ * says has failed. An answer names its call by number. Of what is in messages only the header is read that says where one
+ * was made. */
 #include "proto/kafka_impl.h"
 
 #define KAFKA_HEAD     12 /* behind it the client's name; its length is in the last two of them and two more */
@@ -89,12 +90,13 @@ static long unit_taken(struct kafka_state *st, struct oa_bytes in, const uint8_t
 
 static void walk_begin(struct kafka_state *st, enum kafka_shape shape, unsigned version, bool flexible)
 {
-	st->shape = (uint8_t)shape;
-	st->version = (uint8_t)version;
+	st->shape = shape & 7;
+	st->version = version & 31;
 	st->flags = flexible ? KAFKA_FLEXIBLE : 0;
 	st->walk = WALK_TOPIC;
 	st->topics = 0;
-	st->count = st->inner = 0;
+	st->count = 0;
+	st->inner = st->batch = 0;
 }
 
 /* Up to its topics. */
@@ -197,7 +199,8 @@ static bool outside_read(struct kafka_state *st, const struct api *api, struct k
 	walk_begin(st, (enum kafka_shape)api->shape, version, version >= api->flexible);
 	n = kafka_count(c);
 	if (api->shape == KAFKA_TOPICS) {
-		st->count = n;
+		c->bad |= n > UINT16_MAX;
+		st->count = (uint16_t)n;
 		st->walk = WALK_BROKER;
 		return true;
 	}
@@ -263,6 +266,7 @@ static inline long kafka_unit(void *state, enum oa_dir dir, struct oa_bytes in, 
 	if (in.len < want)
 		return 0;
 	st->left = len + 4;
+	st->st.looks = KAFKA_LOOKS;
 	return (dir == OA_DIR_REQUEST ? call : answer)(st, oa_bytes(in.ptr, want), sink);
 }
 

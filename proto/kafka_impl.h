@@ -5,6 +5,7 @@
 #include "proto/store_frame.h"
 
 #define KAFKA_UNIT_MAX 1024 /* of a message's head, or of one structure in it, for fields that are read */
+#define KAFKA_LOOKS    64   /* records of a message whose headers are read */
 
 /* What is walked through, one structure at a time. */
 enum kafka_shape { KAFKA_NONE, KAFKA_PRODUCE, KAFKA_PRODUCED, KAFKA_FETCHED, KAFKA_COMMITTED, KAFKA_TOPICS };
@@ -19,6 +20,8 @@ enum kafka_walk {
 	WALK_LENGTH,   /* of what was fetched: how many bytes of records */
 	WALK_MESSAGE,  /* of what was produced: why it was not */
 	WALK_RECORDS,  /* a batch of them */
+	WALK_RECORD,   /* one, up to its value */
+	WALK_HEADERS,  /* what is behind its value */
 	WALK_PART_END,
 	WALK_TOPIC_END,
 };
@@ -30,12 +33,13 @@ enum kafka_walk {
 
 struct kafka_state {
 	struct store_state st;
-	uint8_t walk, shape, version, flags;
-	uint32_t left;    /* bytes of the message that are not taken */
-	uint32_t count;   /* brokers or partitions that are left, this one included */
-	uint32_t inner;   /* bytes of records, or transactions, that are left */
+	uint16_t walk : 4, shape : 3, version : 5, flags : 4;
+	uint16_t count;   /* brokers or partitions that are left, this one included */
 	uint16_t topics;  /* that are left, this one included */
 	uint16_t part;    /* number of the partition; PART_UNKNOWN */
+	uint32_t left;    /* bytes of the message that are not taken */
+	uint32_t inner;   /* bytes of records behind this batch, or transactions, that are left */
+	uint32_t batch;   /* bytes of this batch that are left, while its records are looked at */
 };
 _Static_assert(sizeof(struct kafka_state) <= 32, "conn/ keeps two of them per connection");
 
@@ -90,6 +94,33 @@ static inline uint32_t kafka_varint(struct kafka_cursor *c)
 	}
 	c->bad = true;
 	return 0;
+}
+
+/* Numbers in records: small ones of either sign are short. Longer ones than fit are cut. */
+static inline int64_t kafka_signed(struct kafka_cursor *c)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 70; shift += 7) {
+		const uint8_t *at = kafka_take(c, 1);
+
+		if (!at)
+			return 0;
+		value |= shift < 64 ? (uint64_t)(*at & 0x7f) << shift : 0;
+		if (!(*at & 0x80))
+			return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+	}
+	c->bad = true;
+	return 0;
+}
+
+/* A text in a record; none at all is empty. */
+static inline struct oa_bytes kafka_record_text(struct kafka_cursor *c)
+{
+	int64_t len = kafka_signed(c);
+	const uint8_t *at = kafka_take(c, len > 0 ? (size_t)len : 0);
+
+	return at && len > 0 ? oa_bytes(at, (size_t)len) : (struct oa_bytes){ 0 };
 }
 
 /* A count, or a number of bytes; none at all is 0. */

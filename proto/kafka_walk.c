@@ -1,10 +1,12 @@
-/* Kafka's long messages, one structure at a time: topics, in them partitions, in these batches of records. Of a batch only
- * the head is read, which says how many messages it holds, compressed or not; keys, values and headers are passed over. */
+/* Kafka's long messages, one structure at a time: topics, in them partitions, in these batches of records. The head of a batch
+ * says how many messages it holds, compressed or not. Of the first records of a message that are not compressed the headers
+ * are read, for the one that says where a record was made; keys and values are passed over. */
 #include "proto/kafka_impl.h"
 
 #define BATCH_HEAD    61
 #define BATCH_LENGTH  12 /* the bytes up to the end of the field that says how many follow */
 #define BATCH_CONTROL 0x20
+#define BATCH_PACKED  0x07
 #define TOPIC_ID      16
 
 void kafka_fail(struct kafka_state *st, unsigned code, const struct oa_sink *sink)
@@ -72,7 +74,7 @@ static void broker(struct kafka_state *st, struct kafka_cursor *c)
 	(void)kafka_32(c);
 	(void)kafka_text(c);
 	kafka_tags(c);
-	st->count -= !c->bad;
+	st->count = (uint16_t)(st->count - !c->bad);
 }
 
 static void middle(struct kafka_state *st, struct kafka_cursor *c)
@@ -107,9 +109,10 @@ static void topic(struct kafka_state *st, struct kafka_cursor *c, const struct o
 		m.target = kafka_text(c);
 	}
 	count = kafka_count(c);
+	c->bad |= count > UINT16_MAX;
 	if (c->bad)
 		return;
-	st->count = count;
+	st->count = (uint16_t)count;
 	st->walk = WALK_PART;
 	m.target = oa_bytes_cut(m.target, OA_STORE_NAME_MAX);
 	m.ns = id ? oa_bytes(id, TOPIC_ID) : (struct oa_bytes){ 0 };
@@ -225,11 +228,20 @@ static void content(struct kafka_state *st, uint32_t messages, const struct oa_s
 	part_tell(st, &m, sink);
 }
 
+/* Nothing more of this batch is looked at. */
+static void batch_rest(struct kafka_state *st)
+{
+	st->st.skip += st->batch;
+	st->batch = 0;
+	st->walk = WALK_RECORDS;
+}
+
 /* A batch; what of it is not whole is the beginning of one that did not fit. Formats older than the second do not say how
  * many messages they hold. */
 static void batch(struct kafka_state *st, struct kafka_cursor *c, const struct oa_sink *sink)
 {
 	const uint8_t *head = kafka_take(c, st->inner < BATCH_HEAD ? st->inner : BATCH_HEAD);
+	bool readable = false;
 	uint32_t bytes;
 
 	if (!head)
@@ -249,10 +261,81 @@ static void batch(struct kafka_state *st, struct kafka_cursor *c, const struct o
 		return;
 	} else if (bytes <= st->inner - BATCH_LENGTH && !(store_be16(head + 21) & BATCH_CONTROL)) {
 		content(st, store_be32(head + 57), sink);
+		readable = st->st.looks && !(store_be16(head + 21) & BATCH_PACKED) && bytes > BATCH_HEAD - BATCH_LENGTH;
 	}
 	bytes = bytes < st->inner - BATCH_LENGTH ? bytes + BATCH_LENGTH : st->inner;
-	st->st.skip = bytes - BATCH_HEAD;
 	st->inner -= bytes;
+	st->batch = bytes - BATCH_HEAD;
+	if (readable)
+		st->walk = WALK_RECORD;
+	else
+		batch_rest(st);
+}
+
+/* returns false when it is longer than what is read of one, or none */
+static bool record(struct kafka_state *st, struct kafka_cursor *c)
+{
+	const uint8_t *from = c->at;
+	int64_t value;
+
+	(void)kafka_signed(c); /* its length */
+	(void)kafka_take(c, 1);
+	(void)kafka_signed(c);
+	(void)kafka_signed(c);
+	(void)kafka_record_text(c);
+	value = kafka_signed(c);
+	value = value < 0 ? 0 : value;
+	if (c->bad || value >= (int64_t)(st->batch - (size_t)(c->at - from)))
+		return false;
+	st->st.skip = (uint32_t)value;
+	st->batch -= (uint32_t)(c->at - from) + st->st.skip;
+	st->walk = WALK_HEADERS;
+	return true;
+}
+
+/* Where a message says that it was made; the last that does so counts. */
+static bool headers(struct kafka_state *st, struct kafka_cursor *c, const struct oa_sink *sink)
+{
+	struct oa_store_msg m = { .system = OA_STORE_KAFKA, .flags = OA_STORE_BY_STREAM | OA_STORE_PART };
+	const uint8_t *from = c->at;
+	int64_t count = kafka_signed(c);
+
+	while (count-- > 0 && !c->bad) {
+		struct oa_bytes name = kafka_record_text(c), value = kafka_record_text(c);
+
+		if (oa_bytes_eq(name, OA_LIT("traceparent")))
+			m.text = value;
+	}
+	if (c->bad)
+		return false;
+	st->batch -= (uint32_t)(c->at - from);
+	st->st.looks--;
+	if (m.text.len)
+		part_tell(st, &m, sink);
+	if (st->batch && st->st.looks)
+		st->walk = WALK_RECORD;
+	else
+		batch_rest(st);
+	return true;
+}
+
+/* What cannot be read of a record is no surprise: it may be long. Then the rest of its batch is passed over. */
+static long in_batch(struct kafka_state *st, struct oa_bytes in, const struct oa_sink *sink)
+{
+	size_t window = st->batch < KAFKA_UNIT_MAX ? st->batch : KAFKA_UNIT_MAX, have = in.len < window ? in.len : window;
+	struct kafka_cursor c = { .at = in.ptr, .end = in.ptr + have };
+	uint32_t all = st->batch;
+
+	if (!(st->walk == WALK_RECORD ? record(st, &c) : headers(st, &c, sink))) {
+		if (have < window)
+			return 0;
+		st->batch--;
+		batch_rest(st);
+		c.at = in.ptr + 1;
+	}
+	st->left -= all - st->batch;
+	kafka_settle(st, sink);
+	return c.at - in.ptr;
 }
 
 /* Passes over a text of any length. */
@@ -277,7 +360,7 @@ static void ends(struct kafka_state *st, struct kafka_cursor *c)
 		return;
 	st->walk = of_topic ? WALK_TOPIC : WALK_PART;
 	st->topics = (uint16_t)(st->topics - of_topic);
-	st->count -= !of_topic;
+	st->count = (uint16_t)(st->count - !of_topic);
 }
 
 /* returns false when the rest need not be read */
@@ -307,12 +390,16 @@ long kafka_walk(struct kafka_state *st, struct oa_bytes in, const struct oa_sink
 {
 	size_t window = st->left < KAFKA_UNIT_MAX ? st->left : KAFKA_UNIT_MAX, have = in.len < window ? in.len : window;
 	struct kafka_cursor c = { .at = in.ptr, .end = in.ptr + have, .compact = st->flags & KAFKA_FLEXIBLE };
-	bool go_on = structure(st, &c, sink);
-	size_t taken = (size_t)(c.at - in.ptr);
+	size_t taken;
+	bool go_on;
 
+	if (st->walk == WALK_RECORD || st->walk == WALK_HEADERS)
+		return in_batch(st, in, sink);
+	go_on = structure(st, &c, sink);
+	taken = (size_t)(c.at - in.ptr);
 	if (c.bad)
 		return have < window ? 0 : -EPROTO;
-	if (st->st.skip > st->left - taken || st->inner > st->left)
+	if ((uint64_t)st->st.skip + st->batch > st->left - taken || st->inner > st->left)
 		return -EPROTO;
 	st->left -= (uint32_t)taken + st->st.skip;
 	if (go_on)

@@ -31,7 +31,8 @@
 #define OA_STORE_PARAM     0x4000u /* NOTE: parameter `operation` of the command is `text` (FastCGI) */
 #define OA_STORE_PARAM_END 0x8000u /* NOTE: all parameters were said: who caused the command can be decided */
 #define OA_STORE_PART  0x10000u /* NOTE: of the command, or answer, being told: what follows is about `target`, or what `ns` is
-				 * the number of; with HAS_ROWS: `rows` messages, 0 unknown, of its part `ns_num` */
+				 * the number of; with HAS_ROWS: `rows` messages, 0 unknown, of its part `ns_num`; with `text`: one of them was
+				 * made there */
 #define OA_STORE_NAMED 0x20000u /* NOTE: what has the number `ns` is called `target` */
 #define OA_STORE_QUIET 0x40000u /* answer: nothing happened, and it is not worth a span; command: nor when who asked hangs up */
 

@@ -16,7 +16,10 @@ struct store_state {
 	uint8_t dead;     /* errno: nothing is taken any more */
 	uint8_t closed;   /* everything is taken, nothing said: STORE_UPGRADED, STORE_SILENT */
 	uint8_t end_due;  /* END comes when skip is 0 */
-	uint8_t begun;    /* the first unit was taken */
+	union {
+		uint8_t begun;   /* the first unit was taken */
+		uint8_t looks;   /* Kafka: records of the message that are still looked at */
+	};
 	uint32_t stream;  /* of the END that is due */
 };
 

@@ -105,7 +105,7 @@ def test_every_hooked_name_has_one_version_in_libc():
 
 
 def tls_names():
-    text = "".join((TOP / "hooks" / name).read_text() for name in ("openssl.def", "gnutls.def", "sqlite.def", "rabbitmq.def"))
+    text = "".join((TOP / "hooks" / name).read_text() for name in ("openssl.def", "gnutls.def", "sqlite.def", "rabbitmq.def", "rdkafka.def"))
     return set(re.findall(r"(?m)^OA_LIB_HOOK\((\w+),", text))
 
 

@@ -162,6 +162,57 @@ START_TEST(kafka_a_group_is_told_and_its_heartbeats_are_not)
 }
 END_TEST
 
+/* Of four messages one says so rightly, one behind a long value, one says something else. */
+static void expect_makers(const struct oa_span *s, unsigned count)
+{
+	static const uint8_t first[] = { 0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31 },
+			     third[] = { 0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x32 };
+	struct oa_bytes links = oa_span_str(s, OA_STR_LINKS);
+	struct oa_link link[2];
+
+	ck_assert_uint_eq(links.len, count * sizeof(link[0]));
+	if (!count)
+		return;
+	memcpy(link, links.ptr, links.len);
+	if (count == 2)
+		ck_assert_mem_eq(link[0].span_id, first, 8);
+	ck_assert_mem_eq(link[count - 1].span_id, third, 8);
+	ck_assert_uint_eq(link[count - 1].trace_id[0], 0x1a);
+}
+
+START_TEST(kafka_who_sends_and_who_reads_is_linked_to_who_made_it)
+{
+	static const struct told sent[] = { { "ApiVersions", "", 0, -1 }, { "Metadata", "", 0, -1 }, { "Produce", "made", 1, 0 } };
+	const struct oa_span *s;
+	unsigned calls = 0;
+
+	play("rec_made_produce", rooms[_i]);
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
+		expect_makers(expect(&sent[i]), i == 2);
+	ck_assert_ptr_null(rig_next());
+	play("rec_made_batch", rooms[_i]);
+	(void)rig_next();
+	s = rig_next();
+	ck_assert(s && !rig_next());
+	/* One says what another said, and what is behind a key that is too long is passed over. */
+	ck_assert_uint_eq(oa_span_str(s, OA_STR_LINKS).len, 3 * sizeof(struct oa_link));
+	play("rec_made_fetch", rooms[_i]);
+	while ((s = rig_next())) {
+		struct oa_db_texts texts;
+		struct oa_db db;
+		bool fetch;
+
+		ck_assert(oa_span_db(s, &db, &texts));
+		fetch = oa_bytes_eq(texts.operation, OA_LIT("Fetch"));
+		expect_makers(s, fetch ? 2 : 0);
+		ck_assert_uint_eq(db.batch, fetch ? 4 : 0);
+		calls += fetch;
+	}
+	ck_assert_uint_eq(calls, 1);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_uncounted_messages), 0);
+}
+END_TEST
+
 START_TEST(kafka_a_poll_given_up_is_silent_and_another_call_is_not)
 {
 	struct oa_bytes calls = sample("rec_kcat_fetch.client");
@@ -203,6 +254,7 @@ int main(void)
 	tcase_add_loop_test(tc, kafka_what_was_produced_is_counted_however_calls_are_cut, 0, ROOMS);
 	tcase_add_loop_test(tc, kafka_what_was_fetched_is_counted_and_polls_without_a_message_are_silent, 0, ROOMS);
 	tcase_add_loop_test(tc, kafka_a_group_is_told_and_its_heartbeats_are_not, 0, ROOMS);
+	tcase_add_loop_test(tc, kafka_who_sends_and_who_reads_is_linked_to_who_made_it, 0, ROOMS);
 	tcase_add_test(tc, kafka_a_poll_given_up_is_silent_and_another_call_is_not);
 	tcase_add_test(tc, kafka_a_broker_is_left_alone);
 	suite_add_tcase(suite, tc);

@@ -31,6 +31,7 @@ static const char *const tls_names[] = {
 #include "hooks/gnutls.def"
 #include "hooks/sqlite.def"
 #include "hooks/rabbitmq.def"
+#include "hooks/rdkafka.def"
 #undef OA_LIB_HOOK
 #undef OA_LIB_ASK
 };
