@@ -300,7 +300,7 @@ static bool headers(struct kafka_state *st, struct kafka_cursor *c, const struct
 	const uint8_t *from = c->at;
 	int64_t count = kafka_signed(c);
 
-	while (count-- > 0 && !c->bad) {
+	for (int64_t i = 0; i < count && !c->bad; i++) {
 		struct oa_bytes name = kafka_record_text(c), value = kafka_record_text(c);
 
 		if (oa_bytes_eq(name, OA_LIT("traceparent")))
