@@ -197,7 +197,9 @@ static void judge_language(struct report *report)
 		unseen(report, "outgoing calls of extensions (curl, pgsql …)",
 		       "PHP may load extensions with RTLD_DEEPBIND, which hides every preloaded "
 		       "library "
-		       "from them");
+		       "from them; libcurl.so.4 and libpq.so.5 named in LD_PRELOAD behind "
+		       "libotelauto.so make "
+		       "theirs seen");
 		break;
 	case LANGUAGE_RUBY:
 		judge_tls_module(report, "the extension openssl");

@@ -1,6 +1,7 @@
 """PHP-FPM behind nginx: what it serves by FastCGI is seen; of PHP's HTTP clients those in the program are. Extensions such as curl
 are loaded with RTLD_DEEPBIND: their calls never reach a preloaded library, and `blind_layers` says so."""
 import os
+import subprocess
 from contextlib import contextmanager
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kit import CLIENT_COUNT, COUNT, HERE, both, chain, exact, leaf_saw, listen, need, wait_until
 from lib.collector import find
 from lib.loadgen import Connection, Load
+from lib.preload import LIBRARY, environment
 from webs import nginx
 
 SITE = """server {
@@ -118,3 +120,30 @@ def test_reload_of_fpm(ways, leaf):
                     assert c.request(f"/r/{turn}")[0] == 200
             return way.seen(php)[0]
     both(ways, scenario)
+
+
+CURL = """
+for ($i = 0; $i < 3; $i++) {
+    $c = curl_init("http://127.0.0.1:$argv[1]/curl/$i");
+    curl_setopt($c, CURLOPT_RETURNTRANSFER, true);
+    echo curl_exec($c), curl_getinfo($c, CURLINFO_RESPONSE_CODE), "\\n";
+}
+"""
+
+
+def test_a_library_named_besides_ours_is_seen_in_extensions_too(leaf, collector):
+    """What a preloaded libcurl calls is bound before PHP loads its extension with RTLD_DEEPBIND, and there is one libcurl."""
+    argv = [need("php"), "-n", "-d", "extension=curl", "-r", CURL, "--", leaf.port]
+
+    def play(preload, settings=None):
+        done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60, check=False,
+                              env=environment(collector.endpoint, "php", settings, preload=preload))
+        with_context = [r.get("traceparent") is not None for r in leaf.wait_count(3)]
+        del leaf.requests[:]
+        return (done.returncode, done.stdout, done.stderr), with_context
+    bare, context = play(False)
+    assert bare[0] == 0 and not any(context), bare
+    assert play(True) == (bare, [False] * 3) and not collector.spans
+    assert play(True, {"LD_PRELOAD": f"{LIBRARY} libcurl.so.4"}) == (bare, [True] * 3)
+    calls = collector.wait_count(3, kind="CLIENT")
+    assert sorted(s.attributes["url.full"].split("/")[-1] for s in calls) == ["0", "1", "2"] and len(collector.spans) == 3

@@ -12,7 +12,7 @@ import pytest
 from kit import HERE, command, environment, free_port, need, scrape, wait_until
 from lib import app_server, registry
 from lib.collector import find
-from lib.preload import Program, wait_for_port
+from lib.preload import LIBRARY, Program, wait_for_port
 from test_stores import cluster, postgres, postgres_tool  # noqa: F401  (cluster is a fixture)
 
 SECRET = "hunter2"
@@ -81,6 +81,21 @@ with c.cursor().copy("COPY t FROM STDIN") as copy:
         copy.write_row((i, "hunter2"))
 print(c.execute("SELECT count(*) FROM t").fetchall())
 c.close()
+"""
+
+PHP = """
+$p = new PDO("pgsql:" . str_replace(" ", ";", $argv[1]), null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
+$p->exec("CREATE TEMP TABLE t (id int, name text)");
+$s = $p->prepare("INSERT INTO t VALUES (?, ? || 'hunter2')");
+for ($i = 0; $i < 3; $i++) $s->execute([$i, "hunter2"]);
+echo count($p->query("SELECT * FROM t WHERE name = 'hunter2hunter2'")->fetchAll()), "\\n";
+try { $p->exec("SELECT 1 / 0"); } catch (PDOException $e) { echo $e->getCode(), "\\n"; }
+$p->beginTransaction(); $p->commit();
+$c = pg_connect($argv[1]);
+echo pg_fetch_result(pg_query_params($c, 'SELECT $1::int + 4711', [1]), 0, 0), "\\n";
+pg_send_query($c, "SELECT 'hunter2'; SELECT 2");
+while ($r = pg_get_result($c)) echo pg_num_rows($r), "\\n";
+pg_close($c);
 """
 
 ASYNCPG = """
@@ -261,6 +276,29 @@ def test_what_was_asked_is_what_was_executed(server, collector):
     assert len(find(told["pgbench-prepared"], name="UPDATE pgbench_accounts")) == 60
     assert len(find(told["pgbench-prepared"], name="PREPARE UPDATE pgbench_accounts")) == 3
     assert find(told["psql"], name="SELECT t")[0].attributes["db.query.text"] == "SELECT name FROM t WHERE name = ? OR id = ?;"
+
+
+@pytest.mark.parametrize("tls", ["disable", "require"])
+def test_php(server, collector, tls):
+    """Its extensions get a copy of libpq's calls that bypass us (RTLD_DEEPBIND), unless libpq was there before."""
+    port, _, executed = server
+    argv = [need("php"), "-n", *[a for e in ("pdo", "pdo_pgsql", "pgsql") for a in ("-d", f"extension={e}")], "-r", PHP, "--",
+            conninfo(port, f"sslmode={tls}")]
+    bare = play(argv, False, collector)
+    if "PDO" in bare[2] or "pg_connect" in bare[2]:
+        pytest.skip("php-pgsql is not installed: run scripts/setup hosts")
+    assert bare == (0, "3\n22012\n4712\n1\n1\n", ""), bare
+    assert play(argv, True, collector) == bare and not collector.spans
+    before = executed()
+    assert play(argv, True, collector, {"LD_PRELOAD": f"{LIBRARY} libpq.so.5"}) == bare
+    count = times(executed, before)
+    assert count >= 10
+    spans = wait_until(lambda: operations(s := collector.spans) >= count and s, what=f"{count} operations")
+    assert operations(spans) == count, [s.name for s in spans]
+    assert all(s.kind == "CLIENT" and s.attributes["db.namespace"] == "postgres" for s in spans)
+    assert len(find(spans, name="INSERT t", db__query__text="INSERT INTO t VALUES ($1, $2 || ?)")) == 3
+    assert len(find(spans, error__type="22012")) == 1 and SECRET not in repr([s.attributes for s in spans])
+    assert ("tls.protocol.version" in spans[-1].attributes) == (tls == "require")
 
 
 APP = app_server.source("""
