@@ -87,3 +87,20 @@ bool oa_label_next(const uint8_t *labels, unsigned len, unsigned *pos, enum oa_l
 	*pos += 4u + value_len;
 	return true;
 }
+
+void oa_label_drop(struct oa_label_set *fewer, const struct oa_label_set *all, uint32_t dropped)
+{
+	enum oa_label label;
+	struct oa_bytes value;
+	unsigned pos = 0, from = 0;
+
+	fewer->len = 0;
+	fewer->overflow = all->overflow;
+	while (oa_label_next(all->bytes, all->len, &pos, &label, &value)) {
+		if (!(dropped >> label & 1)) {
+			memcpy(fewer->bytes + fewer->len, all->bytes + from, pos - from);
+			fewer->len = (uint16_t)(fewer->len + (pos - from));
+		}
+		from = pos;
+	}
+}

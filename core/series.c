@@ -11,8 +11,8 @@
 enum { SERIES_FREE, SERIES_CLAIMED, SERIES_READY, SERIES_GIVEN_UP };
 
 #define SERIES_SLOTS (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
-/* Behind them: one overflow series per instrument. */
-#define SERIES_HASHED (SERIES_SLOTS - OA_INS_COUNT)
+/* Behind them: one overflow series per stream. */
+#define SERIES_HASHED (SERIES_SLOTS - OA_METRIC_STREAMS_MAX)
 #define SERIES_SPINS  20 /* rounds of 100 pauses: some 50 us */
 
 /* clang-format off */
@@ -37,36 +37,57 @@ static const double series_bounds_sizes[] = { SERIES_SIZES(SAME) };
 static const uint64_t series_limits_sizes[] = { SERIES_SIZES(SAME) };
 static const double series_bounds_none[] = {};
 static const uint64_t series_limits_none[] = {};
-_Static_assert(sizeof(series_limits_seconds) / 8 <= OA_BOUNDS_MAX, "struct oa_series holds them");
-_Static_assert(sizeof(series_limits_sizes) / 8 <= OA_BOUNDS_MAX, "struct oa_series holds them");
+_Static_assert(sizeof(series_limits_seconds) / 8 < OA_EXEMPLARS_MAX, "each bucket of ours has its exemplar");
+_Static_assert(sizeof(series_limits_sizes) / 8 < OA_EXEMPLARS_MAX, "each bucket of ours has its exemplar");
+_Static_assert(OA_LABEL_COUNT <= 32, "labels_dropped has a bit for each");
 
-const struct oa_instrument_info oa_instruments[OA_INS_COUNT] = {
-#define OA_INSTRUMENT(id, name, unit, bounds, help) \
-	{ name, \
-	  unit, \
-	  help, \
-	  series_bounds_##bounds, \
-	  series_limits_##bounds, \
-	  sizeof(series_limits_##bounds) / 8 },
+struct oa_stream oa_streams[OA_METRIC_STREAMS_MAX] = {
+#define OA_INSTRUMENT(id, name_, unit_, of, help_) \
+	{ .name = name_, \
+	  .unit = unit_, \
+	  .help = help_, \
+	  .bounds = series_bounds_##of, \
+	  .limits = series_limits_##of, \
+	  .bounds_count = sizeof(series_limits_##of) / 8, \
+	  .kind = sizeof(series_limits_##of) ? OA_STREAM_HISTOGRAM : OA_STREAM_SUM, \
+	  .source = OA_INS_##id },
 #include "core/instruments.def"
 #undef OA_INSTRUMENT
 };
+unsigned oa_streams_count = OA_INS_COUNT;
 
-static bool series_reserve(struct oa_series_table *t, unsigned limit)
+static bool series_take(_Atomic uint32_t *count, uint32_t limit)
 {
-	uint32_t used = atomic_load_explicit(&t->used, memory_order_relaxed);
+	uint32_t used = atomic_load_explicit(count, memory_order_relaxed);
 
 	do
 		if (used >= limit)
 			return false;
-	while (!atomic_compare_exchange_weak_explicit(&t->used, &used, used + 1,
+	while (!atomic_compare_exchange_weak_explicit(count, &used, used + 1,
 						      memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 
-static void series_unreserve(struct oa_series_table *t)
+static void series_give(_Atomic uint32_t *count) { atomic_fetch_sub_explicit(count, 1, memory_order_relaxed); }
+
+static bool series_reserve(struct oa_series_table *t, unsigned limit, unsigned stream)
 {
-	atomic_fetch_sub_explicit(&t->used, 1, memory_order_relaxed);
+	unsigned own = oa_streams[stream].series_max;
+
+	if (own && !series_take(&t->used_by[stream], own - 1))
+		return false;
+	if (series_take(&t->used, limit))
+		return true;
+	if (own)
+		series_give(&t->used_by[stream]);
+	return false;
+}
+
+static void series_unreserve(struct oa_series_table *t, unsigned stream)
+{
+	series_give(&t->used);
+	if (oa_streams[stream].series_max)
+		series_give(&t->used_by[stream]);
 }
 
 static bool series_move(struct oa_series *s, uint32_t from, uint32_t to)
@@ -88,35 +109,35 @@ static uint32_t series_settled(struct oa_series_table *t, struct oa_series *s)
 		oa_sys0(SYS_sched_yield);
 	}
 	if (series_move(s, SERIES_CLAIMED, SERIES_GIVEN_UP))
-		series_unreserve(t);
+		series_give(&t->used); /* of which stream it was to be nobody knows */
 	return atomic_load_explicit(&s->state, memory_order_acquire);
 }
 
-static bool series_is(const struct oa_series *s, uint64_t hash, enum oa_instrument ins,
+static bool series_is(const struct oa_series *s, uint64_t hash, unsigned stream,
 		      const struct oa_label_set *labels)
 {
-	return s->hash == hash && s->instrument == ins && s->labels_len == labels->len &&
+	return s->hash == hash && s->stream == stream && s->labels_len == labels->len &&
 	       memcmp(s->labels, labels->bytes, labels->len) == 0;
 }
 
 static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_t hash,
-			 enum oa_instrument ins, const struct oa_label_set *labels)
+			 unsigned stream, const struct oa_label_set *labels)
 {
 	if (!series_move(s, SERIES_FREE, SERIES_CLAIMED)) {
-		series_unreserve(t);
+		series_unreserve(t, stream);
 		return false;
 	}
 	s->hash = hash;
-	s->instrument = (uint16_t)ins;
+	s->stream = (uint16_t)stream;
 	s->labels_len = labels->len;
 	memcpy(s->labels, labels->bytes, labels->len);
 	return series_move(s, SERIES_CLAIMED, SERIES_READY);
 }
 
-struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
-				const struct oa_label_set *labels)
+static struct oa_series *series_get(struct oa_series_table *t, unsigned limit, unsigned stream,
+				    const struct oa_label_set *labels)
 {
-	uint64_t hash = oa_hash(ins + 1, labels->bytes, labels->len);
+	uint64_t hash = oa_hash(stream + 1, labels->bytes, labels->len);
 	size_t at = hash % SERIES_HASHED;
 
 	if (labels->overflow)
@@ -128,19 +149,37 @@ struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, enum 
 
 		switch (series_settled(t, s)) {
 		case SERIES_FREE:
-			if (!series_reserve(t, limit))
+			if (!series_reserve(t, limit, stream))
 				return NULL;
-			if (series_claim(t, s, hash, ins, labels))
+			if (series_claim(t, s, hash, stream, labels))
 				return s;
 			continue; /* somebody was faster: look at the same slot again */
 		case SERIES_READY:
-			if (series_is(s, hash, ins, labels))
+			if (series_is(s, hash, stream, labels))
 				return s;
 		}
 		at = at + 1 == SERIES_HASHED ? 0 : at + 1;
 		probe++;
 	}
 	return NULL;
+}
+
+/* A frame of its own for the labels that are left. */
+static __attribute__((noinline)) struct oa_series *series_get_fewer(struct oa_series_table *t, unsigned limit, unsigned stream,
+								   const struct oa_label_set *labels)
+{
+	struct oa_label_set fewer;
+
+	oa_label_drop(&fewer, labels, oa_streams[stream].labels_dropped);
+	return series_get(t, limit, stream, &fewer);
+}
+
+struct oa_series *oa_series_get(struct oa_series_table *t, unsigned limit, unsigned stream,
+				const struct oa_label_set *labels)
+{
+	if (__builtin_expect(oa_streams[stream].labels_dropped != 0, 0))
+		return series_get_fewer(t, limit, stream, labels);
+	return series_get(t, limit, stream, labels);
 }
 
 /* Exemplars are copied by words so that a reader which meets a writer reads nonsense, not undefined
@@ -158,9 +197,10 @@ static bool exemplar_is_old(const struct oa_exemplar *e, uint64_t unix_ns)
 	       unix_ns - __atomic_load_n(&e->unix_ns, __ATOMIC_RELAXED) >= EXEMPLAR_NS; /* also when a clock went back */
 }
 
-static void exemplar_write(struct oa_exemplar *e, uint64_t value, const uint8_t *trace_id, const uint8_t *span_id, uint64_t unix_ns)
+static void exemplar_write(struct oa_exemplar *e, const struct oa_series_place *p, const uint8_t *trace_id, const uint8_t *span_id,
+			   uint64_t unix_ns)
 {
-	struct oa_exemplar from = { .value = value, .unix_ns = unix_ns };
+	struct oa_exemplar from = { .bucket = p->bucket, .value = p->value, .unix_ns = unix_ns };
 	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
 	exemplar_word *to = (exemplar_word *)e + 1;
 
@@ -178,7 +218,7 @@ static void exemplar_write(struct oa_exemplar *e, uint64_t value, const uint8_t 
 bool oa_series_exemplar(const struct oa_series *s, unsigned bucket,
 			struct oa_exemplar *ret_exemplar)
 {
-	const struct oa_exemplar *e = &s->exemplar[bucket];
+	const struct oa_exemplar *e = &s->exemplar[bucket % OA_EXEMPLARS_MAX];
 	uint32_t seq = atomic_load_explicit(&e->seq, memory_order_acquire);
 	struct oa_exemplar copy;
 
@@ -188,16 +228,16 @@ bool oa_series_exemplar(const struct oa_series *s, unsigned bucket,
 		((exemplar_word *)&copy + 1)[i] = __atomic_load_n((const exemplar_word *)e + 1 + i,
 								  __ATOMIC_RELAXED);
 	atomic_thread_fence(memory_order_acquire);
-	if (atomic_load_explicit(&e->seq, memory_order_relaxed) != seq)
+	if (atomic_load_explicit(&e->seq, memory_order_relaxed) != seq || copy.bucket != bucket)
 		return false;
 	memcpy((exemplar_word *)ret_exemplar + 1, (exemplar_word *)&copy + 1,
 	       EXEMPLAR_WORDS * sizeof(uint32_t));
 	return true;
 }
 
-static unsigned series_bucket(enum oa_instrument ins, uint64_t value)
+static unsigned series_bucket(unsigned stream, uint64_t value)
 {
-	const struct oa_instrument_info *info = &oa_instruments[ins];
+	const struct oa_stream *info = &oa_streams[stream];
 	unsigned i = 0;
 
 	while (i < info->bounds_count && value > info->limits[i])
@@ -205,17 +245,19 @@ static unsigned series_bucket(enum oa_instrument ins, uint64_t value)
 	return i;
 }
 
-struct oa_series_place oa_series_touch(struct oa_series_table *t, struct oa_series *s, enum oa_instrument ins, uint64_t value)
+struct oa_series_place oa_series_touch(struct oa_series_table *t, struct oa_series *s, unsigned stream, uint64_t value)
 {
-	struct oa_series_place p = { s, ins, series_bucket(ins, value), value };
+	struct oa_series_place p = { s, stream, series_bucket(stream, value), value };
+	struct oa_exemplar *e;
 
 	if (!s)
-		s = &t->entry[SERIES_HASHED + ins];
+		s = &t->entry[SERIES_HASHED + stream];
 	/* What is not zero was written before. */
 	if (!atomic_load_explicit(&s->bucket[p.bucket], memory_order_relaxed))
 		atomic_fetch_add_explicit(&s->bucket[p.bucket], 0, memory_order_relaxed);
-	if (!atomic_load_explicit(&s->exemplar[p.bucket].seq, memory_order_relaxed))
-		atomic_fetch_add_explicit(&s->exemplar[p.bucket].seq, 0, memory_order_relaxed);
+	e = &s->exemplar[p.bucket % OA_EXEMPLARS_MAX];
+	if (!atomic_load_explicit(&e->seq, memory_order_relaxed))
+		atomic_fetch_add_explicit(&e->seq, 0, memory_order_relaxed);
 	return p;
 }
 
@@ -223,27 +265,33 @@ void oa_series_add(struct oa_series_table *t, const struct oa_series_place *p, c
 		   uint64_t unix_ns)
 {
 	struct oa_series *s = p->series;
+	struct oa_exemplar *e;
 
 	if (!s) {
-		s = &t->entry[SERIES_HASHED + p->ins];
+		s = &t->entry[SERIES_HASHED + p->stream];
 		atomic_fetch_add_explicit(&t->overflowed, 1, memory_order_relaxed);
 	}
-	if (oa_exp && oa_instruments[p->ins].bounds_count)
-		oa_exp_add((unsigned)(s - t->entry), p->ins, p->value);
+	if (oa_exp && oa_streams[p->stream].kind == OA_STREAM_EXPONENTIAL)
+		oa_exp_add((unsigned)(s - t->entry), p->stream, p->value);
 	atomic_fetch_add_explicit(&s->sum, p->value, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->bucket[p->bucket], 1, memory_order_relaxed);
-	if (trace_id && span_id && exemplar_is_old(&s->exemplar[p->bucket], unix_ns))
-		exemplar_write(&s->exemplar[p->bucket], p->value, trace_id, span_id, unix_ns);
+	e = &s->exemplar[p->bucket % OA_EXEMPLARS_MAX];
+	if (trace_id && span_id && exemplar_is_old(e, unix_ns))
+		exemplar_write(e, p, trace_id, span_id, unix_ns);
 }
 
 void oa_series_record(struct oa_series_table *t, unsigned limit, enum oa_instrument ins,
 		      const struct oa_label_set *labels, uint64_t value, const uint8_t *trace_id,
 		      const uint8_t *span_id, uint64_t unix_ns)
 {
-	struct oa_series *s = oa_series_get(t, limit, ins, labels);
-	struct oa_series_place p = { s, ins, series_bucket(ins, value), value };
+	for (unsigned stream = ins; stream < oa_streams_count; stream = oa_stream_after(ins, stream)) {
+		struct oa_series_place p = { .stream = stream, .bucket = series_bucket(stream, value), .value = value };
 
-	oa_series_add(t, &p, trace_id, span_id, unix_ns);
+		if (oa_streams[stream].kind == OA_STREAM_DROPPED)
+			return; /* then there are no others */
+		p.series = oa_series_get(t, limit, stream, labels);
+		oa_series_add(t, &p, trace_id, span_id, unix_ns);
+	}
 }
 
 static bool series_used(const struct oa_series *s)
@@ -269,11 +317,11 @@ const struct oa_series *oa_series_next(const struct oa_series_table *t, unsigned
 	return NULL;
 }
 
-enum oa_instrument oa_series_instrument(const struct oa_series_table *t, const struct oa_series *s)
+unsigned oa_series_stream(const struct oa_series_table *t, const struct oa_series *s)
 {
 	size_t at = (size_t)(s - t->entry);
 
-	return at < SERIES_HASHED ? s->instrument : at - SERIES_HASHED;
+	return at < SERIES_HASHED ? s->stream : (unsigned)(at - SERIES_HASHED);
 }
 
 struct oa_bytes oa_series_labels(const struct oa_series_table *t, const struct oa_series *s)

@@ -22,11 +22,11 @@ struct oa_exp_series {
 extern struct oa_exp_series *oa_exp;
 
 /* Index of the first bucket in OpenTelemetry's counting: bucket i covers (2^(i/8), 2^((i+1)/8)]. */
-int oa_exp_offset(enum oa_instrument ins);
+int oa_exp_offset(unsigned stream);
 /* returns 0: zero, else 1 + index of the bucket */
-unsigned oa_exp_bucket(enum oa_instrument ins, uint64_t value);
+unsigned oa_exp_bucket(unsigned stream, uint64_t value);
 /* runs on   side thread; locks: none; heap: no; blocks: no */
-void oa_exp_add(unsigned entry, enum oa_instrument ins, uint64_t value);
+void oa_exp_add(unsigned entry, unsigned stream, uint64_t value);
 
 struct oa_pushed_series {
 	uint64_t bucket[OA_BOUNDS_MAX + 1];

@@ -1,6 +1,7 @@
 #include "exporter/metric_walk.h"
 
 #include "core/config.h"
+#include "core/views.h"
 #include "exporter/prom_text.h"
 #include "exporter/sdk_metrics.h"
 
@@ -12,10 +13,35 @@ struct walk {
 	struct oa_metric_mode mode;
 	uint64_t now, start, created;
 	unsigned points;
+	struct oa_metric described; /* by a view */
+	bool dropped;
 };
+
+static void walk_begin(struct walk *w, const struct oa_metric *m) { w->sink->begin(w->ctx, m); }
+
+/* Of a metric without series, which a view may have something to say of. */
+static void walk_begin_observed(struct walk *w, const struct oa_metric *m)
+{
+	struct oa_view_observed view = oa_view_of_observed(m->name, m->kind == OA_METRIC_COUNTER);
+
+	w->dropped = view.dropped;
+	w->described = *m;
+	w->described.help = view.help ? view.help : m->help;
+	if (!w->dropped)
+		walk_begin(w, &w->described);
+}
+
+static void walk_end(struct walk *w, const struct oa_metric *m)
+{
+	if (!w->dropped)
+		w->sink->end(w->ctx, m);
+	w->dropped = false;
+}
 
 static void walk_point(struct walk *w, const struct oa_metric *m, struct oa_metric_point *p)
 {
+	if (w->dropped)
+		return;
 	p->unix_ns = w->now;
 	p->start_unix_ns = m->delta ? w->start : w->created;
 	w->sink->point(w->ctx, m, p);
@@ -70,15 +96,17 @@ static void walk_explicit(const struct walk *w, struct oa_metric_point *p, unsig
 	p->bucket_count = p->series_buckets;
 }
 
-/* Halves the number of buckets until they are few enough. */
-static void walk_exp_scale(struct oa_metric_point *p, uint64_t *bucket, unsigned first, unsigned last, int offset)
+/* Halves the number of buckets until they are few enough, and as wide as they have to be. */
+static void walk_exp_scale(struct oa_metric_point *p, uint64_t *bucket, unsigned first, unsigned last, unsigned stream)
 {
-	unsigned count = last - first + 1;
-	int index = offset + (int)first;
+	unsigned count = last - first + 1, size = oa_streams[stream].exp_size;
+	int index = oa_exp_offset(stream) + (int)first;
 
+	if (!size || size > EXP_EXPORT_MAX)
+		size = EXP_EXPORT_MAX;
 	memmove(bucket, bucket + first, count * sizeof(*bucket));
 	p->exp_scale = OA_EXP_SCALE;
-	while (count > EXP_EXPORT_MAX) {
+	while (count > size || p->exp_scale > OA_EXP_SCALE - oa_streams[stream].exp_coarser) {
 		unsigned shift = (unsigned)(index & 1), half = (count + shift + 1) / 2;
 		static uint64_t merged[OA_EXP_BUCKETS];
 
@@ -95,7 +123,7 @@ static void walk_exp_scale(struct oa_metric_point *p, uint64_t *bucket, unsigned
 	p->bucket_count = count;
 }
 
-static void walk_exponential(const struct walk *w, struct oa_metric_point *p, enum oa_instrument ins, unsigned at,
+static void walk_exponential(const struct walk *w, struct oa_metric_point *p, unsigned stream, unsigned at,
 			     uint64_t *bucket)
 {
 	bool delta = w->mode.delta_counters;
@@ -116,22 +144,22 @@ static void walk_exponential(const struct walk *w, struct oa_metric_point *p, en
 		}
 	}
 	if (first <= last)
-		walk_exp_scale(p, bucket, first, last, oa_exp_offset(ins));
+		walk_exp_scale(p, bucket, first, last, stream);
 	else
-		p->exp_scale = OA_EXP_SCALE;
+		p->exp_scale = OA_EXP_SCALE - oa_streams[stream].exp_coarser;
 	p->zero_threshold = p->scale ? 1.0 / (1 << 20) : 0.5;
 }
 
-static void walk_series(struct walk *w, const struct oa_metric *m, enum oa_instrument ins, const struct oa_series *s)
+static void walk_series(struct walk *w, const struct oa_metric *m, unsigned stream, const struct oa_series *s)
 {
-	const struct oa_instrument_info *info = &oa_instruments[ins];
+	const struct oa_stream *info = &oa_streams[stream];
 	struct oa_metric_point p = { .scale = info->unit[0] == 's' ? 9 : 0, .bounds = info->bounds, .series = s,
 				     .series_buckets = info->bounds_count + 1 };
 	static uint64_t bucket[OA_EXP_BUCKETS], explicit[OA_BOUNDS_MAX + 1]; /* side thread only */
 	unsigned at = (unsigned)(s - oa_tree->series.entry);
 
 	walk_labels(&p, oa_series_labels(&oa_tree->series, s));
-	if (!info->bounds_count) {
+	if (m->kind == OA_METRIC_COUNTER) {
 		p.value = walk_less(w->mode.delta_counters, w->mode.delta_counters ? &oa_pushed[0].series[at].sum : NULL,
 				    w->mode.delta_counters ? &oa_pushed[1].series[at].sum : NULL, walk_read(&s->sum));
 		if (p.value)
@@ -139,35 +167,40 @@ static void walk_series(struct walk *w, const struct oa_metric *m, enum oa_instr
 		return;
 	}
 	walk_explicit(w, &p, at, explicit);
-	if (w->mode.exponential) {
+	if (m->kind == OA_METRIC_EXPONENTIAL) {
 		p.count = 0;
-		walk_exponential(w, &p, ins, at, bucket);
+		walk_exponential(w, &p, stream, at, bucket);
 	}
 	if (p.count)
 		walk_point(w, m, &p);
 }
 
-static void walk_histograms(struct walk *w)
+static enum oa_metric_kind walk_kind(const struct walk *w, const struct oa_stream *info)
 {
-	for (unsigned ins = 0; oa_tree && ins < OA_INS_COUNT; ins++) {
-		const struct oa_metric m = { oa_instruments[ins].name, oa_instruments[ins].unit, oa_instruments[ins].help,
-					     !oa_instruments[ins].bounds_count ? OA_METRIC_COUNTER :
-					     w->mode.exponential ? OA_METRIC_EXPONENTIAL : OA_METRIC_HISTOGRAM,
-					     w->mode.delta_counters };
+	if (info->kind == OA_STREAM_SUM)
+		return OA_METRIC_COUNTER;
+	return w->mode.exponential && info->kind == OA_STREAM_EXPONENTIAL ? OA_METRIC_EXPONENTIAL : OA_METRIC_HISTOGRAM;
+}
+
+static void walk_streams(struct walk *w)
+{
+	for (unsigned stream = 0; oa_tree && stream < oa_streams_count; stream++) {
+		const struct oa_stream *info = &oa_streams[stream];
+		const struct oa_metric m = { info->name, info->unit, info->help, walk_kind(w, info), w->mode.delta_counters };
 		const struct oa_series *s;
 		bool begun = false;
 		unsigned pos = 0;
 
 		while ((s = oa_series_next(&oa_tree->series, &pos))) {
-			if (oa_series_instrument(&oa_tree->series, s) != ins)
+			if (oa_series_stream(&oa_tree->series, s) != stream)
 				continue;
 			if (!begun)
-				w->sink->begin(w->ctx, &m);
+				walk_begin(w, &m);
 			begun = true;
-			walk_series(w, &m, ins, s);
+			walk_series(w, &m, stream, s);
 		}
 		if (begun)
-			w->sink->end(w->ctx, &m);
+			walk_end(w, &m);
 	}
 }
 
@@ -186,15 +219,16 @@ static void walk_active(struct walk *w, const struct oa_prom_alive *alive, enum 
 
 		if (!p.value && !oa_prom_seen(kind, at / 2, at % 2))
 			continue;
+		oa_prom_note_seen(kind, at / 2, at % 2);
 		if (!begun)
-			w->sink->begin(w->ctx, &m);
+			walk_begin_observed(w, &m);
 		begun = true;
 		walk_attr(&p, "http.request.method", oa_bytes_str(oa_method_name(at / 2)), OA_ATTR_TEXT);
 		walk_attr(&p, "url.scheme", at % 2 ? OA_LIT("https") : OA_LIT("http"), OA_ATTR_TEXT);
 		walk_point(w, &m, &p);
 	}
 	if (begun)
-		w->sink->end(w->ctx, &m);
+		walk_end(w, &m);
 }
 
 /* -- connections -- */
@@ -210,7 +244,7 @@ static void walk_pools(struct walk *w, const struct oa_prom_alive *alive)
 		if (!oa_metric_pool(&pool, i, alive))
 			continue;
 		if (!begun)
-			w->sink->begin(w->ctx, &m);
+			walk_begin_observed(w, &m);
 		begun = true;
 		for (unsigned use = 0; use < OA_DB_USE_COUNT; use++) {
 			struct oa_metric_point p = { .value = pool.count[use] };
@@ -224,7 +258,7 @@ static void walk_pools(struct walk *w, const struct oa_prom_alive *alive)
 		}
 	}
 	if (begun)
-		w->sink->end(w->ctx, &m);
+		walk_end(w, &m);
 }
 
 /* -- processes -- */
@@ -267,16 +301,16 @@ static void walk_usage_all(struct walk *w, const struct oa_prom_alive *alive)
 			continue; /* could not be read */
 		if (u->m.name) {
 			if (open)
-				w->sink->end(w->ctx, open);
+				walk_end(w, open);
 			open = &u->m;
-			w->sink->begin(w->ctx, open);
+			walk_begin_observed(w, open);
 		}
 		if (u->key)
 			walk_attr(&p, u->key, oa_bytes_str(u->value), OA_ATTR_TEXT);
 		walk_point(w, open, &p);
 	}
 	if (open)
-		w->sink->end(w->ctx, open);
+		walk_end(w, open);
 }
 
 /* -- our own counters -- */
@@ -293,17 +327,17 @@ static void walk_stats(struct walk *w)
 
 		if (strcmp(m.name, info.metric) != 0) {
 			if (*m.name)
-				w->sink->end(w->ctx, &m);
+				walk_end(w, &m);
 			m.name = info.metric;
 			m.help = info.help;
-			w->sink->begin(w->ctx, &m);
+			walk_begin_observed(w, &m);
 		}
 		if (*info.label)
 			walk_attr(&p, info.label, oa_bytes_str(info.value), OA_ATTR_TEXT);
 		walk_point(w, &m, &p);
 	}
 	if (*m.name)
-		w->sink->end(w->ctx, &m);
+		walk_end(w, &m);
 }
 
 /* Totals in any case: they are sums of what walk_stats() sends. */
@@ -319,12 +353,12 @@ static void walk_sdk(struct walk *w, const struct oa_prom_alive *alive)
 
 		if (from->metric != last) {
 			if (m.name)
-				w->sink->end(w->ctx, &m);
+				walk_end(w, &m);
 			m.name = info->name;
 			m.unit = info->unit;
 			m.help = info->help;
 			m.kind = info->updown ? OA_METRIC_UPDOWN : OA_METRIC_COUNTER;
-			w->sink->begin(w->ctx, &m);
+			walk_begin_observed(w, &m);
 		}
 		last = from->metric;
 		if (info->of_component)
@@ -333,7 +367,7 @@ static void walk_sdk(struct walk *w, const struct oa_prom_alive *alive)
 			walk_attr(&p, from->key, oa_bytes_str(from->text), OA_ATTR_TEXT);
 		walk_point(w, &m, &p);
 	}
-	w->sink->end(w->ctx, &m);
+	walk_end(w, &m);
 }
 
 /* A gauge whose unit is 1 is a ratio to some readers. */
@@ -342,9 +376,9 @@ static void walk_gauge(struct walk *w, const char *name, const char *unit, const
 	const struct oa_metric m = { name, unit, help, OA_METRIC_GAUGE, false };
 	struct oa_metric_point p = { .value = value };
 
-	w->sink->begin(w->ctx, &m);
+	walk_begin_observed(w, &m);
 	walk_point(w, &m, &p);
-	w->sink->end(w->ctx, &m);
+	walk_end(w, &m);
 }
 
 /* -- */
@@ -364,7 +398,7 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 	if (!w.start)
 		w.start = w.created;
 	oa_metric_alive(&alive);
-	walk_histograms(&w);
+	walk_streams(&w);
 	oa_prom_series_look();
 	walk_active(&w, &alive, OA_KIND_SERVER, "http.server.active_requests", "Number of active HTTP server requests.");
 	walk_active(&w, &alive, OA_KIND_CLIENT, "http.client.active_requests", "Number of active HTTP client requests.");
@@ -381,10 +415,14 @@ unsigned oa_metric_walk(const struct oa_metric_sink *sink, void *ctx, struct oa_
 void oa_metric_accepted(uint64_t unix_ns)
 {
 	if (oa_pushed)
-		memcpy(&oa_pushed[0], &oa_pushed[1], sizeof(*oa_pushed));
-	for (size_t i = 0; oa_exp_pushed && oa_tree && i < OA_SERIES_ENTRIES; i++)
-		if (atomic_load(&oa_tree->series.entry[i].state) || i >= OA_SERIES_ENTRIES - OA_INS_COUNT)
+		memcpy(oa_pushed[0].stat, oa_pushed[1].stat, sizeof(oa_pushed->stat));
+	for (size_t i = 0; oa_pushed && oa_tree && i < OA_SERIES_ENTRIES; i++) {
+		if (!atomic_load(&oa_tree->series.entry[i].state) && i < OA_SERIES_ENTRIES - OA_METRIC_STREAMS_MAX)
+			continue;
+		memcpy(&oa_pushed[0].series[i], &oa_pushed[1].series[i], sizeof(oa_pushed->series[i]));
+		if (oa_exp_pushed)
 			memcpy(&oa_exp_pushed[i], &oa_exp_pushed[OA_SERIES_ENTRIES + i], sizeof(*oa_exp_pushed));
+	}
 	if (oa_tree)
 		atomic_store(&oa_tree->pushed_unix_ns, unix_ns);
 }

@@ -75,7 +75,7 @@ static void json_buckets(struct oa_json *j, const struct oa_metric_point *pt)
 
 static void json_histogram(struct oa_json *j, const struct oa_metric *m, const struct oa_metric_point *pt)
 {
-	const struct oa_instrument_info *info = &oa_instruments[oa_series_instrument(&oa_tree->series, pt->series)];
+	const struct oa_stream *info = &oa_streams[oa_series_stream(&oa_tree->series, pt->series)];
 
 	json_text_number(j, "count", pt->count);
 	json_fixed(j, "sum", pt->sum, pt->scale);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "core/views.h"
+
 #define PROM_OUT_FIRST 65536
 
 bool oa_prom_grow(struct oa_prom_out *o, size_t more)
@@ -85,7 +87,7 @@ char *oa_prom_bound(char *to, uint64_t value, unsigned scale, bool openmetrics)
 
 	digits = prom_digits(buf + sizeof(buf), value);
 	count = (unsigned)(buf + sizeof(buf) - digits);
-	exponent = (int)count - 1 - (int)scale;
+	exponent = value ? (int)count - 1 - (int)scale : 0;
 	if (exponent >= -4 && exponent < 6) {
 		to = oa_prom_fixed(to, value, scale);
 		if (openmetrics && !memchr(from, '.', (size_t)(to - from))) {
@@ -148,6 +150,7 @@ void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type t
 	static const char *const types[] = { "counter", "gauge", "histogram", "info" };
 	const char *suffix = "";
 
+	oa_prom_families_end(o);
 	/* OpenMetrics describes the family, the older format the sample. */
 	if (!o->openmetrics)
 		suffix = type == OA_PROM_COUNTER ? "_total" : type == OA_PROM_INFO ? "_info" : "";
@@ -168,4 +171,22 @@ void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type t
 		oa_prom_str(o, unit);
 	}
 	oa_prom_lit(o, "\n");
+}
+
+void oa_prom_families_end(struct oa_prom_out *o)
+{
+	if (o->dropped)
+		o->len = o->family_at;
+	o->dropped = false;
+}
+
+void oa_prom_observed(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
+		      const char *unit, const char *help)
+{
+	struct oa_view_observed view = oa_view_of_observed(name, type == OA_PROM_COUNTER);
+
+	oa_prom_families_end(o);
+	o->family_at = o->len;
+	oa_prom_family(o, name, type, unit, view.help ? view.help : help);
+	o->dropped = view.dropped;
 }

@@ -13,6 +13,8 @@ struct oa_prom_out {
 	size_t len, cap;
 	bool openmetrics; /* else text 0.0.4 */
 	bool failed;      /* no memory: the text is not whole */
+	bool dropped;     /* a view says that nothing from family_at on is to be shown */
+	size_t family_at;
 };
 
 bool oa_prom_grow(struct oa_prom_out *o, size_t more);
@@ -69,3 +71,8 @@ enum oa_prom_type { OA_PROM_COUNTER, OA_PROM_GAUGE, OA_PROM_HISTOGRAM, OA_PROM_I
  */
 void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
 		    const char *unit, const char *help);
+/* The same of what has no series: by a view it may have another description, or may not be shown. Its samples are written in
+ * any case, and taken back by the next family, or oa_prom_families_end(). */
+void oa_prom_observed(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
+		      const char *unit, const char *help);
+void oa_prom_families_end(struct oa_prom_out *o);

@@ -51,7 +51,7 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 			continue;
 		if (*u->family) {
 			family = u->family;
-			oa_prom_family(o, family, u->type, u->unit, u->help);
+			oa_prom_observed(o, family, u->type, u->unit, u->help);
 		}
 		oa_prom_str(o, family);
 		if (u->type == OA_PROM_COUNTER)
@@ -79,8 +79,9 @@ static void prom_active(struct oa_prom_out *o, const struct oa_prom_alive *alive
 
 		if (!sum && !oa_prom_seen(kind, at / 2, at % 2))
 			continue;
+		oa_prom_note_seen(kind, at / 2, at % 2);
 		if (!head)
-			oa_prom_family(o, name, OA_PROM_GAUGE, NULL, help);
+			oa_prom_observed(o, name, OA_PROM_GAUGE, NULL, help);
 		head = true;
 		oa_prom_str(o, name);
 		oa_prom_lit(o, "{" OA_PROM_SCOPE ",http_request_method=\"");
@@ -100,7 +101,7 @@ static void prom_pools(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 		if (!oa_metric_pool(&pool, i, alive))
 			continue;
 		if (!head)
-			oa_prom_family(o, "db_client_connection_count", OA_PROM_GAUGE, NULL, "Number of connections to a database, by state.");
+			oa_prom_observed(o, "db_client_connection_count", OA_PROM_GAUGE, NULL, "Number of connections to a database, by state.");
 		head = true;
 		for (unsigned use = 0; use < OA_DB_USE_COUNT; use++) {
 			oa_prom_lit(o, "db_client_connection_count{" OA_PROM_SCOPE);

@@ -25,7 +25,7 @@ static void sampling_count(struct oa_prom_out *o, const char *rule, const char *
 
 static void sampling_counts(struct oa_prom_out *o, const struct oa_sampling *s)
 {
-	oa_prom_family(o, "otelauto_sampling_decisions", OA_PROM_COUNTER, NULL,
+	oa_prom_observed(o, "otelauto_sampling_decisions", OA_PROM_COUNTER, NULL,
 		       "finished requests for which the sampler decided, by rule");
 	for (unsigned i = 0; i < OA_CLASSES_MAX; i++) {
 		/* Kept first: it is counted last. */
@@ -54,7 +54,7 @@ static void sampling_gauge(struct oa_prom_out *o, const char *name, const char *
 
 static void sampling_shares(struct oa_prom_out *o, const struct oa_sampling *s)
 {
-	oa_prom_family(o, "otelauto_sampling_probability", OA_PROM_GAUGE, NULL,
+	oa_prom_observed(o, "otelauto_sampling_probability", OA_PROM_GAUGE, NULL,
 		       "share of traces that the sampler keeps just now, by rule; rules with a rate alone have none");
 	for (unsigned i = 0; i < OA_CLASSES_MAX; i++)
 		if (atomic_load(&s->cls[i].used) && atomic_load(&s->cls[i].mode) != OA_CLASS_RATE)
@@ -66,7 +66,7 @@ static const char *const sampling_reasons[OA_KEEP_COUNT] = { "error", "slow", "r
 
 static void sampling_kept(struct oa_prom_out *o, const struct oa_sampling *s)
 {
-	oa_prom_family(o, "otelauto_kept_traces", OA_PROM_COUNTER, NULL,
+	oa_prom_observed(o, "otelauto_kept_traces", OA_PROM_COUNTER, NULL,
 		       "traces that the sampler dropped and the tail rule kept, by reason");
 	for (unsigned i = 0; i < OA_KEEP_COUNT; i++) {
 		sampling_name(o, "otelauto_kept_traces_total", "reason", sampling_reasons[i]);
@@ -74,7 +74,7 @@ static void sampling_kept(struct oa_prom_out *o, const struct oa_sampling *s)
 		oa_prom_put_uint(o, atomic_load(&s->stratum[i].kept));
 		oa_prom_lit(o, "\n");
 	}
-	oa_prom_family(o, "otelauto_keep_probability", OA_PROM_GAUGE, NULL,
+	oa_prom_observed(o, "otelauto_keep_probability", OA_PROM_GAUGE, NULL,
 		       "share of traces with a reason to keep them that the tail rule takes just now");
 	for (unsigned i = 0; i < OA_KEEP_COUNT; i++)
 		sampling_gauge(o, "otelauto_keep_probability", "reason", sampling_reasons[i],
@@ -87,7 +87,7 @@ static void sampling_held(struct oa_prom_out *o, const struct oa_prom_alive *ali
 
 	for (unsigned i = 0; i < alive->count; i++)
 		bytes += atomic_load(&alive->proc[i]->held_bytes);
-	oa_prom_family(o, "otelauto_keep_held_bytes", OA_PROM_GAUGE, "bytes",
+	oa_prom_observed(o, "otelauto_keep_held_bytes", OA_PROM_GAUGE, "bytes",
 		       "memory of spans that wait for the end of their request");
 	oa_prom_lit(o, "otelauto_keep_held_bytes ");
 	oa_prom_put_uint(o, bytes);

@@ -133,7 +133,7 @@ void oa_prom_sdk(struct oa_prom_out *o, const struct oa_prom_alive *alive)
 		const struct oa_sdk_metric *m = oa_sdk_metric(oa_sdk_point(i)->metric);
 
 		if (oa_sdk_point(i)->metric != last)
-			oa_prom_family(o, m->prom, m->updown ? OA_PROM_GAUGE : OA_PROM_COUNTER, NULL, m->help);
+			oa_prom_observed(o, m->prom, m->updown ? OA_PROM_GAUGE : OA_PROM_COUNTER, NULL, m->help);
 		last = oa_sdk_point(i)->metric;
 		prom_sdk_point(o, i, alive);
 	}

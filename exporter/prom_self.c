@@ -31,7 +31,7 @@ static void prom_stats(struct oa_prom_out *o)
 
 		if (strcmp(family, info.metric) != 0) {
 			family = info.metric;
-			oa_prom_family(o, family, OA_PROM_COUNTER, NULL, info.help);
+			oa_prom_observed(o, family, OA_PROM_COUNTER, NULL, info.help);
 		}
 		prom_sample(o, family, "_total", info.label, info.value, oa_stat_sum(i));
 	}
@@ -39,7 +39,7 @@ static void prom_stats(struct oa_prom_out *o)
 
 static void prom_gauge(struct oa_prom_out *o, const char *name, const char *help, uint64_t value)
 {
-	oa_prom_family(o, name, OA_PROM_GAUGE, NULL, help);
+	oa_prom_observed(o, name, OA_PROM_GAUGE, NULL, help);
 	prom_sample(o, name, "", "", "", value);
 }
 
@@ -87,7 +87,7 @@ static void prom_series_counts(struct oa_prom_out *o)
 		return;
 	prom_gauge(o, "otelauto_series", "metric series in use",
 		   atomic_load_explicit(&oa_tree->series.used, memory_order_relaxed));
-	oa_prom_family(o, "otelauto_series_overflowed", OA_PROM_COUNTER, NULL,
+	oa_prom_observed(o, "otelauto_series_overflowed", OA_PROM_COUNTER, NULL,
 		       "measurements that went to an overflow series");
 	prom_sample(o, "otelauto_series_overflowed", "_total", "", "",
 		    atomic_load_explicit(&oa_tree->series.overflowed, memory_order_relaxed));
@@ -100,7 +100,7 @@ static void prom_blind(struct oa_prom_out *o)
 
 	if (!t[0].layer)
 		return;
-	oa_prom_family(o, "otelauto_blind_layers", OA_PROM_GAUGE, NULL,
+	oa_prom_observed(o, "otelauto_blind_layers", OA_PROM_GAUGE, NULL,
 		       "1: the process that answers has a layer loaded whose traffic is not seen");
 	for (unsigned i = 0; t[i].layer;) {
 		const char *layer = t[i].layer;

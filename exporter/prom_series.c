@@ -1,4 +1,4 @@
-/* Histograms and counters of the tree. The text of a series' labels is made once and kept by the index of its
+/* Histograms and counters of the tree's streams. The text of a series' labels is made once and kept by the index of its
  * entry; per scrape there is little more than one memcpy and one number a line. */
 #include "exporter/prom_text.h"
 
@@ -9,10 +9,10 @@
 
 #define PROM_SERIES_MAX (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
 
-struct prom_instrument {
-	char name[64]; /* http_server_request_duration_seconds */
+struct prom_stream {
+	char name[128]; /* http_server_request_duration_seconds */
 	unsigned name_len;
-	const char *unit;
+	const char *unit; /* of the name's end; NULL: none */
 	unsigned scale; /* of what is recorded: nanoseconds are 10^-9 of the unit */
 	struct {
 		char text[2][32]; /* ,le="0.005"}␣ in both formats */
@@ -26,7 +26,7 @@ struct prom_labels {
 	char text[];
 };
 
-static struct prom_instrument prom_instruments[OA_INS_COUNT];
+static struct prom_stream prom_streams[OA_METRIC_STREAMS_MAX];
 static bool prom_named;
 static struct prom_labels *prom_labels[PROM_SERIES_MAX];
 static bool prom_seen[2][OA_METHOD_COUNT][2];
@@ -36,14 +36,18 @@ bool oa_prom_seen(enum oa_kind kind, enum oa_method method, bool https)
 	return prom_seen[kind == OA_KIND_CLIENT][method][https];
 }
 
+void oa_prom_note_seen(enum oa_kind kind, enum oa_method method, bool https)
+{
+	prom_seen[kind == OA_KIND_CLIENT][method][https] = true;
+}
+
 void oa_prom_series_forget(void)
 {
 	memset(prom_labels, 0, sizeof(prom_labels));
 	memset(prom_seen, 0, sizeof(prom_seen));
 }
 
-static void prom_name_le(struct prom_instrument *pi, unsigned i,
-			 const struct oa_instrument_info *info)
+static void prom_name_le(struct prom_stream *pi, unsigned i, const struct oa_stream *info)
 {
 	for (unsigned om = 0; om < 2; om++) {
 		char *to = pi->le[i].text[om], *start = to;
@@ -63,17 +67,17 @@ static void prom_name_le(struct prom_instrument *pi, unsigned i,
 
 /* Names as OpenTelemetry's compatibility rules make them: dots to underscores, the unit as a
  * suffix. */
-static void prom_name(struct prom_instrument *pi, const struct oa_instrument_info *info)
+static void prom_name(struct prom_stream *pi, const struct oa_stream *info)
 {
 	bool seconds = strcmp(info->unit, "s") == 0;
 	size_t len = strlen(info->name), unit_len;
 
-	pi->unit = !info->bounds_count ? NULL : seconds ? "seconds" : "bytes";
+	pi->unit = seconds ? "seconds" : strcmp(info->unit, "By") == 0 ? "bytes" : NULL;
 	pi->scale = seconds ? 9 : 0;
 	unit_len = pi->unit ? strlen(pi->unit) : 0;
 	memcpy(pi->name, info->name, len);
 	for (size_t i = 0; i < len; i++)
-		if (pi->name[i] == '.')
+		if (strchr(".-/", pi->name[i]))
 			pi->name[i] = '_';
 	if (pi->unit) {
 		pi->name[len++] = '_';
@@ -85,18 +89,18 @@ static void prom_name(struct prom_instrument *pi, const struct oa_instrument_inf
 }
 
 /* Which gauges of open exchanges belong to the series. */
-static void prom_note_seen(enum oa_instrument ins, struct oa_bytes method, struct oa_bytes scheme)
+static void prom_note_labels(unsigned stream, struct oa_bytes method, struct oa_bytes scheme)
 {
-	unsigned client = ins == OA_INS_http_client_duration;
+	unsigned client = oa_streams[stream].source == OA_INS_http_client_duration;
 
-	if (ins != OA_INS_http_server_duration && !client)
+	if (oa_streams[stream].source != OA_INS_http_server_duration && !client)
 		return;
 	for (unsigned m = 0; m < OA_METHOD_COUNT; m++)
 		if (oa_bytes_eq(method, oa_bytes_str(oa_method_name(m))))
 			prom_seen[client][m][oa_bytes_eq(scheme, OA_LIT("https"))] = true;
 }
 
-static struct prom_labels *prom_make_labels(enum oa_instrument ins, struct oa_bytes packed)
+static struct prom_labels *prom_make_labels(unsigned stream, struct oa_bytes packed)
 {
 	struct prom_labels *made;
 	static char buf[4096]; /* more than OA_LABELS_BYTES can come to, names and escapes included */
@@ -117,7 +121,7 @@ static struct prom_labels *prom_make_labels(enum oa_instrument ins, struct oa_by
 		if (label == OA_LABEL_scheme)
 			scheme = value;
 	}
-	prom_note_seen(ins, method, scheme);
+	prom_note_labels(stream, method, scheme);
 	made = malloc(sizeof(*made) + text.len);
 	if (!made)
 		return NULL;
@@ -131,7 +135,7 @@ static const struct prom_labels *prom_get_labels(const struct oa_series *s)
 	struct prom_labels **slot = &prom_labels[s - oa_tree->series.entry];
 
 	if (!*slot)
-		*slot = prom_make_labels(oa_series_instrument(&oa_tree->series, s),
+		*slot = prom_make_labels(oa_series_stream(&oa_tree->series, s),
 					 oa_series_labels(&oa_tree->series, s));
 	return *slot;
 }
@@ -167,12 +171,12 @@ static char *prom_exemplar(char *to, const struct oa_series *s, unsigned bucket,
 
 /* The bucket counts are read once; the count is their sum, so they agree at any time. */
 static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s,
-			   const struct prom_instrument *pi, unsigned bounds_count)
+			   const struct prom_stream *pi, unsigned bounds_count)
 {
 	const struct prom_labels *labels = prom_get_labels(s);
 	size_t line = pi->name_len + 8 + (labels ? labels->len : 0) + 32 + OA_PROM_NUM_MAX +
 		      PROM_EXEMPLAR_MAX;
-	char *to = labels ? oa_prom_room(o, line * (OA_BOUNDS_MAX + 3)) : NULL;
+	char *to = labels ? oa_prom_room(o, line * (bounds_count + 3)) : NULL;
 	uint64_t count = 0;
 
 	if (!to) {
@@ -205,7 +209,7 @@ static void prom_histogram(struct oa_prom_out *o, const struct oa_series *s,
 	o->len = (size_t)(to - o->mem);
 }
 
-static void prom_counter(struct oa_prom_out *o, const struct oa_series *s, const struct prom_instrument *pi)
+static void prom_counter(struct oa_prom_out *o, const struct oa_series *s, const struct prom_stream *pi)
 {
 	const struct prom_labels *labels = prom_get_labels(s);
 	char *to = labels ? oa_prom_room(o, pi->name_len + 16 + labels->len + OA_PROM_NUM_MAX) : NULL;
@@ -218,7 +222,7 @@ static void prom_counter(struct oa_prom_out *o, const struct oa_series *s, const
 	to = PROM_COPY_LIT(to, "_total");
 	to = prom_copy(to, labels->text, labels->len);
 	to = PROM_COPY_LIT(to, "} ");
-	to = oa_prom_uint(to, atomic_load_explicit(&s->sum, memory_order_relaxed));
+	to = oa_prom_fixed(to, atomic_load_explicit(&s->sum, memory_order_relaxed), pi->scale);
 	*to++ = '\n';
 	o->len = (size_t)(to - o->mem);
 }
@@ -232,7 +236,23 @@ void oa_prom_series_look(void)
 		(void)prom_get_labels(s);
 }
 
-/* Families must not be interleaved: one pass over the list of series for each instrument. */
+static void prom_family(struct oa_prom_out *o, unsigned stream)
+{
+	const struct prom_stream *pi = &prom_streams[stream];
+
+	oa_prom_family(o, pi->name, oa_streams[stream].kind == OA_STREAM_SUM ? OA_PROM_COUNTER : OA_PROM_HISTOGRAM, pi->unit,
+		       oa_streams[stream].help);
+}
+
+static void prom_one(struct oa_prom_out *o, unsigned stream, const struct oa_series *s)
+{
+	if (oa_streams[stream].kind == OA_STREAM_SUM)
+		prom_counter(o, s, &prom_streams[stream]);
+	else
+		prom_histogram(o, s, &prom_streams[stream], oa_streams[stream].bounds_count);
+}
+
+/* Families must not be interleaved: one pass over the list of series for each stream. */
 void oa_prom_series(struct oa_prom_out *o)
 {
 	static const struct oa_series *found[PROM_SERIES_MAX];
@@ -241,28 +261,21 @@ void oa_prom_series(struct oa_prom_out *o)
 
 	if (!oa_tree)
 		return;
-	for (unsigned i = 0; !prom_named && i < OA_INS_COUNT; i++)
-		prom_name(&prom_instruments[i], &oa_instruments[i]);
+	for (unsigned i = 0; !prom_named && i < oa_streams_count; i++)
+		prom_name(&prom_streams[i], &oa_streams[i]);
 	prom_named = true;
 	while ((s = oa_series_next(&oa_tree->series, &pos)))
 		found[count++] = s;
-	for (unsigned ins = 0; ins < OA_INS_COUNT; ins++) {
+	for (unsigned stream = 0; stream < oa_streams_count; stream++) {
 		bool head = false;
 
 		for (unsigned i = 0; i < count; i++) {
-			if (oa_series_instrument(&oa_tree->series, found[i]) != ins)
+			if (oa_series_stream(&oa_tree->series, found[i]) != stream)
 				continue;
 			if (!head)
-				oa_prom_family(o, prom_instruments[ins].name,
-					       prom_instruments[ins].unit ? OA_PROM_HISTOGRAM : OA_PROM_COUNTER,
-					       prom_instruments[ins].unit,
-					       oa_instruments[ins].help);
+				prom_family(o, stream);
 			head = true;
-			if (prom_instruments[ins].unit)
-				prom_histogram(o, found[i], &prom_instruments[ins],
-					       oa_instruments[ins].bounds_count);
-			else
-				prom_counter(o, found[i], &prom_instruments[ins]);
+			prom_one(o, stream, found[i]);
 		}
 	}
 }

@@ -12,11 +12,13 @@ int oa_prom_render(struct oa_prom_out *o)
 
 	o->len = 0;
 	o->failed = false;
+	o->dropped = false;
 	oa_metric_alive(&alive);
 	oa_prom_target(o);
 	oa_prom_series(o);
 	oa_prom_process(o, &alive);
 	oa_prom_self(o, &alive);
+	oa_prom_families_end(o);
 	if (o->openmetrics)
 		oa_prom_lit(o, "# EOF\n");
 	return o->failed ? -ENOMEM : 0;

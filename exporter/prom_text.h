@@ -25,6 +25,8 @@ void oa_prom_series(struct oa_prom_out *o);
 /* True when a series of that method and scheme exists: then the gauge of open exchanges is shown,
  * also at 0. */
 bool oa_prom_seen(enum oa_kind kind, enum oa_method method, bool https);
+/* One is open: series may not tell, when a view leaves labels out. */
+void oa_prom_note_seen(enum oa_kind kind, enum oa_method method, bool https);
 /* Brings that up to date without a scrape. */
 void oa_prom_series_look(void);
 void oa_prom_series_forget(void);

@@ -14,6 +14,7 @@ struct red_entry {
 };
 
 static struct red_entry red_cache[RED_CACHE_ENTRIES];
+static struct oa_series *red_more[RED_CACHE_ENTRIES][OA_METRIC_STREAMS_MORE];
 static const struct oa_series_table *red_table; /* that the entries are of */
 
 /* Whatever the labels of red_metrics.c depend on. */
@@ -141,6 +142,9 @@ struct oa_red_memory *oa_red_remember(const struct oa_series_table *t, const str
 	if (red_key_is(&entry->key, &key))
 		return &entry->memory;
 	memset(&entry->memory, 0, sizeof(entry->memory));
+	entry->memory.more = red_more[entry - red_cache];
+	if (oa_streams_count > OA_INS_COUNT)
+		memset(entry->memory.more, 0, sizeof(red_more[0]));
 	entry->key.len = key.len;
 	memcpy(entry->key.bytes, key.bytes, key.len);
 	return &entry->memory;

@@ -16,8 +16,11 @@ enum oa_red {
 
 struct oa_red_memory {
 	struct oa_series *series[OA_RED_COUNT]; /* NULL: not known */
+	struct oa_series **more;                /* of the streams behind OA_INS_COUNT */
 	uint8_t instrument[OA_RED_COUNT];       /* of those that are */
 };
+
+#define OA_METRIC_STREAMS_MORE (OA_METRIC_STREAMS_MAX - OA_INS_COUNT)
 
 /* The place for the record's series; filled in by the caller. NULL when its fields are too long to
  * remember. */

@@ -181,10 +181,9 @@ void oa_red_labels(const struct oa_span *s, struct oa_label_set *set)
 static struct {
 	bool labelled;
 	struct oa_label_set labels; /* when made */
-	struct oa_series_place place[OA_RED_COUNT];
-	unsigned places;             /* none: nothing of it is recorded */
-	struct oa_series_place made; /* of the time that its connection took to make */
-	bool has_made;
+	struct oa_series_place place[OA_METRIC_STREAMS_MAX];
+	unsigned places;    /* none: nothing of it is recorded */
+	unsigned exemplars; /* the first of them, which may have one */
 } red;
 
 static const enum oa_instrument red_instruments[OA_RED_COUNT][2] = {
@@ -245,12 +244,20 @@ static enum oa_instrument red_instrument(const struct oa_span *s, enum oa_red wh
 	return red_instruments[what][server];
 }
 
-static struct oa_series *red_look_up(const struct oa_span *s, enum oa_instrument ins)
+static struct oa_series *red_look_up(const struct oa_span *s, unsigned stream)
 {
+	if (oa_streams[stream].kind == OA_STREAM_DROPPED)
+		return NULL;
 	if (!red.labelled)
 		oa_red_labels(s, &red.labels);
 	red.labelled = true;
-	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, ins, &red.labels);
+	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, stream, &red.labels);
+}
+
+static void red_place(unsigned stream, struct oa_series *series, uint64_t value)
+{
+	if (oa_streams[stream].kind != OA_STREAM_DROPPED)
+		red.place[red.places++] = oa_series_touch(&oa_tree->series, series, stream, value);
 }
 
 /* The first command of a connection: what it took to make it. */
@@ -260,8 +267,9 @@ static bool red_is_first(const struct oa_span *s)
 }
 
 /* Stores that one logs in to have one database; of others it is a matter of each command. */
-static struct oa_series *red_look_up_made(const struct oa_span *s)
+static void red_prepare_made(const struct oa_span *s)
 {
+	enum oa_instrument ins = OA_INS_db_client_create;
 	struct oa_label_set labels = { 0 };
 	char text[OA_DB_POOL_TEXT_MAX], number[12];
 	struct oa_db_texts texts;
@@ -271,7 +279,10 @@ static struct oa_series *red_look_up_made(const struct oa_span *s)
 	oa_label_add(&labels, OA_LABEL_db_pool,
 		     oa_db_pool_name(text, &s->peer, oa_span_str(s, OA_STR_PEER_PATH),
 				     sql ? oa_db_namespace(s, &db, number) : (struct oa_bytes){ 0 }));
-	return oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, OA_INS_db_client_create, &labels);
+	for (unsigned stream = ins; stream < oa_streams_count; stream = oa_stream_after(ins, stream))
+		if (oa_streams[stream].kind != OA_STREAM_DROPPED)
+			red_place(stream, oa_series_get(&oa_tree->series, (unsigned)oa_config.series_limit, stream, &labels),
+				  s->made_ns);
 }
 
 static enum oa_stat red_decision(const struct oa_span *s)
@@ -299,41 +310,61 @@ static uint64_t red_value(const struct oa_span *s, enum oa_red what)
 					 : s->resp_body;
 }
 
+/* Streams that views added. */
+static void red_prepare_more(const struct oa_span *s, struct oa_red_memory *memory, enum oa_instrument ins, uint64_t value)
+{
+	for (unsigned stream = oa_stream_after(ins, ins); stream < oa_streams_count; stream = oa_stream_after(ins, stream)) {
+		struct oa_series **series = &memory->more[stream - OA_INS_COUNT];
+
+		if (!*series)
+			*series = red_look_up(s, stream);
+		red_place(stream, *series, value);
+	}
+}
+
 static void red_prepare_one(const struct oa_span *s, struct oa_red_memory *memory, enum oa_red what)
 {
 	struct oa_series **series = &memory->series[what];
+	uint64_t value = red_value(s, what);
 
 	if (!*series) {
 		memory->instrument[what] = (uint8_t)red_instrument(s, what);
-		*series = red_look_up(s, (enum oa_instrument)memory->instrument[what]);
+		*series = red_look_up(s, memory->instrument[what]);
 	}
-	red.place[red.places++] = oa_series_touch(&oa_tree->series, *series,
-						  (enum oa_instrument)memory->instrument[what], red_value(s, what));
+	red_place(memory->instrument[what], *series, value);
+	if (__builtin_expect(oa_streams_count > OA_INS_COUNT, 0))
+		red_prepare_more(s, memory, (enum oa_instrument)memory->instrument[what], value);
+}
+
+/* The place to remember in when the record's fields are too long. */
+static struct oa_red_memory *red_forgotten(void)
+{
+	static struct oa_red_memory forgotten;
+	static struct oa_series *more[OA_METRIC_STREAMS_MORE];
+
+	memset(more, 0, sizeof(more));
+	forgotten = (struct oa_red_memory){ .more = more };
+	return &forgotten;
 }
 
 static void red_prepare(const struct oa_span *s)
 {
-	static struct oa_red_memory forgotten;
 	struct oa_red_memory *memory;
 
 	red_count_by(s, oa_stat_touch);
-	red.places = 0;
-	red.has_made = false;
+	red.places = red.exemplars = 0;
 	if (!red_is_recorded(s))
 		return;
 	red.labelled = false;
-	if (red_is_first(s)) {
-		red.made = oa_series_touch(&oa_tree->series, red_look_up_made(s), OA_INS_db_client_create, s->made_ns);
-		red.has_made = true;
-	}
 	memory = oa_red_remember(&oa_tree->series, s);
-	if (!memory) {
-		forgotten = (struct oa_red_memory){ 0 };
-		memory = &forgotten;
-	}
+	if (!memory)
+		memory = red_forgotten();
 	for (unsigned what = 0; what < OA_RED_COUNT; what++)
 		if (red_has(s, what))
 			red_prepare_one(s, memory, what);
+	red.exemplars = red.places;
+	if (red_is_first(s))
+		red_prepare_made(s);
 }
 
 static bool red_exemplar(const struct oa_span *s)
@@ -350,9 +381,8 @@ static int red_on_span(struct oa_span_buf *span, const struct oa_proc_id *who)
 
 	red_count_by(s, red_inc);
 	for (unsigned i = 0; i < red.places; i++)
-		oa_series_add(&oa_tree->series, &red.place[i], trace_id, s->span_id, s->start_unix_ns + s->duration_ns);
-	if (red.has_made)
-		oa_series_add(&oa_tree->series, &red.made, NULL, s->span_id, s->start_unix_ns + s->duration_ns);
+		oa_series_add(&oa_tree->series, &red.place[i], i < red.exemplars ? trace_id : NULL, s->span_id,
+			      s->start_unix_ns + s->duration_ns);
 	return 0;
 }
 

@@ -62,6 +62,7 @@ void oa_config_env_note(struct oa_bytes file, char *const envp[])
 	const char *p = (const char *)file.ptr, *end = p + file.len;
 
 	env_used = env_count = 0;
+	env_keep("OTEL_SERVICE_NAME", sizeof("OTEL_SERVICE_NAME") - 1, envp);
 	while ((p = memmem(p, (size_t)(end - p), "${", 2))) {
 		const char *name = env_name_of(p + 2, end);
 		size_t len = env_name_len(name, end);
@@ -70,6 +71,13 @@ void oa_config_env_note(struct oa_bytes file, char *const envp[])
 			env_keep(name, len, envp);
 		p += 2;
 	}
+}
+
+const char *oa_config_env_get(const char *name)
+{
+	const char *value = env_get(name, strlen(name));
+
+	return value && *value ? value : NULL;
 }
 
 struct env_out {

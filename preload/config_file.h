@@ -25,11 +25,20 @@ struct cJSON *oa_config_yaml(struct oa_bytes text, const char **ret_wrong);
 /* config_env.c: puts the variables in the place of ${NAME}, ${env:NAME} and ${NAME:-default}; $$ is a $.
  * returns NULL when a reference is malformed; lies in a buffer until the next call */
 const char *oa_config_env_expand(const char *text);
-/* Notes the values of what the file names. */
+/* Notes the values of what the file names, and OTEL_SERVICE_NAME. */
 void oa_config_env_note(struct oa_bytes file, char *const envp[]);
+
+/* The value of a variable that was noted; NULL: it has none. */
+const char *oa_config_env_get(const char *name);
 
 /* config_map.c: the tree into settings. returns false when it is switched off */
 bool oa_config_map(const struct cJSON *top);
+/* Names in the one warning what means nothing here. */
+void oa_config_unknown(const char *path);
+
+/* config_views.c: the list of views; afterwards the limits of a reader, for streams of which no view gives one */
+void oa_config_views(const struct cJSON *list);
+void oa_config_cardinality(const struct cJSON *limits);
 
 /* config_composite.c: a composite sampler.
  *

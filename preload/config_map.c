@@ -13,7 +13,8 @@
 #define MAP_TEXT_MAX    4096
 #define MAP_ENV_MAX     96
 
-enum map_how { MAP_IGNORED, MAP_KEY, MAP_LIST, MAP_PAIRS, MAP_NAMES, MAP_PART, MAP_WORD, MAP_FILE };
+enum map_how { MAP_IGNORED, MAP_KEY, MAP_LIST, MAP_PAIRS, MAP_NAMES, MAP_PART, MAP_WORD, MAP_FILE, MAP_BEFORE, MAP_LIMITS, MAP_SERVICE, MAP_ONLY,
+	       MAP_STABLE };
 
 struct map_rule {
 	const char *path, *setting, *word, *value;
@@ -29,6 +30,11 @@ struct map_rule {
 #define OA_NAMES(path, setting)            MAP_RULE(NAMES, MAP_TEXTS(path, setting, "", ""))
 #define OA_PART(path, setting, value)      MAP_RULE(PART, MAP_TEXTS(path, setting, "", value))
 #define OA_WORD(path, word, setting, text) MAP_RULE(WORD, MAP_TEXTS(path, setting, word, text))
+#define OA_BEFORE(path, setting)           MAP_RULE(BEFORE, MAP_TEXTS(path, setting, "", ""))
+#define OA_SERVICE(path)                   MAP_RULE(SERVICE, MAP_TEXTS(path, "OTEL_RESOURCE_ATTRIBUTES", "", ""))
+#define OA_ONLY(path, word)                MAP_RULE(ONLY, MAP_TEXTS(path, "", word, ""))
+#define OA_STABLE(path)                    MAP_RULE(STABLE, MAP_TEXTS(path, "", "", ""))
+#define OA_LIMITS(path)                    MAP_RULE(LIMITS, MAP_TEXTS(path, "", "", ""))
 #define OA_FILE(path, setting)             MAP_RULE(FILE, MAP_TEXTS(path, setting, "", ""))
 
 static const char map_texts[] =
@@ -71,8 +77,10 @@ static struct map_pending {
 } map_pending[MAP_PENDING_MAX];
 
 static char map_path[MAP_PATH_MAX];
+static const cJSON *map_limits; /* of series */
+static bool map_service;        /* OTEL_SERVICE_NAME is asked for */
 
-static void map_unknown(const char *path)
+void oa_config_unknown(const char *path)
 {
 	static const char head[] = "means nothing here: ";
 	size_t used = strlen(oa_config_file_says), len = strlen(path);
@@ -123,6 +131,20 @@ static void map_append(const char *setting, const char *value)
 	if (used)
 		text[used++] = ',';
 	memcpy(text + used, value, len + 1);
+}
+
+/* In front of what there is: the last of several values counts. */
+static void map_prepend(const char *setting, const char *value)
+{
+	char *text = map_text_of(setting);
+	size_t used = text ? strlen(text) : 0, len = strlen(value);
+
+	if (!text || !len || used + len + 2 > MAP_TEXT_MAX)
+		return;
+	memmove(text + len + (used != 0), text, used + 1);
+	memcpy(text, value, len);
+	if (used)
+		text[len] = ',';
 }
 
 /* -- values -- */
@@ -185,7 +207,7 @@ static void map_pair(const char *setting, const cJSON *node)
 	pair[len] = '=';
 	text = map_scalar(value);
 	if (!text) {
-		map_unknown(map_path); /* a list, say */
+		oa_config_unknown(map_path); /* a list, say */
 		return;
 	}
 	(void)map_encode(pair + len + 1, pair + sizeof(pair), text);
@@ -200,17 +222,28 @@ static void map_file(const char *setting, const char *text)
 	if (!strncmp(text, "file://", 7))
 		map_set(setting, text + 7);
 	else
-		map_unknown(map_path); /* stdout is the program's */
+		oa_config_unknown(map_path); /* stdout is the program's */
+}
+
+/* Of the specification's conventions we have the stable ones, and no older ones beside them. */
+static void map_stable(const char *text)
+{
+	if (strstr(text, "/dup"))
+		oa_config_unknown(map_path);
 }
 
 static void map_apply(const struct map_rule *r, const cJSON *node)
 {
 	const char *text = map_scalar(node);
 
-	if (r->how == MAP_PART && r->value[0] == '=')
+	if (r->how == MAP_LIMITS)
+		map_limits = node; /* after the views, wherever they stand */
+	else if (r->how == MAP_PART && r->value[0] == '=')
 		map_set(r->setting, r->value + 1);
 	else if (r->how == MAP_PART)
 		map_append(r->setting, r->value);
+	else if (r->how == MAP_SERVICE)
+		map_service = true;
 	else if (r->how == MAP_PAIRS)
 		map_pair(r->setting, node);
 	else if (r->how == MAP_NAMES && cJSON_IsObject(node) && node->child)
@@ -225,6 +258,12 @@ static void map_apply(const struct map_rule *r, const cJSON *node)
 		map_set(r->setting, r->value);
 	else if (r->how == MAP_FILE)
 		map_file(r->setting, text);
+	else if (r->how == MAP_BEFORE)
+		map_prepend(r->setting, text);
+	else if (r->how == MAP_ONLY && strcmp(text, r->word) != 0)
+		oa_config_unknown(map_path);
+	else if (r->how == MAP_STABLE)
+		map_stable(text);
 }
 
 /* -- samplers -- */
@@ -274,13 +313,28 @@ static void map_composite(const cJSON *node, bool parent)
 		without = "rules (too many)";
 	if (without) {
 		memcpy(name + strlen(name), without, strlen(without) + 1); /* a word of ours */
-		map_unknown(name);
+		oa_config_unknown(name);
 	} else {
 		map_sampler_set(made.parent, made.name, made.ratio);
 		if (made.rules)
 			map_set("OTELAUTO_SAMPLING_RULES", made.rules);
 	}
 	cJSON_free(made.rules);
+}
+
+/* Whoever has a parent decides as the parent did. */
+static void map_sampler_of_parent(const cJSON *node)
+{
+	const char *name = node->string, *does = node->child ? node->child->string : "";
+	size_t len = strlen(name), not_len = sizeof("_not_sampled") - 1;
+	bool not_sampled = len > not_len && !strcmp(name + len - not_len, "_not_sampled");
+	char path[MAP_ENV_MAX + 64] = "tracer_provider.sampler.parent_based.";
+
+	if (!strcmp(name, "root") || cJSON_IsNull(node) || !strcmp(does, not_sampled ? "always_off" : "always_on"))
+		return;
+	if (len < MAP_ENV_MAX)
+		(void)stpcpy(path + strlen(path), name);
+	oa_config_unknown(path);
 }
 
 static void map_sampler(const cJSON *node, bool parent)
@@ -292,8 +346,7 @@ static void map_sampler(const cJSON *node, bool parent)
 		const cJSON *root = cJSON_GetObjectItemCaseSensitive(kind, "root");
 
 		for (const cJSON *other = kind->child; other; other = other->next)
-			if (strcmp(other->string, "root") != 0)
-				map_unknown("tracer_provider.sampler.parent_based.(not root)");
+			map_sampler_of_parent(other);
 		if (root)
 			map_sampler(root, true);
 		else
@@ -307,7 +360,7 @@ static void map_sampler(const cJSON *node, bool parent)
 	} else if (!strcmp(name, "always_on") || !strcmp(name, "always_off")) {
 		map_sampler_set(parent, name, NULL);
 	} else if (*name) {
-		map_unknown("tracer_provider.sampler.(this sampler)");
+		oa_config_unknown("tracer_provider.sampler.(this sampler)");
 	}
 }
 
@@ -323,7 +376,7 @@ static void map_otelauto(const cJSON *section)
 			*at++ = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
 		*at = '\0';
 		if (text && !oa_config_override(env, oa_bytes_str(text)))
-			map_unknown(env);
+			oa_config_unknown(env);
 	}
 }
 
@@ -382,14 +435,30 @@ static void map_node(const cJSON *node)
 		map_otelauto(node);
 		return;
 	}
+	if (!strcmp(map_path, "meter_provider.views")) {
+		oa_config_views(node);
+		return;
+	}
 	if (map_path[0] && !map_leads_on()) {
-		map_unknown(map_path);
+		oa_config_unknown(map_path);
 		return;
 	}
 	if (map_by_rules(node))
 		return;
 	for (const cJSON *child = node->child; child; child = child->next)
 		map_child(child, cJSON_IsArray(node) ? "[]" : child->string, cJSON_IsArray(node) || !map_path[0] ? "" : ".");
+}
+
+/* What the environment says of the service; resource.attributes and resource.attributes_list say more. */
+static void map_service_name(void)
+{
+	static char pair[MAP_TEXT_MAX] = "service.name=";
+	const char *name = oa_config_env_get("OTEL_SERVICE_NAME");
+
+	if (!map_service || !name)
+		return;
+	(void)map_encode(pair + 13, pair + sizeof(pair), name);
+	map_prepend("OTEL_RESOURCE_ATTRIBUTES", pair);
 }
 
 static void map_flush(void)
@@ -413,9 +482,14 @@ bool oa_config_map(const cJSON *top)
 	(void)oa_config_override("OTEL_METRICS_EXPORTER", OA_LIT("none"));
 	(void)oa_config_override("OTEL_PROPAGATORS", OA_LIT("none"));
 	map_path[0] = '\0';
+	map_limits = NULL;
+	map_service = false;
 	for (const cJSON *node = top->child; node; node = node->next)
 		if (node != disabled)
 			map_child(node, node->string, "");
+	if (map_limits)
+		oa_config_cardinality(map_limits);
+	map_service_name();
 	map_flush();
 	oa_config_settle();
 	return true;

@@ -152,6 +152,8 @@ static int serve(void)
 	return 0;
 }
 
+#define BOUNDS 14 /* of a duration */
+
 /* What the same lines cost with the usual means. */
 static size_t print_with_snprintf(char *to, size_t cap)
 {
@@ -163,8 +165,8 @@ static size_t print_with_snprintf(char *to, size_t cap)
 		double sum = (double)s->sum / 1e9;
 		uint64_t count = 0;
 
-		for (unsigned i = 0; i < OA_BOUNDS_MAX + 3; i++) {
-			if (i <= OA_BOUNDS_MAX)
+		for (unsigned i = 0; i < BOUNDS + 3; i++) {
+			if (i <= BOUNDS)
 				count += s->bucket[i];
 			len += (size_t)snprintf(to + len, cap - len,
 						"%s%s{otel_scope_name=\"%s\",otel_scope_version=\"%"
@@ -175,8 +177,8 @@ static size_t print_with_snprintf(char *to, size_t cap)
 						"http_server_request_duration_seconds", "_bucket",
 						"otelauto", "0.1.0", "GET", "/some/route/123",
 						"200", "http", "1.1",
-						oa_instruments[0].bounds[i % OA_BOUNDS_MAX],
-						i == OA_BOUNDS_MAX + 1 ? sum : (double)count);
+						oa_streams[0].bounds[i % BOUNDS],
+						i == BOUNDS + 1 ? sum : (double)count);
 		}
 	}
 	return len;

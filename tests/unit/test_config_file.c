@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/config.h"
+#include "core/views.h"
 #include "preload/config_file.h"
 
 static char path[] = "/tmp/config_file.XXXXXX";
@@ -92,7 +93,7 @@ START_TEST(everything_that_applies_is_taken)
 	ck_assert_int_eq(oa_config.attribute_value_length_limit, 4096);
 	ck_assert_int_eq(oa_config.attribute_count_limit, 64);
 	ck_assert_str_eq(oa_config.resource_attributes,
-			 "service.name=shop,team=a%20b%2Cc%3Dd,deployment.environment.name=prod");
+			 "deployment.environment.name=prod,service.name=shop,team=a%20b%2Cc%3Dd");
 	ck_assert_uint_eq(oa_config.propagators, 1u << 0 | 1u << 2 | 1u << 4);
 	ck_assert_int_eq(oa_config.span_event_count_limit, 3);
 	ck_assert_int_eq(oa_config.span_link_count_limit, 4);
@@ -327,6 +328,129 @@ START_TEST(files_go_where_the_url_says)
 }
 END_TEST
 
+START_TEST(the_service_detector_asks_the_environment)
+{
+	static const char *const files[] = {
+		"resource: { attributes_list: 'a=b', detection/development: { detectors: [ { service: }, { host: } ] } }\n",
+		"resource: { detection/development: { detectors: [ { service: } ] }, attributes_list: 'service.name=list' }\n",
+		"resource: { attributes_list: 'a=b' }\n",
+	};
+	static const char *const attributes[] = { "service.name=ignored,a=b", "service.name=ignored,service.name=list", "a=b" };
+
+	ck_assert(apply(files[_i]));
+	says("");
+	ck_assert_str_eq(oa_config.service_name, "");
+	ck_assert_str_eq(oa_config.resource_attributes, attributes[_i]);
+}
+END_TEST
+
+START_TEST(what_is_done_anyway_is_no_trouble)
+{
+	ck_assert(apply("tracer_provider:\n"
+			"  limits: { attribute_value_depth_limit: 64 }\n"
+			"  sampler:\n"
+			"    parent_based:\n"
+			"      root: { always_on: }\n"
+			"      remote_parent_sampled: { always_on: }\n"
+			"      remote_parent_not_sampled: { always_off: {} }\n"
+			"      local_parent_not_sampled:\n"
+			"distribution: { other: { x: y } }\n"
+			"instrumentation/development:\n"
+			"  java: { x: { y: z } }\n"
+			"  general: { stability_opt_in_list: 'http,database', http: { client: { known_methods: [GET, PURGE] } } }\n"
+			"otelauto: { keep: none }\n"));
+	says("");
+	ck_assert_str_eq(oa_config.known_methods, "GET,PURGE");
+	ck_assert_int_eq(oa_config.sampler, 3);
+}
+END_TEST
+
+START_TEST(what_would_be_done_otherwise_is_named)
+{
+	ck_assert(apply("tracer_provider:\n"
+			"  sampler: { parent_based: { remote_parent_sampled: { always_off: }, local_parent_not_sampled: { trace_id_ratio_based: } } }\n"
+			"instrumentation/development: { general: { stability_opt_in_list: 'http/dup', db: { semconv: { dual_emit: true } } } }\n"
+			"resource: { detection/development: { detectors: [ { cloud: } ] } }\n"));
+	says("means nothing here: tracer_provider.sampler.parent_based.remote_parent_sampled, "
+	     "tracer_provider.sampler.parent_based.local_parent_not_sampled, instrumentation/development.general.stability_opt_in_list, "
+	     "instrumentation/development.general.db.semconv.dual_emit, resource.detection/development.detectors[].cloud");
+}
+END_TEST
+
+static const struct oa_stream *stream_called(const char *name)
+{
+	for (unsigned i = 0; i < oa_streams_count; i++)
+		if (!strcmp(oa_streams[i].name, name) && oa_streams[i].kind != OA_STREAM_DROPPED)
+			return &oa_streams[i];
+	ck_abort_msg("there is no %s", name);
+	return NULL;
+}
+
+START_TEST(views_make_streams)
+{
+	const struct oa_stream *s;
+
+	ck_assert(apply("meter_provider:\n"
+			"  readers:\n"
+			"    - pull: { cardinality_limits: { default: 50, histogram: 40 }, exporter: { prometheus/development: } }\n"
+			"  views:\n"
+			"    - selector: { instrument_name: http.server.request.duration, instrument_type: histogram, unit: s, meter_name: otelauto }\n"
+			"      stream:\n"
+			"        name: mine\n"
+			"        description: what I want\n"
+			"        aggregation: { explicit_bucket_histogram: { boundaries: [ 0, 0.5, 1.5e1 ], record_min_max: false } }\n"
+			"        aggregation_cardinality_limit: 7\n"
+			"        attribute_keys: { included: [ 'http.*', url.scheme ], excluded: [ http.route ] }\n"
+			"    - { selector: { instrument_name: '*.size' }, stream: { aggregation: { drop: } } }\n"
+			"    - { selector: { meter_name: another }, stream: { aggregation: { drop: } } }\n"
+			"    - { selector: { instrument_name: 'rpc.server*' }, stream: { aggregation: { base2_exponential_bucket_histogram: { max_scale: -2, max_size: 20 } } } }\n"
+			"    - { selector: { instrument_name: my_instrument }, stream: { name: whatever } }\n"));
+	says("");
+	s = stream_called("mine");
+	ck_assert_str_eq(s->help, "what I want");
+	ck_assert_uint_eq(s->bounds_count, 3);
+	ck_assert_uint_eq(s->limits[0], 0);
+	ck_assert_uint_eq(s->limits[1], 500000000);
+	ck_assert_uint_eq(s->limits[2], 15000000000);
+	ck_assert_uint_eq(s->series_max, 7);
+	ck_assert_uint_eq(s->labels_dropped, ~(1u << OA_LABEL_method | 1u << OA_LABEL_status | 1u << OA_LABEL_scheme | 1u << OA_LABEL_overflow) &
+						     ((1u << OA_LABEL_COUNT) - 1));
+	ck_assert_int_eq(oa_streams[OA_INS_http_server_req_body].kind, OA_STREAM_DROPPED);
+	ck_assert_int_eq(oa_streams[OA_INS_http_client_duration].kind, OA_STREAM_HISTOGRAM);
+	ck_assert_uint_eq(oa_streams[OA_INS_http_client_duration].series_max, 40);
+	ck_assert_uint_eq(oa_streams[OA_INS_messaging_sent].series_max, 50);
+	s = stream_called("rpc.server.call.duration");
+	ck_assert_int_eq(s->kind, OA_STREAM_EXPONENTIAL);
+	ck_assert_uint_eq(s->exp_coarser, 5);
+	ck_assert_uint_eq(s->exp_size, 20);
+}
+END_TEST
+
+START_TEST(views_are_taken_from_json)
+{
+	ck_assert(apply("{\"meter_provider\": {\"views\": [{\"selector\": {\"instrument_name\": \"dns.lookup.duration\"}, \"stream\":"
+			"{\"aggregation\": {\"explicit_bucket_histogram\": {\"boundaries\": [0.25, 2]}}}}]}}"));
+	says("");
+	ck_assert_uint_eq(stream_called("dns.lookup.duration")->limits[0], 250000000);
+}
+END_TEST
+
+START_TEST(what_of_a_view_means_nothing_is_named)
+{
+	ck_assert(apply("meter_provider:\n"
+			"  views:\n"
+			"    - { selector: { instrument_name: http.server.request.duration }, stream: { aggregation: { last_value: } } }\n"
+			"    - { selector: { instrument_name: http.client.*, colour: red }, stream: { aggregation: { drop: } } }\n"
+			"    - { selector: { instrument_name: rpc.* }, stream: { name: one, aggregation: { explicit_bucket_histogram: { boundaries: [ 2, 1 ], record_min_max: true } } } }\n"
+			"    - { selector: { instrument_type: thing }, stream: { aggregation: { drop: } } }\n"));
+	says("means nothing here: meter_provider.views[0].stream.aggregation, meter_provider.views[1].selector.colour, "
+	     "meter_provider.views[2].stream.aggregation.explicit_bucket_histogram.record_min_max, meter_provider.views[2].stream.name, "
+	     "meter_provider.views[2].stream.aggregation.(boundaries), meter_provider.views[3].selector.instrument_type");
+	ck_assert_int_eq(oa_streams[OA_INS_http_client_duration].kind, OA_STREAM_HISTOGRAM);
+	ck_assert_uint_eq(oa_streams[OA_INS_rpc_client_duration].bounds_count, 14);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("config_file");
@@ -348,6 +472,12 @@ int main(void)
 	tcase_add_test(t, a_file_that_is_too_large_is_not_read);
 	tcase_add_test(t, wrong_values_keep_the_default);
 	tcase_add_test(t, files_go_where_the_url_says);
+	tcase_add_loop_test(t, the_service_detector_asks_the_environment, 0, 3);
+	tcase_add_test(t, what_is_done_anyway_is_no_trouble);
+	tcase_add_test(t, what_would_be_done_otherwise_is_named);
+	tcase_add_test(t, views_make_streams);
+	tcase_add_test(t, views_are_taken_from_json);
+	tcase_add_test(t, what_of_a_view_means_nothing_is_named);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

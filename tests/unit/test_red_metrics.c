@@ -52,7 +52,7 @@ static uint64_t count_of(enum oa_instrument ins, uint64_t *ret_sum)
 
 	*ret_sum = 0;
 	while ((s = oa_series_next(&oa_tree->series, &pos)) != NULL) {
-		if (oa_series_instrument(&oa_tree->series, s) != ins)
+		if (oa_series_stream(&oa_tree->series, s) != ins)
 			continue;
 		for (unsigned i = 0; i <= OA_BOUNDS_MAX; i++)
 			count += atomic_load(&s->bucket[i]);

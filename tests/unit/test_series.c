@@ -82,7 +82,7 @@ START_TEST(equal_labels_make_one_series)
 	ck_assert_uint_eq(count_of(find("/a")), 2);
 	ck_assert_uint_eq(find("/a")->sum, 4 * MS);
 	ck_assert_uint_eq(count_of(find("/b")), 1);
-	ck_assert_int_eq(oa_series_instrument(table, find("/b")), INS);
+	ck_assert_int_eq(oa_series_stream(table, find("/b")), INS);
 }
 END_TEST
 
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(bounds_and_limits_say_the_same)
 {
 	for (unsigned i = 0; i < OA_INS_COUNT; i++) {
-		const struct oa_instrument_info *info = &oa_instruments[i];
+		const struct oa_stream *info = &oa_streams[i];
 		double unit = strcmp(info->unit, "s") == 0 ? 1e9 : 1;
 
 		for (unsigned b = 0; b < info->bounds_count; b++) {
@@ -146,7 +146,7 @@ START_TEST(past_the_limit_measurements_go_to_the_overflow_series_of_their_instru
 	while ((s = oa_series_next(table, &pos)))
 		overflow = s; /* the last ones */
 	ck_assert_uint_eq(count_of(overflow), 10);
-	ck_assert_int_eq(oa_series_instrument(table, overflow), INS);
+	ck_assert_int_eq(oa_series_stream(table, overflow), INS);
 	labels = oa_series_labels(table, overflow);
 	pos = 0;
 	ck_assert(oa_label_next(labels.ptr, (unsigned)labels.len, &pos, &label, &value));
