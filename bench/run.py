@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import machine, process, report  # noqa: E402
-from harness import pairs, servers, start, memory, exporter, chaos, scrape, parity, size  # noqa: E402, F401
+from harness import pairs, servers, stores, start, memory, exporter, chaos, scrape, parity, size  # noqa: E402, F401
 from harness.result import MEASURES, Result  # noqa: E402
 
 ATTEMPTS = 3  # a run that its control voids is repeated
