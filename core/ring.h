@@ -2,7 +2,7 @@
 /* A ring of 256-byte slots for many producers and one consumer: span records from host threads to the
  * side thread (one ring per CPU shard) and finished spans waiting for export. The memory may be shared
  * between the processes of a tree, so a survivor can empty the ring of a worker that was killed.
- * Full means: the newest is dropped and counted. Nobody is ever woken. */
+ * Full means: the newest is dropped and counted. Nobody is woken here (core/doze.h). */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>

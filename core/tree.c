@@ -5,6 +5,7 @@
 
 #include "core/attr.h"
 #include "core/clock.h"
+#include "core/doze.h"
 #include "core/id.h"
 #include "core/series_push.h"
 #include "core/sys.h"
@@ -370,8 +371,11 @@ static OA_COLD bool tree_push_elsewhere(const struct oa_span *rec, unsigned full
 	for (unsigned i = 0; i < shards; i++) {
 		struct oa_ring *r = atomic_load_explicit(&tree_rings[(full + i) % shards], memory_order_acquire);
 
-		if (r->is_private ? tree_push_private(r, rec) : oa_ring_try_push(r, rec))
-			return true;
+		if (r->is_private ? !tree_push_private(r, rec) : !oa_ring_try_push(r, rec))
+			continue;
+		if (atomic_load_explicit(&oa_dozing, memory_order_relaxed))
+			oa_doze_look(r);
+		return true;
 	}
 	oa_ring_drop(atomic_load_explicit(&tree_rings[full], memory_order_acquire));
 	return false;
@@ -388,9 +392,11 @@ OA_HOT bool oa_tree_push(const struct oa_span *rec)
 	if (OA_UNLIKELY(shard >= shards))
 		shard = tree_shard_of((int)shard, shards);
 	r = atomic_load_explicit(&tree_rings[shard], memory_order_acquire);
-	if (OA_LIKELY(!r->is_private && oa_ring_try_push(r, rec)))
-		return true;
-	return tree_push_elsewhere(rec, shard, shards);
+	if (OA_UNLIKELY(r->is_private || !oa_ring_try_push(r, rec)))
+		return tree_push_elsewhere(rec, shard, shards);
+	if (OA_UNLIKELY(atomic_load_explicit(&oa_dozing, memory_order_relaxed)))
+		oa_doze_look(r);
+	return true;
 }
 
 bool oa_tree_first_warning(struct oa_bytes text)

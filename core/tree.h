@@ -44,6 +44,7 @@ struct oa_proc {
 	int16_t queue_unit;                   /* whole, or the second half of ring_unit[0] when units were scarce */
 	bool shares_unit;
 	uint16_t shards;
+	_Atomic uint32_t wakes;               /* core/doze.h: counts what wakes its side thread */
 	/* For whoever adopts what this process leaves; written by its side thread, later by the adopter's. */
 	_Atomic uint64_t taking[OA_SHARDS_MAX]; /* record being taken from a ring: pipeline/drain.c */
 	_Atomic uint64_t flight_end; /* spans of the queue before this position were handed to the exporters; 0 none */

@@ -14,9 +14,11 @@ struct event_base;
 /* -- loop.c -- */
 /* Creates the loop. returns 0 or -errno. */
 int oa_loop_open(void);
-/* Serves timers, sockets and transfers; returns after at most max_wait_ms, earlier only when there was
- * something to do. */
-void oa_loop_turn(unsigned max_wait_ms);
+/* Serves timers, sockets and transfers; comes back after at most max_wait_ms, earlier only when there was
+ * something to do. returns whether there was */
+bool oa_loop_turn(unsigned max_wait_ms);
+/* A transfer is under way: its answer should be met in the loop. */
+bool oa_loop_awaits(void);
 /* In a forked child: forgets (leaks) everything the parent opened without touching it. */
 void oa_loop_forget(void);
 struct event_base *oa_loop_base(void);

@@ -9,6 +9,7 @@
 
 static struct event_base *loop_base;
 static struct event *loop_limit; /* bounds one turn */
+static bool loop_over;           /* it did */
 
 /* libevent opens a pipe for signals with every loop. We handle none, so (by the linker's --wrap, see
  * meson.build) the two descriptors are never made. */
@@ -22,6 +23,7 @@ int __wrap_evutil_make_internal_pipe_(int fd[2])
 static void loop_on_limit(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what, (void)arg;
+	loop_over = true;
 }
 
 /* libevent's own messages would go to stderr. */
@@ -67,19 +69,21 @@ struct event_base *oa_loop_base(void)
 	return loop_base;
 }
 
-void oa_loop_turn(unsigned max_wait_ms)
+bool oa_loop_turn(unsigned max_wait_ms)
 {
 	struct timeval limit = { max_wait_ms / 1000, (max_wait_ms % 1000) * 1000 };
 
 	if (!loop_base)
-		return;
+		return false;
 	oa_loop_fd_verify();
+	loop_over = false;
 	if (max_wait_ms && evtimer_add(loop_limit, &limit) == 0) {
 		(void)event_base_loop(loop_base, EVLOOP_ONCE);
 		(void)evtimer_del(loop_limit);
 	} else {
 		(void)event_base_loop(loop_base, EVLOOP_NONBLOCK);
 	}
+	return event_base_get_max_events(loop_base, EVENT_BASE_COUNT_ACTIVE, true) > loop_over;
 }
 
 void oa_loop_forget(void)

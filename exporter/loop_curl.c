@@ -195,6 +195,8 @@ bool oa_curl_cancel(struct oa_curl_transfer *t)
 	return true;
 }
 
+bool oa_loop_awaits(void) { return cl.transfers != NULL; }
+
 void oa_curl_forget(void)
 {
 	cl = (__typeof__(cl)){ 0 };

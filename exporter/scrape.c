@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/doze.h"
 #include "core/lead.h"
 #include "core/stats.h"
 #include "core/sys.h"
@@ -183,6 +184,7 @@ void oa_scrape_yield(uint16_t port)
 	if (!leader || oa_sys2(SYS_kill, leader, 0) == -ESRCH)
 		return;
 	atomic_store(&oa_tree->yield_port, port);
+	oa_doze_end_of(leader);
 	if (leader != (uint32_t)oa_sys0(SYS_getpid) || !scrape_wake_own())
 		scrape_wake_other(port);
 	/* When time is up the wish stays: the host may try again. */

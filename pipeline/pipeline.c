@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "core/clock.h"
+#include "core/doze.h"
 #include "core/tsc.h"
 #include "core/stats.h"
 #include "core/sys.h"
@@ -18,6 +19,8 @@
 #include "pipeline/usage.h"
 
 #define PIPELINE_SECOND_NS 1000000000ull
+#define PIPELINE_DOZE_MS   20
+#define PIPELINE_LOOP_MS   100 /* what a stop or a flush may have to wait for the thread */
 
 static bool pipeline_has_loop;
 static uint64_t pipeline_second_ns; /* when the work of every second is due; 0 at the start */
@@ -102,7 +105,22 @@ static unsigned pipeline_wait_ms(unsigned max_wait_ms, uint64_t now_ns)
 	return left_ms < max_wait_ms ? (unsigned)left_ms : max_wait_ms;
 }
 
-unsigned oa_pipeline_turn(unsigned max_wait_ms)
+/* Nobody can wake the thread in its loop, so it is there only for what comes soon or is awaited. */
+bool oa_pipeline_wait(unsigned max_wait_ms)
+{
+	unsigned ms = pipeline_wait_ms(max_wait_ms, oa_now_ns());
+	bool woken = false;
+
+	if (!pipeline_has_loop || !oa_self)
+		return false;
+	if (ms >= PIPELINE_DOZE_MS && !oa_loop_awaits()) {
+		woken = oa_doze(ms);
+		ms = 0;
+	}
+	return oa_loop_turn(ms < PIPELINE_LOOP_MS ? ms : PIPELINE_LOOP_MS) || woken;
+}
+
+unsigned oa_pipeline_turn(void)
 {
 	uint64_t now_ns = oa_now_ns();
 	unsigned seen;
@@ -113,8 +131,6 @@ unsigned oa_pipeline_turn(unsigned max_wait_ms)
 	seen += pipeline_every_second(now_ns);
 	oa_usage_tick(now_ns);
 	pipeline_tick();
-	if (pipeline_has_loop)
-		oa_loop_turn(pipeline_wait_ms(max_wait_ms, oa_now_ns()));
 	return seen;
 }
 

@@ -14,6 +14,8 @@
 #include "core/tree.h"
 
 #define USAGE_PERIOD_NS 1000000000ull
+#define USAGE_SIZE_NS   10000000000ull /* in a process that does nothing */
+#define USAGE_STILL_US  1000           /* our own thread's ticks are less */
 #define USAGE_PAGE      4096
 #define USAGE_FDS_CALLS \
 	64 /* of getdents64 with 4 KiB: some 10 000 descriptors; more are not counted */
@@ -26,7 +28,7 @@ struct usage_dirent {
 	char name[];
 };
 
-static uint64_t usage_last_ns;
+static uint64_t usage_last_ns, usage_sized_ns;
 static uint64_t usage_former[OA_USAGE_CUMULATIVE]; /* of the processes that had our slot before */
 
 /* What former owners of the slot used stays in the sum, so that it never falls. */
@@ -52,18 +54,28 @@ static uint64_t usage_us(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void usage_cumulative(void)
+/* returns whether the process may have changed its size since it was asked last: not without a page fault, nor its threads
+ * without any time on a processor */
+static bool usage_cumulative(void)
 {
+	static uint64_t faults, cpu_us;
 	struct rusage r;
+	bool moved;
 
 	if (oa_sys2(SYS_getrusage, RUSAGE_SELF, &r) < 0)
-		return;
+		return true;
 	usage_set(OA_USAGE_CPU_USER_US, usage_us(r.ru_utime));
 	usage_set(OA_USAGE_CPU_SYSTEM_US, usage_us(r.ru_stime));
 	usage_set(OA_USAGE_SWITCH_VOLUNTARY, (uint64_t)r.ru_nvcsw);
 	usage_set(OA_USAGE_SWITCH_INVOLUNTARY, (uint64_t)r.ru_nivcsw);
 	usage_set(OA_USAGE_FAULT_MAJOR, (uint64_t)r.ru_majflt);
 	usage_set(OA_USAGE_FAULT_MINOR, (uint64_t)r.ru_minflt);
+	moved = (uint64_t)r.ru_minflt != faults || usage_us(r.ru_utime) + usage_us(r.ru_stime) - cpu_us > USAGE_STILL_US;
+	if (moved) {
+		faults = (uint64_t)r.ru_minflt;
+		cpu_us = usage_us(r.ru_utime) + usage_us(r.ru_stime);
+	}
+	return moved;
 }
 
 /* Numeric field of /proc/self/stat, counted from 1; `p` stands at field 3, behind the command's
@@ -135,10 +147,12 @@ void oa_usage_tick(uint64_t now_ns)
 	if (!usage_last_ns)
 		usage_take_over();
 	usage_last_ns = now_ns;
-	usage_cumulative();
-	usage_sizes();
+	if (usage_cumulative() || now_ns - usage_sized_ns >= USAGE_SIZE_NS) {
+		usage_sized_ns = now_ns;
+		usage_sizes();
+	}
 	usage_set(OA_USAGE_FDS, usage_fds());
 	oa_stat_settle();
 }
 
-void oa_usage_forget(void) { usage_last_ns = 0; }
+void oa_usage_forget(void) { usage_last_ns = usage_sized_ns = 0; }

@@ -1,6 +1,6 @@
 /* Every word here is written by one side and read by the other; the only waiting is on `side_state` and
- * `side_flushed`, with a limit. The host cannot wake the thread (that would take a descriptor or a signal), so it
- * never sleeps longer than a stop or a flush may take. */
+ * `side_flushed`, with a limit. The host can wake the thread from a doze (core/doze.h) but not in its loop (that would take a
+ * descriptor or a signal), where it never sleeps longer than a stop or a flush may take. */
 #include "preload/side_thread.h"
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include "core/arena.h"
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/doze.h"
 #include "core/fork_gate.h"
 #include "core/own_fd.h"
 #include "core/stats.h"
@@ -31,6 +32,8 @@
 #define SIDE_RETRY_NS      1000000000ull
 #define SIDE_BUSY_MS       10
 #define SIDE_IDLE_MS       100
+#define SIDE_DOZE_MS       500
+#define SIDE_DOZE_AFTER_NS 2000000000ull /* without anything happening */
 #define SIDE_TURN_RECORDS  448 /* a third of what the rings of two processors hold of ordinary records */
 #define SIDE_LAST_FLUSH_NS 20000000ull /* what a stop leaves for the last spans */
 
@@ -80,26 +83,61 @@ static void side_answer_flush(void)
 	side_futex_wake(&side_flushed);
 }
 
-/* Busy processes are looked after every 10 ms, earlier when their rings fill faster, idle ones ten times a second. A turn
- * that an answer of the collector cut short says little about how fast they fill.
- * since_ns: since the last time */
-static unsigned side_next_wait_ms(unsigned was, unsigned seen, uint64_t since_ns)
-{
-	uint64_t ms = seen ? since_ns * SIDE_TURN_RECORDS / seen / 1000000 : UINT64_MAX;
+/* Busy processes are looked after every 10 ms, earlier when their rings fill faster, idle ones ten times a second and then
+ * twice. A wait that an answer of the collector cut short says little about how fast they fill. */
+struct side_pace {
+	unsigned wait_ms;
+	bool cut;           /* the last wait was: something happened in it */
+	uint64_t last_ns;   /* when the last turn began */
+	uint64_t active_ns; /* when something happened last */
+};
 
-	if (!seen && since_ns < was * 1000000ull)
-		return was;
+static unsigned side_longer(const struct side_pace *p, uint64_t now_ns)
+{
+	if (p->wait_ms < 20)
+		return 20;
+	if (p->wait_ms < 50)
+		return 50;
+	return now_ns - p->active_ns < SIDE_DOZE_AFTER_NS ? SIDE_IDLE_MS : SIDE_DOZE_MS;
+}
+
+static unsigned side_next_wait_ms(const struct side_pace *p, unsigned seen, uint64_t now_ns)
+{
+	unsigned was = p->wait_ms;
+	uint64_t ms = seen ? (now_ns - p->last_ns) * SIDE_TURN_RECORDS / seen / 1000000 : UINT64_MAX;
+
+	if (!seen && p->cut)
+		return was < SIDE_BUSY_MS ? was : SIDE_BUSY_MS;
 	if (!seen && was >= SIDE_BUSY_MS)
-		return was < 20 ? 20 : was < 50 ? 50 : SIDE_IDLE_MS;
+		return side_longer(p, now_ns);
 	ms = ms < 2ull * was ? ms : 2ull * was;
 	return ms < 1 ? 1 : ms < SIDE_BUSY_MS ? (unsigned)ms : SIDE_BUSY_MS;
 }
 
+static void side_turn(struct side_pace *p, bool no_loop)
+{
+	uint64_t now_ns = oa_now_ns();
+	unsigned seen;
+
+	oa_conn_reap(false);
+	oa_conn_count_pools(now_ns);
+	seen = oa_pipeline_turn();
+	side_answer_flush();
+	if (seen || p->cut)
+		p->active_ns = now_ns;
+	p->wait_ms = side_next_wait_ms(p, seen, now_ns);
+	p->last_ns = now_ns;
+	if (p->wait_ms >= SIDE_IDLE_MS)
+		oa_arena_trim();
+	p->cut = oa_pipeline_wait(p->wait_ms);
+	if (no_loop)
+		side_futex_wait(&side_state, SIDE_RUNNING, p->wait_ms * 1000000ull);
+}
+
 static void side_run(void)
 {
+	struct side_pace pace = { 1, false, oa_now_ns(), oa_now_ns() };
 	int opened;
-	unsigned wait_ms = 1;
-	uint64_t last_ns = oa_now_ns(), now_ns;
 
 	oa_fork_gate_enter();
 	/* Third parties write numbers with printf: never in the host's locale. */
@@ -107,21 +145,8 @@ static void side_run(void)
 	opened = oa_pipeline_open();
 	oa_fork_gate_leave();
 	oa_config_warn();
-	while (!atomic_load(&side_stop)) {
-		unsigned seen;
-
-		now_ns = oa_now_ns();
-		oa_conn_reap(false);
-		oa_conn_count_pools(now_ns);
-		seen = oa_pipeline_turn(wait_ms);
-		if (opened < 0) /* then nothing in a turn waits */
-			side_futex_wait(&side_state, SIDE_RUNNING, wait_ms * 1000000ull);
-		side_answer_flush();
-		wait_ms = side_next_wait_ms(wait_ms, seen, now_ns - last_ns);
-		last_ns = now_ns;
-		if (wait_ms == SIDE_IDLE_MS)
-			oa_arena_trim();
-	}
+	while (!atomic_load(&side_stop))
+		side_turn(&pace, opened < 0);
 	oa_conn_reap(true);
 	oa_pipeline_flush(oa_now_ns() + SIDE_LAST_FLUSH_NS);
 	oa_pipeline_forget(); /* closes what is open */
@@ -224,6 +249,7 @@ bool oa_side_thread_stop(unsigned max_ms)
 	if (state == SIDE_NONE)
 		return true;
 	side_futex_wake(&side_state);
+	oa_doze_end();
 	while ((state = atomic_load(&side_state)) != SIDE_GONE) {
 		now_ns = oa_now_ns();
 		if (now_ns >= until_ns)
@@ -247,6 +273,7 @@ void oa_side_thread_flush(unsigned max_ms)
 	/* The thread gives up a little earlier, so that it can still say what became of the last batch. */
 	atomic_store(&side_flush_until_ns, until_ns - max_ms * 250000ull);
 	asked = atomic_fetch_add(&side_flush_asked, 1) + 1;
+	oa_doze_end();
 	while ((done = atomic_load(&side_flushed)) != asked && now_ns < until_ns) {
 		side_futex_wait(&side_flushed, done, until_ns - now_ns);
 		now_ns = oa_now_ns();
@@ -256,6 +283,7 @@ void oa_side_thread_flush(unsigned max_ms)
 void oa_side_thread_forget(void)
 {
 	oa_own_fd_forget();
+	oa_doze_forget();
 	atomic_store(&side_state, SIDE_NONE);
 	atomic_store(&side_stop, false);
 	atomic_store(&side_flushed, atomic_load(&side_flush_asked));

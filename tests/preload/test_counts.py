@@ -1,6 +1,8 @@
 """Counts are exact: N requests are N in the histograms and N server spans, whatever the server does."""
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -102,6 +104,41 @@ def test_pipelined_load(collector):
         no_drops(wait_sum(program, COUNT, 600))
         collector.wait_count(600, kind="SERVER")
     assert len(collector.spans) == 600
+
+
+def asleep_for_long(program):
+    """Waits until the library's thread sleeps for longer than it does in a process that was busy a moment ago."""
+    tasks = Path(f"/proc/{program.pid}/task")
+    ours, = (t for t in tasks.iterdir() if (t / "comm").read_text() == "otelauto\n")
+
+    def wakes():
+        return re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (ours / "status").read_text(), re.M)[1]
+
+    def look():
+        before = wakes()
+        time.sleep(0.25)
+        return wakes() == before
+    wait_until(look, what="a long sleep")
+
+
+def test_a_burst_after_nothing_is_not_lost(collector):
+    """More than the rings hold, in less time than the library's thread sleeps when nothing happens."""
+    burst = 15000
+    with Program([app("thread_server")], endpoint=collector.endpoint, settings=BIG_QUEUE) as program:
+        Load(program.port, 10, 1).run()
+        wait_sum(program, COUNT, 10)
+        with Connection(program.port) as c:
+            c.request("/first")
+            asleep_for_long(program)
+            for _ in range(burst // 50):
+                c.send(b"GET /burst HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+                answers, last = 0, b""
+                while answers < 50:
+                    c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                    data = last + c.sock.recv(1 << 20)
+                    answers += data.count(b"HTTP/1.1 200")
+                    last = data[-11:]
+        no_drops(wait_sum(program, COUNT, 11 + burst))
 
 
 def test_short_lived_client_loses_nothing(collector, leaf):
