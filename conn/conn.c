@@ -322,6 +322,19 @@ static bool slot_resurrect(struct oa_fd *slot, int fd)
 	return is == PEER_SAME;
 }
 
+/* What carries TLS concerns us no more, but for its end. Under the lock, so that it is still what the slot means. */
+static OA_COLD void conn_deafen(struct oa_fd *slot, union oa_fd_word was, struct oa_conn *c)
+{
+	union oa_fd_word to = was;
+
+	if (was.flags || c->tls != OA_TLS_BELOW || !oa_conn_try_lock(c))
+		return;
+	to.flags = OA_FD_DEAF;
+	if (c->tls == OA_TLS_BELOW && c->state == OA_CONN_OPAQUE && !c->stash)
+		(void)slot_swap(slot, was, to);
+	oa_conn_unlock(c);
+}
+
 struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
@@ -334,8 +347,10 @@ struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
 	if (__builtin_expect(was.flags & OA_FD_CLOSING, 0) && !slot_resurrect(slot, fd))
 		return NULL;
 	c = oa_conn_at(was.conn);
-	if (c->state == OA_CONN_OPAQUE && !c->stash)
+	if (c->state == OA_CONN_OPAQUE && !c->stash) {
+		conn_deafen(slot, was, c);
 		return NULL;
+	}
 	if (__builtin_expect(!oa_conn_lock(c), 0))
 		return NULL;
 	now = slot_load(slot);

@@ -18,6 +18,7 @@ enum oa_fd_kind {
 };
 
 #define OA_FD_CLOSING 0x1u /* close() was seen; final once the number is reused or the side thread looked */
+#define OA_FD_DEAF    0x2u /* CONN: its bytes are TLS's, nothing is added to them, and what is inside is seen elsewhere or not at all */
 
 /* Eight bytes, so that a whole slot is taken over by one exchange. */
 struct oa_fd {
@@ -36,6 +37,15 @@ union oa_fd_word {
 	uint64_t word;
 };
 
+/* Kind and flags in one load. */
+static inline uint16_t oa_fd_state(const struct oa_fd *slot)
+{
+	return atomic_load_explicit((const _Atomic uint16_t *)(const void *)slot, memory_order_relaxed);
+}
+
+#define OA_FD_STATE(kind, flags) ((kind) | (flags) << 8)
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the kind is the lower byte");
+
 static inline _Atomic uint64_t *oa_fd_word(struct oa_fd *slot)
 {
 	return (_Atomic uint64_t *)(void *)slot;
@@ -53,7 +63,7 @@ static inline struct oa_fd *oa_fd_peek(int fd)
 	return chunk ? &chunk[(unsigned)fd % OA_FD_CHUNK] : NULL;
 }
 
-/* True when bytes on this descriptor concern us. The hot check of every I/O hook. */
+/* True when something is known of this descriptor. */
 static inline bool oa_fd_tracked(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
@@ -61,12 +71,21 @@ static inline bool oa_fd_tracked(int fd)
 	return __builtin_expect(slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) != OA_FD_NONE, 0);
 }
 
-/* True when bytes sent on it concern us. */
+/* True when bytes received on it concern us. The hot check of every hook that receives. */
+static inline bool oa_fd_is_heard(int fd)
+{
+	struct oa_fd *slot = oa_fd_peek(fd);
+	uint16_t state = slot ? oa_fd_state(slot) : 0;
+
+	return __builtin_expect(state && state != OA_FD_STATE(OA_FD_CONN, OA_FD_DEAF), 0);
+}
+
+/* The same for bytes sent: only connections'. */
 static inline bool oa_fd_is_conn(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
 
-	return __builtin_expect(slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_CONN, 0);
+	return __builtin_expect(slot && (oa_fd_state(slot) & ~OA_FD_STATE(0, OA_FD_CLOSING)) == OA_FD_CONN, 0);
 }
 
 /* Slot of a descriptor, its chunk mapped if need be; NULL: too high or no memory. */

@@ -25,7 +25,7 @@ OA_SLOW OA_HOT ssize_t read_tracked(int fd, void *buf, size_t len)
 
 OA_EXPORT OA_HOT ssize_t read(int fd, void *buf, size_t len)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(read)(fd, buf, len);
 	return read_tracked(fd, buf, len);
 }
@@ -41,7 +41,7 @@ OA_SLOW ssize_t read_chk_tracked(int fd, void *buf, size_t len, size_t room)
 
 OA_EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(__read_chk)(fd, buf, len, room);
 	return read_chk_tracked(fd, buf, len, room);
 }
@@ -59,7 +59,7 @@ OA_SLOW OA_HOT ssize_t readv_tracked(int fd, const struct iovec *iov, int count)
 
 OA_EXPORT OA_HOT ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(readv)(fd, iov, count);
 	return readv_tracked(fd, iov, count);
 }
@@ -76,7 +76,7 @@ OA_SLOW ssize_t preadv2_tracked(int fd, const struct iovec *iov, int count, off_
 
 OA_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-	if (offset != -1 || !oa_fd_tracked(fd))
+	if (offset != -1 || !oa_fd_is_heard(fd))
 		return OA_REAL(preadv2)(fd, iov, count, offset, flags);
 	return preadv2_tracked(fd, iov, count, offset, flags);
 }
@@ -93,7 +93,7 @@ OA_SLOW ssize_t preadv64v2_tracked(int fd, const struct iovec *iov, int count, o
 
 OA_EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
 {
-	if (offset != -1 || !oa_fd_tracked(fd))
+	if (offset != -1 || !oa_fd_is_heard(fd))
 		return OA_REAL(preadv64v2)(fd, iov, count, offset, flags);
 	return preadv64v2_tracked(fd, iov, count, offset, flags);
 }
@@ -111,7 +111,7 @@ OA_SLOW OA_HOT ssize_t recv_tracked(int fd, void *buf, size_t len, int flags)
 
 OA_EXPORT OA_HOT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(recv)(fd, buf, len, flags);
 	return recv_tracked(fd, buf, len, flags);
 }
@@ -127,7 +127,7 @@ OA_SLOW ssize_t recv_chk_tracked(int fd, void *buf, size_t len, size_t room, int
 
 OA_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(__recv_chk)(fd, buf, len, room, flags);
 	return recv_chk_tracked(fd, buf, len, room, flags);
 }
@@ -146,7 +146,7 @@ OA_SLOW OA_HOT ssize_t recvfrom_tracked(int fd, void *buf, size_t len, int flags
 
 OA_EXPORT OA_HOT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, socklen_t *addr_len)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(recvfrom)(fd, buf, len, flags, addr, addr_len);
 	return recvfrom_tracked(fd, buf, len, flags, addr, addr_len);
 }
@@ -164,7 +164,7 @@ OA_SLOW ssize_t recvfrom_chk_tracked(int fd, void *buf, size_t len, size_t room,
 OA_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *addr,
 				 socklen_t *addr_len)
 {
-	if (!oa_fd_tracked(fd))
+	if (!oa_fd_is_heard(fd))
 		return OA_REAL(__recvfrom_chk)(fd, buf, len, room, flags, addr, addr_len);
 	return recvfrom_chk_tracked(fd, buf, len, room, flags, addr, addr_len);
 }
@@ -198,7 +198,7 @@ static bool receive_has_control(const struct msghdr *msg)
 
 static void receive_note_msg(int fd, struct msghdr *msg, ssize_t n, int flags)
 {
-	if (oa_fd_tracked(fd) && oa_hook_plausible(msg, sizeof(*msg)))
+	if (oa_fd_is_heard(fd) && oa_hook_plausible(msg, sizeof(*msg)))
 		OA_OBSERVE()
 			oa_conn_on_received_iov(fd, msg->msg_iov, (int)msg->msg_iovlen, n, errno, flags);
 	if (n >= 0 && receive_has_control(msg)) {
@@ -226,7 +226,7 @@ OA_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int count, int fla
 		return got;
 	for (int i = 0; i < got; i++)
 		receive_note_msg(fd, &msgs[i].msg_hdr, msgs[i].msg_len, flags);
-	if (got < 0 && oa_fd_tracked(fd))
+	if (got < 0 && oa_fd_is_heard(fd))
 		OA_OBSERVE()
 			oa_conn_on_received(fd, NULL, 0, got, errno, flags);
 	return got;

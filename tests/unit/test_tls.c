@@ -239,6 +239,46 @@ START_TEST(an_address_used_again_is_another_session)
 }
 END_TEST
 
+START_TEST(bytes_of_a_socket_that_carries_tls_concern_nobody)
+{
+	struct fake f = { .seed = 4, .role = OA_ROLE_SERVER, .finished = true };
+
+	start();
+	rig_accept(SOCK, false);
+	hello_on_socket(SOCK, 4, true);
+	ck_assert(oa_fd_is_heard(SOCK));
+	rig_receive(SOCK, "\x17\x03\x03...");
+	ck_assert(!oa_fd_is_heard(SOCK));
+	ck_assert(!oa_fd_is_conn(SOCK));
+	ck_assert(oa_fd_tracked(SOCK));
+	session_read(&f, "GET /inside HTTP/1.1\r\n\r\n");
+	oa_conn_on_dup(SOCK, SOCK + 1); /* what it is copied to may be asked once more */
+	rig_receive(SOCK + 1, "\x17\x03\x03...");
+	ck_assert(!oa_fd_is_heard(SOCK + 1));
+	oa_conn_before_close(SOCK + 1);
+	oa_conn_before_close(SOCK);
+	ck_assert(oa_fd_is_heard(SOCK)); /* who uses it all the same is noticed */
+	oa_conn_reap(true);
+	ck_assert(rig_str_is(rig_next(), OA_STR_TARGET, "/inside"));
+	rig_accept(SOCK, false); /* the number comes back */
+	ck_assert(oa_fd_is_heard(SOCK));
+	rig_receive(SOCK, "GET /plain HTTP/1.1\r\n\r\n");
+	rig_respond(SOCK);
+	ck_assert(rig_str_is(rig_next(), OA_STR_TARGET, "/plain"));
+}
+END_TEST
+
+START_TEST(bytes_of_a_socket_that_is_given_up_are_still_asked_about)
+{
+	start();
+	rig_accept(SOCK, false);
+	rig_receive(SOCK, "SSH-2.0-something else\r\n");
+	rig_receive(SOCK, "more");
+	ck_assert(oa_fd_is_heard(SOCK));
+	ck_assert(oa_fd_is_conn(SOCK));
+}
+END_TEST
+
 START_TEST(the_end_of_the_socket_ends_what_is_open)
 {
 	struct fake f = { .seed = 9, .role = OA_ROLE_SERVER, .finished = true };
@@ -472,6 +512,8 @@ int main(void)
 	tcase_add_test(tc, a_session_gets_what_its_socket_knows);
 	tcase_add_test(tc, a_session_without_a_socket_is_seen_all_the_same);
 	tcase_add_test(tc, an_address_used_again_is_another_session);
+	tcase_add_test(tc, bytes_of_a_socket_that_carries_tls_concern_nobody);
+	tcase_add_test(tc, bytes_of_a_socket_that_is_given_up_are_still_asked_about);
 	tcase_add_test(tc, the_end_of_the_socket_ends_what_is_open);
 	tcase_add_test(tc, a_session_that_shows_no_data_is_counted_at_its_end);
 	tcase_add_test(tc, a_failed_handshake_is_a_span_of_the_client_and_a_number_of_the_server);
