@@ -344,7 +344,10 @@ static void tls_feed(const struct oa_tls_source *src, struct oa_ref ref, bool in
 		return;
 	if (!(oa_tls_of(c)->flags & OA_TLS_KNOWN))
 		oa_tls_learn(src, c);
-	oa_feed_bytes(c, in, bytes);
+	if (OA_LIKELY(c->state == OA_CONN_HTTP))
+		oa_feed_http(c, in, bytes);
+	else
+		oa_feed_bytes(c, in, bytes);
 	oa_conn_unlock(c);
 }
 
