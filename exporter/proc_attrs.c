@@ -1,12 +1,19 @@
 #include "exporter/proc_attrs.h"
 
 #include "core/civil_time.h"
+#include "core/detected.h"
 #include "core/id.h"
 #include "exporter/addr_text.h"
 
 static void proc_add(struct oa_proc_attrs *p, struct oa_attr attr)
 {
 	p->attr[p->count++] = attr;
+}
+
+static void proc_add_detected(struct oa_proc_attrs *p, struct oa_attr attr)
+{
+	if (oa_detected_is_wanted(attr.key))
+		proc_add(p, attr);
 }
 
 static void proc_put_uuid(char out[37], const uint8_t id[16])
@@ -52,9 +59,9 @@ void oa_proc_attrs(struct oa_proc_attrs *ret, const struct oa_proc_id *who)
 	proc_put_uuid(ret->instance_id, who->instance_id);
 	proc_add(ret, (struct oa_attr){ .key = "service.instance.id", .str = ret->instance_id });
 	if (who->pid)
-		proc_add(ret, (struct oa_attr){ .key = "process.pid", .num = who->pid, .is_num = true });
+		proc_add_detected(ret, (struct oa_attr){ .key = "process.pid", .num = who->pid, .is_num = true });
 	if (who->ppid)
-		proc_add(ret, (struct oa_attr){ .key = "process.parent_pid", .num = who->ppid, .is_num = true });
+		proc_add_detected(ret, (struct oa_attr){ .key = "process.parent_pid", .num = who->ppid, .is_num = true });
 	if (proc_put_time(ret->creation_time, who->start_unix_ns))
-		proc_add(ret, (struct oa_attr){ .key = "process.creation.time", .str = ret->creation_time });
+		proc_add_detected(ret, (struct oa_attr){ .key = "process.creation.time", .str = ret->creation_time });
 }

@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "core/config.h"
+#include "core/detected.h"
 #include "core/log.h"
 #include "core/sys.h"
 
@@ -191,9 +192,21 @@ static void resource_detect(void)
 	resource_container();
 }
 
+/* given: how many were there before anything was found out */
+static void resource_drop_unwanted(size_t given)
+{
+	size_t kept = given;
+
+	for (size_t i = given; i < resource.count; i++)
+		if (!strcmp(resource.attrs[i].key, "service.name") || oa_detected_is_wanted(resource.attrs[i].key))
+			resource.attrs[kept++] = resource.attrs[i];
+	resource.count = kept;
+}
+
 void oa_resource_open(void)
 {
 	char *files = oa_sys_map(2 * RESOURCE_FILE_MAX, 0);
+	size_t given;
 
 	memset(&resource, 0, sizeof(resource));
 	if (oa_resource_parse_env(&resource, oa_config.resource_attributes) < 0)
@@ -201,12 +214,14 @@ void oa_resource_open(void)
 			"ignoring all of it");
 	resource_drop_own_keys();
 	oa_resource_set(&resource, "service.name", oa_bytes_str(oa_config.service_name));
+	given = resource.count;
 	if (files) {
 		resource_file[0] = files;
 		resource_file[1] = files + RESOURCE_FILE_MAX;
 		resource_detect();
 		(void)oa_sys2(SYS_munmap, files, 2 * RESOURCE_FILE_MAX);
 	}
+	resource_drop_unwanted(given);
 	resource_set_ours();
 }
 

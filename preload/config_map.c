@@ -84,7 +84,10 @@ void oa_config_unknown(const char *path)
 {
 	static const char head[] = "means nothing here: ";
 	size_t used = strlen(oa_config_file_says), len = strlen(path);
+	const char *said = strstr(oa_config_file_says, path);
 
+	if (said && (!said[len] || said[len] == ','))
+		return; /* another element of a list */
 	if (!used) {
 		memcpy(oa_config_file_says, head, sizeof(head));
 		used = sizeof(head) - 1;
@@ -355,6 +358,9 @@ static void map_sampler(const cJSON *node, bool parent)
 		map_sampler_set(parent, "traceidratio", map_member(kind, "ratio") ? map_member(kind, "ratio") : "1");
 	} else if (!strcmp(name, "jaeger_remote/development")) {
 		map_jaeger_remote(parent, kind);
+	} else if (!strcmp(name, "always_record")) {
+		/* What is not sampled is measured here in any case. */
+		map_sampler(cJSON_GetObjectItemCaseSensitive(kind, "root"), parent);
 	} else if (!strcmp(name, "composite/development")) {
 		map_composite(kind, parent);
 	} else if (!strcmp(name, "always_on") || !strcmp(name, "always_off")) {
@@ -481,6 +487,8 @@ bool oa_config_map(const cJSON *top)
 	(void)oa_config_override("OTEL_TRACES_EXPORTER", OA_LIT("none"));
 	(void)oa_config_override("OTEL_METRICS_EXPORTER", OA_LIT("none"));
 	(void)oa_config_override("OTEL_PROPAGATORS", OA_LIT("none"));
+	if (!oa_config.resource_detectors)
+		(void)oa_config_override("OTELAUTO_RESOURCE_DETECTORS", OA_LIT("none"));
 	map_path[0] = '\0';
 	map_limits = NULL;
 	map_service = false;

@@ -3,6 +3,7 @@ import http.client
 import subprocess
 from collections import Counter
 
+import pytest
 from lib.leaf import Leaf
 from lib.loadgen import Connection
 from lib.preload import Program, app, environment, wait_until
@@ -45,6 +46,33 @@ def test_keys_without_meaning_are_said_once_and_the_rest_works(collector, tmp_pa
     said = run(collector, tmp_path, more="colour: red\nshape: { round: true }\n")
     assert said.count("\n") == 1 and "means nothing here: colour, shape" in said
     assert collector.wait_count(3, kind="SERVER")
+
+
+DETECTION = """
+  detection/development:
+    attributes: {{ excluded: [ process.command, "host.a*" ] }}
+    detectors: [ {detectors} ]
+"""
+
+
+@pytest.mark.parametrize("detectors, there, not_there", [
+    ("{ process: }, { service: }", ["process.pid", "process.executable.name"], ["process.command", "host.name", "os.type"]),
+    ("{ host: }", ["host.name", "os.type"], ["host.arch", "process.pid", "process.owner"]),
+])
+def test_of_the_resource_is_found_out_what_the_file_wants(collector, tmp_path, detectors, there, not_there):
+    path = tmp_path / "otel.yaml"
+    text = FILE.format(endpoint=collector.endpoint, more="").replace(
+        "resource: { attributes: [ { name: service.name, value: from-file } ] }",
+        "resource:" + DETECTION.format(detectors=detectors))
+    path.write_text(text)
+    settings = {"OTEL_CONFIG_FILE": str(path), "OTEL_SERVICE_NAME": "from-environment"}
+    with Program([app("thread_server")], endpoint=collector.endpoint, settings=settings) as program:
+        with Connection(program.port) as conn:
+            conn.request("/detected")
+    [span] = collector.wait_count(1, kind="SERVER")
+    assert span.service == ("from-environment" if "service" in detectors else "thread_server")
+    assert "service.instance.id" in span.resource
+    assert set(there) <= set(span.resource) and not set(not_there) & set(span.resource)
 
 
 RULES = """

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/config.h"
+#include "core/detected.h"
 #include "core/views.h"
 #include "preload/config_file.h"
 
@@ -344,6 +345,42 @@ START_TEST(the_service_detector_asks_the_environment)
 }
 END_TEST
 
+START_TEST(detectors_are_those_of_the_file)
+{
+	ck_assert(apply("resource: { detection/development: { detectors: [ { host: }, { process: {} } ], attributes: { included: "
+			"[ 'host.*', 'process.*' ], excluded: [ process.command, '*.id' ] } } }\n"));
+	says("");
+	ck_assert_uint_eq(oa_config.resource_detectors, 1u << 0 | 1u << 1);
+	ck_assert(oa_detected_is_wanted("host.name") && oa_detected_is_wanted("process.pid"));
+	ck_assert(!oa_detected_is_wanted("process.command") && !oa_detected_is_wanted("host.id"));
+	ck_assert(!oa_detected_is_wanted("container.id") && !oa_detected_is_wanted("k8s.pod.name"));
+}
+END_TEST
+
+START_TEST(without_detectors_nothing_is_found_out)
+{
+	ck_assert(apply("resource: { attributes_list: 'a=b' }\n"));
+	ck_assert(!oa_detected_is_wanted("host.name") && !oa_detected_is_wanted("process.pid") && !oa_detected_is_wanted("os.type"));
+	ck_assert(oa_detected_is_wanted("k8s.pod.name"));
+}
+END_TEST
+
+START_TEST(a_sampler_that_records_all_samples_as_its_root)
+{
+	ck_assert(apply("tracer_provider: { sampler: { always_record: { root: { parent_based: { root: { trace_id_ratio_based: { ratio: 0.5 } } } } } } }\n"));
+	says("");
+	ck_assert_int_eq(oa_config.sampler, 5);
+	ck_assert_str_eq(oa_config.sampler_arg, "0.5");
+}
+END_TEST
+
+START_TEST(what_is_named_is_named_once)
+{
+	ck_assert(apply("resource: { attributes: [ { name: a, value: [ 1 ] }, { name: b, value: [ 2 ] } ], x: y }\n"));
+	says("means nothing here: resource.attributes[], resource.x");
+}
+END_TEST
+
 START_TEST(what_is_done_anyway_is_no_trouble)
 {
 	ck_assert(apply("tracer_provider:\n"
@@ -473,6 +510,10 @@ int main(void)
 	tcase_add_test(t, wrong_values_keep_the_default);
 	tcase_add_test(t, files_go_where_the_url_says);
 	tcase_add_loop_test(t, the_service_detector_asks_the_environment, 0, 3);
+	tcase_add_test(t, detectors_are_those_of_the_file);
+	tcase_add_test(t, without_detectors_nothing_is_found_out);
+	tcase_add_test(t, a_sampler_that_records_all_samples_as_its_root);
+	tcase_add_test(t, what_is_named_is_named_once);
 	tcase_add_test(t, what_is_done_anyway_is_no_trouble);
 	tcase_add_test(t, what_would_be_done_otherwise_is_named);
 	tcase_add_test(t, views_make_streams);

@@ -314,6 +314,25 @@ START_TEST(a_variable_with_an_error_changes_nothing)
 }
 END_TEST
 
+START_TEST(what_is_found_out_can_be_left_out_and_what_is_said_cannot)
+{
+	oa_config.resource_detectors = 1u << 1; /* host */
+	oa_config.resource_exclude = "host.name,service.*";
+	open_with("", "process.owner=me,team=a");
+	oa_config.resource_detectors = 0;
+	oa_config.resource_exclude = NULL;
+	ck_assert_ptr_null(attr("process.executable.name"));
+	ck_assert_ptr_null(attr("process.command"));
+	ck_assert_ptr_null(attr("host.name"));
+	ck_assert_str_eq(attr("host.arch"), "amd64");
+	ck_assert_str_eq(attr("os.type"), "linux");
+	ck_assert_str_eq(attr("process.owner"), "me");
+	ck_assert_str_eq(attr("team"), "a");
+	ck_assert_str_eq(attr("service.name"), program_invocation_short_name);
+	ck_assert_str_eq(attr("telemetry.sdk.name"), "otelauto");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("resource");
@@ -321,6 +340,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_test(tc, what_is_found_out_can_be_left_out_and_what_is_said_cannot);
 	tcase_add_test(tc, container_ids_are_found_in_version_1_groups);
 	tcase_add_test(tc, container_ids_are_found_in_version_2_groups);
 	tcase_add_test(tc, names_that_only_look_like_container_ids_are_none);
