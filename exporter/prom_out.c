@@ -144,6 +144,20 @@ void oa_prom_label_value(struct oa_prom_out *o, struct oa_bytes value)
 	o->len = (size_t)(to - o->mem);
 }
 
+/* Ours have none of these; those of views may. */
+static void prom_help(struct oa_prom_out *o, const char *help)
+{
+	for (;; help++) {
+		size_t plain = strcspn(help, o->openmetrics ? "\n\\\"" : "\n\\");
+
+		oa_prom_bytes(o, help, plain);
+		help += plain;
+		if (!*help)
+			return;
+		oa_prom_bytes(o, (char[]){ '\\', *help == '\n' ? 'n' : *help }, 2);
+	}
+}
+
 void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type type,
 		    const char *unit, const char *help)
 {
@@ -158,7 +172,7 @@ void oa_prom_family(struct oa_prom_out *o, const char *name, enum oa_prom_type t
 	oa_prom_str(o, name);
 	oa_prom_str(o, suffix);
 	oa_prom_lit(o, " ");
-	oa_prom_str(o, help);
+	prom_help(o, help);
 	oa_prom_lit(o, "\n# TYPE ");
 	oa_prom_str(o, name);
 	oa_prom_str(o, suffix);

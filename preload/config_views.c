@@ -8,6 +8,7 @@
 #include "core/series_push.h"
 #include "core/views.h"
 #include "exporter/otlp_pb.h"
+#include "exporter/utf8.h"
 #include "preload/config_file.h"
 
 #define VIEWS_LIST_MAX 2048
@@ -218,6 +219,10 @@ static void views_stream(const cJSON *stream, struct oa_view *v)
 	(void)views_knows_keys(keys, ".stream.attribute_keys.", "included|excluded");
 	v->name = views_text(stream, "name");
 	v->help = views_text(stream, "description");
+	if (v->help && oa_utf8_size(oa_bytes_str(v->help)) != strlen(v->help)) {
+		views_says(".stream.description", "");
+		v->help = NULL;
+	}
 	v->included = views_list(keys, "included", included);
 	v->excluded = views_list(keys, "excluded", excluded);
 	if (!views_whole(stream, "aggregation_cardinality_limit", 1, UINT32_MAX, &limit))

@@ -117,15 +117,15 @@ def test_all_but_one(tmp_path):
     shown, pushed, said = measure(tmp_path, """
     - { selector: { instrument_name: "*" }, stream: { aggregation: { drop: } } }
     - { selector: { instrument_name: http.server.request.duration }, stream: {} }
-    - { selector: { instrument_name: otelauto_drops }, stream: { description: Alert on any. } }
+    - { selector: { instrument_name: otelauto_drops }, stream: { description: "Alert\\n\\\\ on any." } }
 """, lambda m: m.sum(f"{DURATION}_count") == 30)
     assert said == ""
     assert set(shown.types) == {"target_info", DURATION, "otelauto_drops_total"}
     assert {name for name, _ in shown.samples} == {"target_info", f"{DURATION}_bucket", f"{DURATION}_sum", f"{DURATION}_count",
                                                    "otelauto_drops_total"}
-    assert "# HELP otelauto_drops_total Alert on any." in shown.text
+    assert "# HELP otelauto_drops_total Alert\\n\\\\ on any.\n" in shown.text
     assert set(pushed) == {"http.server.request.duration", "otelauto_drops"}
-    assert pushed["otelauto_drops"].description == "Alert on any."
+    assert pushed["otelauto_drops"].description == "Alert\n\\ on any."
 
 
 def test_exponential_histograms_where_a_view_wants_them(tmp_path):

@@ -472,6 +472,15 @@ START_TEST(views_are_taken_from_json)
 }
 END_TEST
 
+START_TEST(a_description_that_is_no_utf8_is_not_taken)
+{
+	ck_assert(apply("{\"meter_provider\": {\"views\": [{\"selector\": {\"instrument_name\": \"dns.lookup.duration\"}, \"stream\":"
+			"{\"description\": \"\xff\"}}]}}"));
+	says("means nothing here: meter_provider.views[0].stream.description");
+	ck_assert_str_eq(stream_called("dns.lookup.duration")->help, "Duration of name lookups.");
+}
+END_TEST
+
 START_TEST(what_of_a_view_means_nothing_is_named)
 {
 	ck_assert(apply("meter_provider:\n"
@@ -518,6 +527,7 @@ int main(void)
 	tcase_add_test(t, what_would_be_done_otherwise_is_named);
 	tcase_add_test(t, views_make_streams);
 	tcase_add_test(t, views_are_taken_from_json);
+	tcase_add_test(t, a_description_that_is_no_utf8_is_not_taken);
 	tcase_add_test(t, what_of_a_view_means_nothing_is_named);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);

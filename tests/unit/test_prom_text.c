@@ -115,12 +115,25 @@ START_TEST(bounds_look_as_go_prints_them)
 	ck_assert_str_eq(bound(7500 * MS, 9, true), "7.5");
 	ck_assert_str_eq(bound(0, 0, false), "0");
 	ck_assert_str_eq(bound(0, 0, true), "0.0");
+	ck_assert_str_eq(bound(0, 9, false), "0");
 	ck_assert_str_eq(bound(524288, 0, true), "524288.0");
 	ck_assert_str_eq(bound(2097152, 0, true), "2.097152e+06");
 	ck_assert_str_eq(bound(1000000, 0, false), "1e+06");
 	ck_assert_str_eq(bound(10000, 9, false), "1e-05");
 	ck_assert_str_eq(bound(100000, 9, false), "0.0001");
 	ck_assert_str_eq(bound(2147483648, 0, false), "2.147483648e+09");
+}
+END_TEST
+
+START_TEST(descriptions_of_views_are_escaped)
+{
+	static const char *const expected[] = { "# HELP x a\\nb\\\\c \"d\"\n# TYPE x gauge\n",
+						"# HELP x a\\nb\\\\c \\\"d\\\"\n# TYPE x gauge\n" };
+	struct oa_prom_out o = { .openmetrics = _i };
+
+	oa_prom_family(&o, "x", OA_PROM_GAUGE, NULL, "a\nb\\c \"d\"");
+	ck_assert(oa_bytes_eq(oa_bytes(o.mem, o.len), oa_bytes_str(expected[_i])));
+	free(o.mem);
 }
 END_TEST
 
@@ -372,6 +385,7 @@ int main(void)
 	tcase_add_checked_fixture(c, setup, NULL);
 	tcase_add_test(c, fractions_have_no_superfluous_digits);
 	tcase_add_test(c, bounds_look_as_go_prints_them);
+	tcase_add_loop_test(c, descriptions_of_views_are_escaped, 0, 2);
 	tcase_add_test(c, histograms_are_cumulative_and_end_with_inf_equal_to_the_count);
 	tcase_add_test(c, openmetrics_has_units_exemplars_and_an_end);
 	tcase_add_test(c, the_older_format_names_counters_with_their_suffix);
