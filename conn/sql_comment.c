@@ -203,6 +203,13 @@ bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s)
 	       (oa_protos[c->proto - 1] == &oa_proto_mysql || oa_protos[c->proto - 1] == &oa_proto_postgres);
 }
 
+bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s)
+{
+	struct oa_bytes first = oa_bytes(s->host_iov->iov_base, s->host_iov->iov_len);
+
+	return first.len >= 7 && (comment_is_mysql(c) ? !first.ptr[3] && first.ptr[4] == 3 : first.ptr[0] == 'Q' || first.ptr[0] == 'P');
+}
+
 /* Were the parser's bytes at a boundary before this call? */
 static bool comment_at_boundary(const struct oa_send *s)
 {
@@ -248,7 +255,8 @@ void oa_sql_comment_add(struct oa_conn *c, struct oa_send *s)
 			result = OA_STAT_sql_comment_pool;
 		}
 	}
-	oa_stat_inc(result);
+	if (c->tls != OA_TLS_SESSION) /* there it is counted when it is certain */
+		oa_stat_inc(result);
 }
 
 void oa_sql_comment_sent(struct oa_conn *c, const struct oa_send *s)

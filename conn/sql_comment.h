@@ -15,7 +15,10 @@ bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s);
 /* They were read, and are still to be sent: the call is composed anew when something is to be added. */
 void oa_sql_comment_add(struct oa_conn *c, struct oa_send *s);
 
-/* A query inside TLS, where nothing can be added. */
+/* By their first bytes alone: may they be a query that can be added to? */
+bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s);
+
+/* A query inside TLS that was not added to. */
 static inline void oa_sql_comment_missed(const struct oa_conn *c, bool query)
 {
 	if (OA_UNLIKELY(oa_config.sql_comment) && c->tls == OA_TLS_SESSION && query)

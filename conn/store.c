@@ -214,7 +214,8 @@ static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_even
 		store_record_client(ex, m);
 	else if (c->store || m->text.len || m->ns.len) {
 		store_record_texts(c, ex, m);
-		oa_sql_comment_missed(c, m->text.len || m->stmt);
+		if (c->answered != STORE_EARLY)
+			oa_sql_comment_missed(c, m->text.len || m->stmt);
 	}
 	if (OA_UNLIKELY(m->flags & OA_STORE_SESSION))
 		oa_session_will_use(c, m->ns);
@@ -568,33 +569,37 @@ static uint16_t store_prepared(const struct oa_conn *c)
 	return n;
 }
 
+/* What is about to be sent. returns false when what follows is no command of a store's any more */
+static bool store_read_early(struct oa_conn *c, struct oa_send *s)
+{
+	memcpy(s->before.parser, c->pstate[OA_DIR_REQUEST], sizeof(s->before.parser));
+	s->before.last = c->last;
+	s->before.batch = c->last ? store_db(oa_exchange_at(c->last - 1)).batch : 0;
+	c->answered = STORE_EARLY;
+	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
+	c->answered = 0;
+	s->fed = c->state == OA_CONN_NEW; /* what follows is TLS: this was read, whatever becomes of it */
+	if (c->state != OA_CONN_HTTP)
+		return false;
+	s->fed = true;
+	s->prepared = store_prepared(c);
+	if (!s->prepared)
+		return true;
+	s->first = c->last - 1;
+	s->first_gen = atomic_load_explicit(&oa_exchange_at(s->first)->gen, memory_order_relaxed);
+	return true;
+}
+
 bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 {
-	uint32_t last = c->last;
-
 	if (OA_UNLIKELY(c->state == OA_CONN_NEW && !c->carry[OA_DIR_REQUEST] && c->role == OA_ROLE_CLIENT))
 		store_detect(c, s);
 	if (!store_is(c))
 		return false;
 	if (c->state != OA_CONN_HTTP || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST])
 		return true; /* the rest of a command: it is read when it was sent */
-	memcpy(s->before.parser, c->pstate[OA_DIR_REQUEST], sizeof(s->before.parser));
-	s->before.last = last;
-	s->before.batch = last ? store_db(oa_exchange_at(last - 1)).batch : 0;
-	c->answered = STORE_EARLY;
-	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
-	c->answered = 0;
-	s->fed = c->state == OA_CONN_NEW; /* what follows is TLS: this was read, whatever becomes of it */
-	if (c->state != OA_CONN_HTTP)
-		return true; /* no longer */
-	s->fed = true;
-	s->prepared = store_prepared(c);
-	if (s->prepared) {
-		s->first = c->last - 1;
-		s->first_gen = atomic_load_explicit(&oa_exchange_at(s->first)->gen, memory_order_relaxed);
-		if (oa_sql_comment_wanted(c, s))
-			oa_sql_comment_add(c, s);
-	}
+	if (store_read_early(c, s) && s->prepared && oa_sql_comment_wanted(c, s))
+		oa_sql_comment_add(c, s);
 	return true;
 }
 
@@ -644,6 +649,38 @@ static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 	memcpy(c->pstate[OA_DIR_REQUEST], s->before.parser, sizeof(s->before.parser));
 	store_undo_batch(c, s);
 	return true;
+}
+
+/* -- inside TLS -- */
+
+bool oa_store_before_write(struct oa_conn *c, struct oa_send *s)
+{
+	if (!oa_sql_comment_wanted(c, s) || c->state != OA_CONN_HTTP || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST] ||
+	    !oa_sql_comment_may(c, s))
+		return false;
+	if (!store_read_early(c, s)) {
+		oa_conn_make_opaque(c, OA_STAT_opaque_parse);
+		return false;
+	}
+	oa_sql_comment_add(c, s);
+	if (!s->rewrite)
+		oa_store_unread(c, s);
+	return s->rewrite;
+}
+
+void oa_store_written(struct oa_conn *c)
+{
+	oa_stat_inc(OA_STAT_sql_comment_added);
+	store_sent(c);
+}
+
+void oa_store_unread(struct oa_conn *c, struct oa_send *s)
+{
+	if (!store_undo(c, s))
+		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
+	s->fed = s->rewrite = false;
+	s->prepared = 0;
+	s->points = 0;
 }
 
 void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)

@@ -17,6 +17,14 @@ bool oa_store_begins_anew(struct oa_conn *c);
  */
 bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
 
+/* The same inside TLS, where only a query that gets a comment is read before. returns true: the call is to be composed; then one
+ * of the other two follows */
+bool oa_store_before_write(struct oa_conn *c, struct oa_send *s);
+/* It was composed, and will be sent as it is. */
+void oa_store_written(struct oa_conn *c);
+/* It will be sent, and read, as the host has it. */
+void oa_store_unread(struct oa_conn *c, struct oa_send *s);
+
 /* Its protocol was found. When programs keep pools of such connections the side thread counts them from now on. */
 void oa_store_pools_begin(const struct oa_conn *c);
 

@@ -10,6 +10,7 @@
 #include "conn/inject.h"
 #include "conn/internal.h"
 #include "conn/respond.h"
+#include "conn/store.h"
 #include "conn/tls_internal.h"
 #include "core/state.h"
 
@@ -30,7 +31,8 @@ struct pin {
 	uint32_t off, len;    /* what the library has not taken */
 	uint32_t host_bytes;  /* of them the host's */
 	uint32_t done;        /* the host's bytes before them that a repeated call brings again */
-	uint32_t fed;         /* the host's bytes that the parser has had */
+	uint32_t fed;         /* the host's bytes that the parser has had, or may have */
+	uint32_t told;        /* so many of them it has had before they were sent; 0: none */
 	uint32_t original;    /* where they are in bytes[], as the host gave them */
 	bool ours;            /* only the rest of a text of ours is left */
 	uint8_t points;       /* struct pin_point, at the front of bytes[] */
@@ -149,6 +151,28 @@ static bool write_compose(struct oa_tls_session *session, struct oa_tls_write *w
 	return true;
 }
 
+/* A query that was read before it is sent, to be added to. From here on it counts as sent. */
+static void write_query(struct oa_conn *c, struct oa_tls_session *session, struct oa_tls_write *w)
+{
+	if (w->host_len + write_added(&w->send) > OA_TLS_RECORD_MAX || !write_compose(session, w)) {
+		oa_store_unread(c, &w->send);
+		return;
+	}
+	pin_of(session)->told = (uint32_t)w->host_len;
+	oa_store_written(c);
+}
+
+/* What the parser had before is not sent, or is sent in another call, where it would be read once more. */
+static void write_broken(struct oa_tls_session *s, struct oa_ref ref)
+{
+	struct oa_conn *c = s->pin && pin_of(s)->fed < pin_of(s)->told ? oa_tls_enter(ref) : NULL;
+
+	if (!c)
+		return;
+	oa_conn_make_opaque(c, OA_STAT_opaque_comment_cut);
+	oa_conn_unlock(c);
+}
+
 /* -- before -- */
 
 /* Is this the call that the library waits for? It may have grown. */
@@ -199,8 +223,11 @@ static bool write_prepare(const struct oa_tls_source *src, struct oa_tls_session
 	if (!(s->flags & OA_TLS_KNOWN))
 		oa_tls_learn(src, c);
 	w->send.rewrite = false;
-	oa_inject_prepare(c, &w->send);
-	if (w->send.rewrite && !write_compose(s, w))
+	if (OA_UNLIKELY(oa_store_before_write(c, &w->send)))
+		write_query(c, s, w);
+	else
+		oa_inject_prepare(c, &w->send);
+	if (w->send.rewrite && !s->pin && !write_compose(s, w))
 		oa_inject_decline(c, &w->send);
 	if (s->pin)
 		w->how = src->ops->modes(src);
@@ -228,6 +255,7 @@ bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, con
 		write_resume(pin_of(s), w);
 		return true;
 	}
+	write_broken(s, ref);
 	oa_tls_drop_pin(s); /* the host breaks the rule: the library's answer is its own */
 	if (oa_state_get() != OA_STATE_ACTIVE)
 		return false;
@@ -288,7 +316,10 @@ static uint32_t pin_feed(struct pin *p, struct oa_tls_write *w, size_t n)
 	struct iovec part = { p->bytes + p->original + p->fed, host - p->fed };
 
 	p->fed = host;
-	write_feed(w, &part, 1, part.iov_len);
+	if (p->told)
+		w->covered += part.iov_len;
+	else
+		write_feed(w, &part, 1, part.iov_len);
 	return cut;
 }
 
@@ -297,6 +328,7 @@ static bool write_go_on(struct oa_tls_session *s, struct oa_tls_write *w)
 {
 	bool through = w->covered == w->host_len || (w->how & OA_TLS_PARTIAL && w->covered);
 
+	write_broken(s, w->ref);
 	if (through) {
 		oa_tls_drop_pin(s);
 		return false;
@@ -398,8 +430,10 @@ static void write_again(const struct oa_tls_source *src, struct oa_tls_session *
 	bool begun = !src->ops->finished || src->ops->finished(src);
 	struct oa_conn *c;
 
-	if (!begun)
+	if (!begun) {
+		write_broken(s, w->ref);
 		oa_tls_drop_pin(s);
+	}
 	if (begun && !s->pin && src->ops->modes(src) & OA_TLS_NOTHING && w->host)
 		write_keep(s, w);
 	s->waiting = begun && !s->pin;

@@ -478,6 +478,128 @@ START_TEST(what_waited_for_the_handshake_may_change)
 }
 END_TEST
 
+/* -- queries with a comment -- */
+
+#define COMMENT_LEN 74
+
+static size_t pg_message(uint8_t *to, char type, const char *body, size_t len)
+{
+	uint32_t n = htonl((uint32_t)len + 4);
+
+	to[0] = (uint8_t)type;
+	memcpy(to + 1, &n, 4);
+	memcpy(to + 5, body, len);
+	return len + 5;
+}
+
+static size_t pg_len(const char *message)
+{
+	uint32_t n;
+
+	memcpy(&n, message + 1, 4);
+	return ntohl(n) + 1;
+}
+
+/* Writes all of it, as its host does. */
+static void session_write_all(struct fake *f, const uint8_t *from, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		long n = session_write(f, from + at, len - at);
+
+		ck_assert_int_ge(n, 0);
+		ck_assert_uint_le((size_t)n, len - at);
+		at += (size_t)n;
+	}
+}
+
+/* Takes the comments out of the messages from `at` on. returns how many there were */
+static unsigned pg_strip(struct fake *f, size_t at)
+{
+	unsigned n = 0;
+
+	while (at < f->wire_len) {
+		size_t len = pg_len(f->wire + at);
+		char *comment = memmem(f->wire + at, len, " /*traceparent='00-", 19);
+		uint32_t less = htonl((uint32_t)len - 1 - COMMENT_LEN);
+
+		ck_assert_uint_le(at + len, f->wire_len);
+		if (comment) {
+			memmove(comment, comment + COMMENT_LEN, f->wire_len - (size_t)(comment - f->wire) - COMMENT_LEN);
+			f->wire_len -= COMMENT_LEN;
+			memcpy(f->wire + at + 1, &less, 4);
+			len -= COMMENT_LEN;
+			n++;
+		}
+		at += len;
+	}
+	return n;
+}
+
+static unsigned ask_postgres(unsigned seed, size_t record, bool partial, bool moving, unsigned *ret_spans)
+{
+	static const char startup[] = "\0\0\0\x20\0\3\0\0user\0joe\0database\0shop\0";
+	static const char answers[] = "1\0\0\0\0042\0\0\0\4n\0\0\0\4C\0\0\0\15SELECT 0\0Z\0\0\0\5I";
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .partial = partial, .moving = moving, .record = record,
+			  .seed_rng = seed, .wire = malloc(1 << 16) };
+	struct oa_tls_source src = source(&f);
+	uint8_t stream[8192];
+	size_t len = sizeof(startup), from = len;
+	unsigned found;
+
+	memcpy(stream, startup, len);
+	session_write_all(&f, stream, len);
+	oa_tls_on_read(&src, oa_tls_find(&src), "R\0\0\0\10\0\0\0\0Z\0\0\0\5I", 15);
+	for (unsigned i = 0; i < 20; i++) {
+		char sql[64];
+		int n = sprintf(sql, "%cSELECT name FROM t WHERE id = %u", 0, i);
+		size_t at = len;
+
+		if (i % 2) {
+			len += pg_message(stream + len, 'Q', sql + 1, (size_t)n);
+		} else {
+			sql[n + 1] = sql[n + 2] = 0;
+			len += pg_message(stream + len, 'P', sql, (size_t)n + 3);
+			len += pg_message(stream + len, 'B', "\0\0\0\0\0\0\0\0", 8);
+			len += pg_message(stream + len, 'D', "P", 2);
+			len += pg_message(stream + len, 'E', "\0\0\0\0\0", 5);
+			len += pg_message(stream + len, 'S', "", 0);
+		}
+		session_write_all(&f, stream + at, len - at);
+		oa_tls_on_read(&src, oa_tls_find(&src), i % 2 ? answers + 15 : answers, i % 2 ? sizeof(answers) - 16 : sizeof(answers) - 1);
+	}
+	for (*ret_spans = 0; rig_next();)
+		++*ret_spans;
+	found = pg_strip(&f, from);
+	ck_assert_uint_eq(f.wire_len, len);
+	ck_assert_mem_eq(f.wire, stream, len);
+	ck_assert(!f.broke_rule && !oa_tls_pinned());
+	oa_tls_before_free(&f);
+	free(f.wire);
+	return found;
+}
+
+START_TEST(queries_get_comments_in_every_mode)
+{
+	unsigned spans;
+
+	start();
+	oa_config.sql_comment = 1;
+	for (unsigned seed = 1; seed < 40; seed++) {
+		ck_assert_uint_eq(ask_postgres(seed, RECORD, seed & 1, seed & 2, &spans), 20);
+		ck_assert_uint_eq(spans, 20);
+	}
+	/* Where records are shorter than the queries all bytes arrive, and at the first that is cut we look away. */
+	for (size_t record = 1; record < 260; record++) {
+		unsigned found = ask_postgres((unsigned)record, record, true, record & 1, &spans);
+
+		ck_assert_uint_ge(found, spans < 20 ? spans : 20);
+	}
+	oa_config.sql_comment = 0;
+	ck_assert_uint_eq(ask_postgres(1, RECORD, false, false, &spans), 0);
+	ck_assert_uint_eq(spans, 20);
+}
+END_TEST
+
 /* After we stood down: what a library holds must be given to it again, and nothing else is touched. */
 START_TEST(what_is_pinned_goes_out_after_standing_down)
 {
@@ -521,6 +643,7 @@ int main(void)
 	tcase_add_test(tc, a_header_cut_by_a_record_is_completed);
 	tcase_add_test(tc, whole_requests_get_their_headers);
 	tcase_add_test(tc, what_waited_for_the_handshake_may_change);
+	tcase_add_test(tc, queries_get_comments_in_every_mode);
 	tcase_add_test(tc, what_is_pinned_goes_out_after_standing_down);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
