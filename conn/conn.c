@@ -72,7 +72,7 @@ static enum oa_fd_kind slot_kind(struct oa_fd *slot)
 static void conn_free(struct oa_conn *c, uint32_t index)
 {
 	if (c->flags & OA_CONN_WORKING)
-		oa_ctx_end_work(c->bound);
+		oa_ctx_drop_work(c->bound);
 	for (int dir = 0; dir < 2; dir++)
 		if (c->carry[dir])
 			oa_block_give((c->carry[dir] - 1) & 3, (c->carry[dir] - 1) >> 2);
@@ -465,9 +465,22 @@ void oa_conn_on_nonblock(int fd, bool nonblock)
 		(void)slot_swap(slot, was, now); /* else it is another socket now */
 }
 
+/* What was asked over it will not be answered any more, at least not here: whoever asked may go on. Its end is told later. */
+static OA_COLD void close_gives_up(struct oa_conn *c)
+{
+	if (!oa_conn_lock_once(c))
+		return;
+	if (c->flags & OA_CONN_WORKING)
+		oa_ctx_given_up(c->bound);
+	for (uint32_t i = c->first, n = c->open; i && n; i = oa_exchange_at(i - 1)->next, n--)
+		oa_ctx_given_up(oa_exchange_at(i - 1)->parent);
+	oa_conn_unlock(c);
+}
+
 void oa_conn_before_close(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
+	struct oa_conn *c;
 	union oa_fd_word was, now;
 
 	do {
@@ -476,12 +489,15 @@ void oa_conn_before_close(int fd)
 		 * number, so a vfork child's close must not forget them: the number's next use does. */
 		if (was.kind != OA_FD_CONN)
 			return;
-		atomic_store_explicit(&oa_conn_at(was.conn)->closed_ns, oa_host_now_ns(), memory_order_relaxed);
+		c = oa_conn_at(was.conn);
+		atomic_store_explicit(&c->closed_ns, oa_host_now_ns(), memory_order_relaxed);
 		if (was.flags & OA_FD_CLOSING)
 			return;
 		now.flags |= OA_FD_CLOSING;
 	} while (!slot_swap(slot, was, now));
 	atomic_fetch_add_explicit(&conn_closing, 1, memory_order_relaxed);
+	if (OA_UNLIKELY(c->role == OA_ROLE_CLIENT && (c->first || c->flags & OA_CONN_WORKING)))
+		close_gives_up(c);
 }
 
 void oa_conn_before_close_range(unsigned first, unsigned last)
@@ -596,8 +612,8 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 	oa_ctx_used(c);
 	c->dns_us = oa_lookup_take(&c->peer, start_ns);
 	oa_ctx_pick(c, NULL, &pick);
+	c->bound = oa_ctx_opener(&pick);
 	if (pick.parent.gen) {
-		c->bound = pick.parent;
 		c->flags |= OA_CONN_WORKING;
 		oa_ctx_begin_work(pick.parent);
 	}
@@ -608,6 +624,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 void oa_conn_connect_failed(struct oa_conn *c, int err)
 {
 	oa_span_connect_failed(c, c->connect_ns, oa_host_now_ns(), oa_error_from_errno(err), (struct oa_bytes){ 0 });
+	oa_conn_calls_failed(c);
 	oa_conn_set_state(c, OA_CONN_OPAQUE);
 	c->connect_ns = 0;
 	c->flags |= OA_CONN_COUNTED;

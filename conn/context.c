@@ -29,6 +29,7 @@
 #define CTX_NONBLOCK   0x80u /* current was read from a non-blocking socket */
 #define CTX_WORKER     0x400u /* has made calls for requests that a loop left parked */
 #define CTX_UNSURE     0x200u /* current may have acted: an ambiguous call was made in its turn */
+#define CTX_STRANGER   0x800u /* what was read last was an answer for nobody known */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
 struct oa_ctx_thread {
@@ -44,6 +45,7 @@ struct oa_ctx_thread {
 	uint32_t flights;             /* what its sends hold, see conn/inject.c */
 	struct oa_ref current;
 	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
+	uint32_t in_order;            /* and how often before the next one was read */
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
 	/* Looked at by others. */
 	_Atomic uint64_t recent[CTX_RECENT] __attribute__((aligned(64))); /* exchanges read last */
@@ -134,7 +136,7 @@ static OA_COLD struct oa_ctx_thread *ctx_thread_new(void)
 	atomic_store_explicit(&t->waits, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < CTX_RECENT; i++)
 		atomic_store_explicit(&t->recent[i], 0, memory_order_relaxed);
-	t->spare = t->flights = t->at_once = t->deferred = 0;
+	t->spare = t->flights = t->at_once = t->deferred = t->in_order = 0;
 	t->current = (struct oa_ref){ 0, 0 };
 	atomic_store_explicit(&t->gen, t->gen | 1, memory_order_relaxed);
 	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
@@ -214,25 +216,30 @@ static struct oa_ctx_thread *ctx_counted_in(const struct oa_exchange *ex)
 	return owner.gen ? thread_at(owner.index) : NULL;
 }
 
-static void ctx_set_loose(struct oa_exchange *ex, bool loose)
-{
-	struct oa_ctx_thread *owner;
-
-	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
-		return;
-	/* Plain on purpose: two threads that change it at the same time work on one request at the same time. */
-	atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
-	owner = ctx_counted_in(ex);
-	if (owner)
-		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
-}
-
 /* Threads that ever had a state; free ones count nothing. */
 static uint32_t ctx_threads(void)
 {
 	uint32_t fresh = atomic_load_explicit(&ctx_pool.fresh, memory_order_relaxed);
 
 	return fresh < OA_THREADS_MAX ? fresh : OA_THREADS_MAX;
+}
+
+static void ctx_set_loose(struct oa_exchange *ex, bool loose)
+{
+	struct oa_ctx_thread *owner;
+
+	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
+		return;
+	/* Workers may take up calls for one request at the same moment; then one of them counts. */
+	if (atomic_load_explicit(&ex->pending, memory_order_relaxed) && ctx_threads() > 1) {
+		if (atomic_exchange_explicit(&ex->loose, loose, memory_order_relaxed) == loose)
+			return;
+	} else {
+		atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
+	}
+	owner = ctx_counted_in(ex);
+	if (owner)
+		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
 }
 
 struct ctx_sums {
@@ -313,13 +320,17 @@ static OA_NOINLINE void ctx_leave_current(struct oa_ctx_thread *t)
 		t->deferred++;
 }
 
-/* Another exchange's bytes are read before the current one has acted. */
+/* Another exchange's bytes are read: before the current one has acted, or behind what it did. */
 static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
-	if (!current || t->flags & CTX_SETTLED)
+	if (!current)
 		return;
+	if (t->flags & CTX_SETTLED) {
+		t->in_order++;
+		return;
+	}
 	if (!t->deferred && t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
 		ctx_set_loose(current, false); /* more of its upstream's answer is to come, and this loop does not put off */
 	else
@@ -339,9 +350,40 @@ void oa_ctx_touch(struct oa_ref ref)
 	}
 	t->current = ref;
 	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
-		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE);
+		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER);
 	atomic_store_explicit(&ex->touch_wait, t->waits, memory_order_relaxed);
 	ctx_set_loose(ex, true);
+}
+
+/* Some request goes on now, and which one is not known. Only a loop that handles one event after another will be done with
+ * it when it reads the next. */
+static OA_COLD void ctx_touch_unknown(void)
+{
+	struct oa_ctx_thread *t = ctx_thread_peek();
+
+	if (!t || !(t->flags & CTX_LOOP))
+		return;
+	ctx_mix(t);
+	ctx_leave_current(t);
+	t->current.gen = 0;
+	thread_flag(t, CTX_STRANGER | (t->in_order >= CTX_AT_ONCE_MIN && !t->deferred ? 0 : CTX_MIXED),
+		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK);
+}
+
+void oa_ctx_answered(const struct oa_exchange *call)
+{
+	if (OA_LIKELY(call->parent.gen))
+		oa_ctx_touch(call->parent);
+	else if (oa_exchange_span(call)->evidence == OA_EV_AMBIGUOUS)
+		ctx_touch_unknown();
+}
+
+void oa_ctx_never_opened(const struct oa_conn *c)
+{
+	if (c->bound.gen)
+		oa_ctx_touch(c->bound);
+	else if (c->bound.index)
+		ctx_touch_unknown();
 }
 
 OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
@@ -367,7 +409,7 @@ OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 	t->current = ref;
 	atomic_store_explicit(&ex->touch_wait, atomic_load_explicit(&t->waits, memory_order_relaxed), memory_order_relaxed);
 	thread_flag(t, CTX_SERVED | (nonblock ? CTX_NONBLOCK : 0),
-		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK);
+		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK | CTX_STRANGER);
 	if (OA_UNLIKELY(!atomic_load_explicit(&ctx_served, memory_order_relaxed)))
 		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
 }
@@ -409,7 +451,7 @@ OA_HOT void oa_ctx_close(struct oa_exchange *ex, uint32_t index)
 	if (OA_LIKELY(owner.gen))
 		ctx_close_server(index, ex, owner);
 	if (ex->parent.gen) {
-		oa_ctx_end_work(ex->parent);
+		oa_ctx_drop_work(ex->parent);
 		ex->parent.gen = 0;
 	}
 }
@@ -439,6 +481,24 @@ OA_NOINLINE void oa_ctx_end_work(struct oa_ref parent)
 
 	if (ex && atomic_load_explicit(&ex->pending, memory_order_relaxed))
 		atomic_fetch_sub_explicit(&ex->pending, 1, memory_order_relaxed);
+}
+
+void oa_ctx_given_up(struct oa_ref parent)
+{
+	struct oa_exchange *ex = oa_exchange_get(parent);
+
+	if (ex && atomic_load_explicit(&ex->pending, memory_order_relaxed) <= 1)
+		ctx_set_loose(ex, true);
+}
+
+void oa_ctx_drop_work(struct oa_ref parent)
+{
+	struct oa_exchange *ex;
+
+	oa_ctx_end_work(parent);
+	ex = oa_exchange_get(parent);
+	if (ex && !atomic_load_explicit(&ex->pending, memory_order_relaxed))
+		ctx_set_loose(ex, true);
 }
 
 /* -- turns -- */
@@ -503,7 +563,7 @@ void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
 	thread_add(&t->waits, 1);
 	t->current.gen = 0;
-	thread_flag(t, 0, CTX_MIXED | CTX_SETTLED | CTX_UNSURE);
+	thread_flag(t, 0, CTX_MIXED | CTX_SETTLED | CTX_UNSURE | CTX_STRANGER);
 }
 
 /* -- recognising requests -- */
@@ -779,8 +839,9 @@ static bool ctx_timer_due(const struct oa_ctx_thread *t)
 	return t->timer_ns != UINT64_MAX && oa_host_now_ns() + CTX_TIMER_MARGIN_NS >= t->timer_ns;
 }
 
-/* A loop that has always acted on a request in the turn that read it (nginx, haproxy) does not put it off now: then an
- * exchange is loose only because a call of its own could not be attributed. */
+/* A loop that has always acted on a request in the turn that read it (nginx, node) does not put it off now: then an
+ * exchange is loose only because a call of its own could not be attributed. What is left of that call comes over a
+ * connection that ctx_opened_by_another() knows. */
 static bool ctx_acts_at_once(const struct oa_ctx_thread *t)
 {
 	return t->at_once >= CTX_AT_ONCE_MIN && !t->deferred && !(t->flags & (CTX_SETTLED | CTX_UNSURE));
@@ -805,9 +866,14 @@ static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_e
 #define CTX_USERS_MANY UINT8_MAX
 
 /* Which thread is noted in a byte: two that look the same have to have a connection in common first. */
+static uint8_t ctx_user(void)
+{
+	return (uint8_t)(1 + oa_tls.thread_idx % (CTX_USERS_MANY - 1));
+}
+
 void oa_ctx_used(struct oa_conn *c)
 {
-	uint8_t self = (uint8_t)(1 + oa_tls.thread_idx % (CTX_USERS_MANY - 1));
+	uint8_t self = ctx_user();
 
 	c->user = !oa_tls.thread_idx || (c->user && c->user != self) ? CTX_USERS_MANY : self;
 }
@@ -817,6 +883,46 @@ void oa_ctx_used(struct oa_conn *c)
 static bool ctx_shared_conn(const struct oa_ctx_thread *t, const struct oa_conn *c)
 {
 	return (c->user == CTX_USERS_MANY || (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP);
+}
+
+/* Requests read so far, by all threads. Never 0. */
+static uint32_t ctx_opened(void)
+{
+	uint32_t opened = ctx_sum().opened;
+
+	return opened ? opened : 1;
+}
+
+struct oa_ref oa_ctx_opener(const struct oa_pick *pick)
+{
+	struct oa_ctx_thread *t = ctx_thread_peek();
+
+	if (pick->parent.gen)
+		return pick->parent;
+	if (pick->evidence == OA_EV_AMBIGUOUS || (pick->evidence == OA_EV_ROOT && t && t->flags & CTX_LOOP))
+		return (struct oa_ref){ ctx_opened() << 1 | (pick->evidence == OA_EV_ROOT), 0 };
+	return (struct oa_ref){ 0, 0 };
+}
+
+/* What this connection was opened for is not known: its first use is the work of a request of that time, done when the
+ * connection became ready, whatever was read last. Unless that leaves one only. A connection that was opened while nothing
+ * was served is a background's (a proxy asking for its server's health) when it speaks HTTP/1; pools of other kinds are
+ * filled so. */
+static bool ctx_opened_by_another(const struct oa_ctx_thread *t, const struct oa_conn *c, const struct oa_http_head *head)
+{
+	uint32_t note = c->bound.gen || c->flags & OA_CONN_USED ? 0 : c->bound.index;
+
+	if (OA_LIKELY(!note) || (note & 1 && (!head || head->version == 20)) || (head && head->version == 20 && c->open > 1))
+		return false;
+	if (!(t->flags & CTX_LOOP) && c->user == ctx_user())
+		return false; /* a thread that waits for what it works on opened it itself */
+	return note >> 1 != (ctx_opened() & UINT32_MAX >> 1) || oa_ctx_open_count() > 1;
+}
+
+/* The connection's first use, and it was not opened by what the current request does now. */
+static bool ctx_opened_before(const struct oa_ctx_thread *t, const struct oa_conn *c, const struct oa_http_head *head)
+{
+	return ctx_opened_by_another(t, c, head) || (oa_exchange_get(c->bound) && !(c->flags & OA_CONN_USED));
 }
 
 /* The single open exchange of the thread, when there is one. */
@@ -874,9 +980,11 @@ static void ctx_links(const struct oa_ctx_thread *t, struct oa_pick *ret)
 }
 
 /* Rules 2 to 4: certain without looking at the message. */
-static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, bool multiplexed, struct oa_pick *ret)
+static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, const struct oa_http_head *head,
+			     struct oa_pick *ret)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
+	bool multiplexed = head && head->version == 20;
 	bool shared = multiplexed && ctx_shared_conn(t, c);
 	uint32_t open = shared ? oa_ctx_open_count() : thread_open(t);
 
@@ -884,6 +992,8 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, b
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
 	if (bound && multiplexed && (c->open > 1 || c->user == CTX_USERS_MANY))
 		bound = NULL;
+	if (OA_UNLIKELY(ctx_opened_by_another(t, c, head)))
+		return false;
 	if (bound) {
 		/* When another one is current, it must have acted already: then this connection has become writable. */
 		if (current && current != bound && !(t->flags & CTX_SETTLED))
@@ -896,7 +1006,8 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, b
 		t->at_once += !(t->flags & CTX_SETTLED);
 		return true;
 	}
-	if (open == 1 && !current && (t->flags & (CTX_LOOP | CTX_BACKGROUND)) != (CTX_LOOP | CTX_BACKGROUND)) {
+	if (open == 1 && !current && !(t->flags & CTX_STRANGER) &&
+	    (t->flags & (CTX_LOOP | CTX_BACKGROUND)) != (CTX_LOOP | CTX_BACKGROUND)) {
 		struct oa_ref only = ctx_only_recent(t);
 
 		if (only.gen) {
@@ -938,7 +1049,7 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 	}
 	if (head && !atomic_load_explicit(&ctx_calls, memory_order_relaxed))
 		atomic_store_explicit(&ctx_calls, true, memory_order_relaxed);
-	if (ctx_pick_by_flow(t, c, head && head->version == 20, ret)) {
+	if (ctx_pick_by_flow(t, c, head, ret)) {
 		if (!head || !ctx_contradicts(ret->parent, head)) {
 			if (head && ret->evidence != OA_EV_ONLY)
 				ctx_learn_proxy(ret->parent, head);
@@ -957,7 +1068,8 @@ void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struc
 		ret->evidence = OA_EV_ROOT;
 		return;
 	}
-	thread_flag(t, CTX_UNSURE, 0);
+	if (!ctx_opened_before(t, c, head))
+		thread_flag(t, CTX_UNSURE, 0);
 	ret->evidence = OA_EV_AMBIGUOUS;
 	ctx_links(t, ret);
 }

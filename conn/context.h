@@ -16,9 +16,19 @@ void oa_ctx_touch(struct oa_ref ref);
 /* It did something we can see because of that: wrote response bytes, or sent a request. */
 void oa_ctx_settle(struct oa_exchange *ex);
 
+/* This thread just read an answer to a call, or the news that it failed: the request that it was made for goes on, or,
+ * when that is not known, some other. */
+void oa_ctx_answered(const struct oa_exchange *call);
+/* The same of a connection that was never used. */
+void oa_ctx_never_opened(const struct oa_conn *c);
+
 /* Outgoing work for a server exchange began / ended: a request, or a connection being opened. */
 void oa_ctx_begin_work(struct oa_ref parent);
 void oa_ctx_end_work(struct oa_ref parent);
+/* The same at the end of a call: the request has nothing left to wait for that we see. */
+void oa_ctx_drop_work(struct oa_ref parent);
+/* The same before it is known to have ended. */
+void oa_ctx_given_up(struct oa_ref parent);
 
 /* Something unrelated to any connection we know woke this thread. */
 void oa_ctx_wake(void);
@@ -37,6 +47,9 @@ void oa_ctx_used(struct oa_conn *c);
 
 /* Decides for an outgoing request. head: the request about to be sent, NULL when only a connection is opened. */
 void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret);
+
+/* What to remember of a connection as `bound`, given what was decided when it was opened. */
+struct oa_ref oa_ctx_opener(const struct oa_pick *pick);
 
 /* The open server exchange whose peer sent exactly this context, when there is exactly one. */
 struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]);

@@ -79,7 +79,7 @@ struct oa_conn {
 	struct oa_addr peer;
 	uint32_t first, last;    /* queue of exchanges, index + 1 */
 	uint32_t carry[2];       /* block + 1: bytes the parser has not taken yet, by enum oa_dir */
-	struct oa_ref bound;     /* client: the server exchange this connection was opened for */
+	struct oa_ref bound;     /* client: the server exchange this connection was opened for, or oa_ctx_opener()'s note */
 	uint8_t stash_cls;
 	uint8_t answered;        /* requests of the call being fed whose exchanges are over already; HTTP/2: some are
 				  * OA_EX_ANSWERED */

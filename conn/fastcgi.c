@@ -244,8 +244,8 @@ static void gateway_on_response(struct oa_feed *f, const struct oa_event *ev)
 		return;
 	if (c->role == OA_ROLE_SERVER && atomic_load_explicit(&ex->loose, memory_order_relaxed))
 		oa_ctx_settle(ex);
-	else if (c->role == OA_ROLE_CLIENT && ex->parent.gen)
-		oa_ctx_touch(ex->parent);
+	else if (c->role == OA_ROLE_CLIENT)
+		oa_ctx_answered(ex);
 	if (ev->type == OA_EVENT_RESPONSE)
 		gateway_answer(ex, ev->u.store);
 	else if (ev->type == OA_EVENT_END && ex->flags & OA_EX_RESPONDED)

@@ -301,8 +301,10 @@ static void feed_failed(struct oa_conn *c, enum oa_dir dir, long err)
 		carry_drop(c, dir);
 		return;
 	}
-	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO)
+	if (c->role == OA_ROLE_CLIENT && dir == OA_DIR_RESPONSE && err == -EPROTO) {
+		oa_conn_calls_failed(c);
 		oa_conn_end_exchanges(c, oa_host_now_ns(), OA_ERR_MALFORMED);
+	}
 	oa_conn_make_opaque(c, err == -E2BIG  ? OA_STAT_opaque_too_big :
 			       err == -ENOMEM ? OA_STAT_opaque_pool :
 						OA_STAT_opaque_parse);
@@ -517,6 +519,16 @@ void oa_feed_end(struct oa_conn *c, bool in)
 
 	if (c->state == OA_CONN_HTTP && c->proto && !c->carry[dir])
 		oa_protos[c->proto - 1]->close(c->pstate[dir], dir, &sink);
+}
+
+void oa_conn_calls_failed(struct oa_conn *c)
+{
+	if (c->role != OA_ROLE_CLIENT)
+		return;
+	if (!c->first && !(c->flags & OA_CONN_USED))
+		oa_ctx_never_opened(c);
+	for (uint32_t i = c->first, n = c->open; i && n; i = oa_exchange_at(i - 1)->next, n--)
+		oa_ctx_answered(oa_exchange_at(i - 1));
 }
 
 void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)

@@ -62,6 +62,8 @@ void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n);
 void oa_feed_end(struct oa_conn *c, bool in);
 /* Ends every open exchange. error is for those that are not complete; now_ns their end. */
 void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error);
+/* This thread has just learnt that what is under way on a client's connection failed: whoever asked goes on with that. */
+void oa_conn_calls_failed(struct oa_conn *c);
 /* The direction (request/response) of bytes received or sent on a connection of known role. */
 static inline enum oa_dir oa_conn_dir(const struct oa_conn *c, bool in)
 {

@@ -196,8 +196,8 @@ static inline void http2_move_context(struct oa_feed *f, struct oa_exchange *ex,
 	bool request = f->dir == OA_DIR_REQUEST;
 
 	if (f->c->role == OA_ROLE_CLIENT) {
-		if (!request && ex->parent.gen)
-			oa_ctx_touch(ex->parent);
+		if (!request)
+			oa_ctx_answered(ex);
 	} else if (request) {
 		oa_ctx_touch(oa_ref_of(index));
 	} else if (atomic_load_explicit(&ex->loose, memory_order_relaxed)) {

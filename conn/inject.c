@@ -746,10 +746,14 @@ void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
 
 void oa_inject_cancel(struct oa_conn *c, struct oa_send *s)
 {
+	if (!s->requests)
+		return;
 	while (s->requests && c->last) {
 		oa_exchange_discard(c, c->last - 1);
 		s->requests--;
 	}
+	if (!c->open)
+		oa_span_give_back_work(c);
 }
 
 void oa_inject_release(struct oa_send *s)

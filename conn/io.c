@@ -31,6 +31,7 @@ void oa_io_failed(struct oa_conn *c, int err)
 		oa_conn_connect_failed(c, err);
 		return;
 	}
+	oa_conn_calls_failed(c);
 	oa_conn_end_exchanges(c, oa_host_now_ns(), oa_error_from_errno(err));
 }
 
@@ -41,6 +42,7 @@ void oa_io_eof(struct oa_conn *c)
 	if (c->role != OA_ROLE_CLIENT)
 		return; /* a client may close its half and still wait for the answer */
 	oa_feed_end(c, true);
+	oa_conn_calls_failed(c);
 	oa_conn_end_exchanges(c, oa_host_now_ns(), OA_ERR_CONNECTION_CLOSED);
 }
 

@@ -154,8 +154,7 @@ static void response_moves_context(struct oa_feed *f)
 	if (!ex)
 		return;
 	if (f->c->role == OA_ROLE_CLIENT) {
-		if (ex->parent.gen)
-			oa_ctx_touch(ex->parent);
+		oa_ctx_answered(ex);
 	} else if (atomic_load_explicit(&ex->loose, memory_order_relaxed)) {
 		oa_ctx_settle(ex);
 	}
@@ -268,8 +267,7 @@ static OA_NOINLINE void message_of_client(struct oa_feed *f, const struct oa_htt
 		message_by_events(f, h, body, whole);
 		return;
 	}
-	if (ex->parent.gen)
-		oa_ctx_touch(ex->parent);
+	oa_ctx_answered(ex);
 	message_answered(f, ex, h, body, OA_KIND_CLIENT);
 }
 

@@ -40,6 +40,9 @@ int64_t oa_span_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns)
 /* The same of what the program's library does when it likes: nobody is its parent. */
 int64_t oa_span_open_apart(struct oa_conn *c, enum oa_what what, uint64_t now_ns);
 
+/* What was prepared was not sent: its connection stands for the work that it was opened for again. */
+void oa_span_give_back_work(struct oa_conn *c);
+
 /* A connection attempt that failed. host: whom it was for, when that is known by name. */
 void oa_span_connect_failed(struct oa_conn *c, uint64_t start_ns, uint64_t now_ns, enum oa_error error,
 			    struct oa_bytes host);

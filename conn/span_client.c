@@ -110,6 +110,14 @@ static void client_take_over_work(struct oa_conn *c)
 	oa_ctx_end_work(c->bound);
 }
 
+void oa_span_give_back_work(struct oa_conn *c)
+{
+	if (c->flags & (OA_CONN_WORKING | OA_CONN_USED) || !oa_exchange_get(c->bound))
+		return;
+	c->flags |= OA_CONN_WORKING;
+	oa_ctx_begin_work(c->bound);
+}
+
 int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, enum oa_what what, uint32_t flags,
 			    uint64_t now_ns, struct oa_remote *remote, uint8_t *ret_result)
 {

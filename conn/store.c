@@ -266,8 +266,7 @@ static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 static inline void store_moves_context(struct oa_feed *f, struct oa_exchange *ex)
 {
 	if (f->c->role == OA_ROLE_CLIENT) {
-		if (ex->parent.gen)
-			oa_ctx_touch(ex->parent);
+		oa_ctx_answered(ex);
 	} else if (atomic_load_explicit(&ex->loose, memory_order_relaxed)) {
 		oa_ctx_settle(ex);
 	}

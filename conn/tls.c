@@ -305,6 +305,8 @@ void oa_tls_handshake_failed(const struct oa_tls_source *src, struct oa_conn *c)
 	s->flags |= OA_TLS_FAILED_ONCE;
 	oa_tls_learn(src, c);
 	oa_stat_inc(c->role == OA_ROLE_CLIENT ? OA_STAT_tls_failed_client : OA_STAT_tls_failed_server);
+	if (c->role == OA_ROLE_CLIENT)
+		oa_conn_calls_failed(c);
 	if (c->role == OA_ROLE_CLIENT && !c->first)
 		oa_span_connect_failed(c, s->begin_ns ? s->begin_ns : now, now,
 				       distrusted ? OA_ERR_TLS_CERTIFICATE : OA_ERR_TLS_HANDSHAKE,

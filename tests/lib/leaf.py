@@ -34,6 +34,8 @@ class Leaf:
         self.status, self.body = status, body
         self.requests = []
         self.connections = 0
+        self.gate = threading.Event()  # clear() it, and no request is answered until it is set
+        self.gate.set()
         self._changed = threading.Condition()
         self._rng = random.Random(7)
         self._open = set()
@@ -123,6 +125,7 @@ class Leaf:
                 pause = self._rng.uniform(*self.delay) if isinstance(self.delay, tuple) else self.delay
             if pause:
                 time.sleep(pause)
+            self.gate.wait(60)
             close = (request.get("connection") or "").lower() == "close" or version == "HTTP/1.0"
             status = int(target.rsplit("/", 1)[1]) if target.startswith("/status/") else self.status
             body = self.body if self.body is not None else f"leaf {target}".encode()

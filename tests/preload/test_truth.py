@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.preload import Program, app, free_port, wait_for_port
-from lib.truth import SETTINGS, drive
+from lib.leaf import Leaf
+from lib.loadgen import Connection
+from lib.preload import Program, app, free_port, wait_for_port, wait_until
+from lib.truth import SETTINGS, drive, judge
 
 HOSTS = Path(__file__).parent / "hosts"
 
@@ -47,7 +49,8 @@ def host_server(collector, argv, service, env=None):
 CERTAIN, SOME = 1.0, 0.0
 C_SERVERS = [
     ("thread_server", (), CERTAIN), ("prefork_server", ("64",), CERTAIN), ("pool_server", ("64",), CERTAIN),
-    ("epoll_proxy", (), CERTAIN), ("coro_server", (), CERTAIN), ("epoll_defer", (), SOME), ("offload_server", ("16",), SOME),
+    ("epoll_proxy", (), CERTAIN), ("coro_server", (), CERTAIN), ("epoll_defer", (), SOME), ("batch_server", (), SOME),
+    ("offload_server", ("16",), SOME),
 ]
 IDS = [name for name, _, _ in C_SERVERS]
 
@@ -95,6 +98,33 @@ def test_one_request_at_a_time_is_always_right(collector, name, arguments, share
 def test_work_that_overlaps_just_a_little(collector, name):
     """Two at a time: the place where guessing is most tempting."""
     drive(f"{name}, two at a time", collector, c_server(collector, name, "2"), parallel=2, rounds=100)
+
+
+def test_connection_that_becomes_ready_when_anothers_answer_was_read(collector):
+    """HAProxy's loop: what was read is worked on after connections that became ready have sent. The second request comes in a
+    turn that another thread woke, so that nobody can tell what its connection is opened for; it becomes ready in the turn
+    that reads the first one's answer."""
+    with Leaf() as leaf, c_server(collector, "batch_server")(leaf.port) as port:
+        def ask(name):
+            c = Connection(port)
+            c.send(f"GET /t/{name} HTTP/1.1\r\nHost: x\r\nX-Truth: {name}\r\n\r\n".encode())
+            return c
+        for i in range(8):  # what it does with one request at a time tells nothing about two
+            with ask(f"warm-{i}") as c:
+                assert c.answer()[0] == 200
+        leaf.gate.clear()
+        with ask("first") as first:
+            leaf.wait_count(9)
+            with ask("second") as second:
+                wait_until(lambda: leaf.connections == 10, what="the second request's connection")
+                leaf.gate.set()
+                assert first.answer()[0] == second.answer()[0] == 200
+        requests = leaf.wait_count(10)
+        collector.wait_count(10, kind="SERVER")
+        collector.wait_count(10, kind="CLIENT")
+    verdict = judge(requests, collector.spans)
+    assert not verdict.wrong, verdict.wrong
+    assert verdict["right"] >= 9, verdict
 
 
 def python_with(*modules):

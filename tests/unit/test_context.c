@@ -295,6 +295,243 @@ START_TEST(context_ambiguous_call_links_to_its_candidates)
 }
 END_TEST
 
+/* Requests one after another, each acted on in the turn that reads it. */
+static void warm_up(int count)
+{
+	for (int i = 0; i < count; i++) {
+		turn();
+		serve(513, 20 + i);
+		ck_assert_int_eq(call_out(523), 20 + i);
+		turn();
+		answer(523);
+		rig_respond(513);
+	}
+	turn();
+}
+
+/* A request that another thread's wake-up makes uncertain opens a connection. */
+static void open_uncertain(int client, int number, int fd)
+{
+	oa_conn_on_wake_fd(601);
+	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
+	serve(client, number);
+	rig_connect(fd);
+}
+
+START_TEST(context_connection_opened_for_one_of_several_is_not_used_first_by_what_was_read_last)
+{
+	loop_start();
+	warm_up(8);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	open_uncertain(511, 2, 530);
+	turn();
+	answer(520);
+	ck_assert_int_eq(call_out(530), 0); /* the second's connection is ready; the first goes on later in this turn */
+	ck_assert_int_eq(call_out(520), 1);
+}
+END_TEST
+
+START_TEST(context_connection_opened_for_one_of_several_is_not_used_first_by_a_later_request)
+{
+	loop_start();
+	warm_up(8);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	open_uncertain(511, 2, 530);
+	turn();
+	serve(512, 3);
+	ck_assert_int_eq(call_out(530), 0);
+	ck_assert_int_eq(call_out(521), 3);
+	turn();
+	answer(530);
+	rig_respond(511);
+	turn();
+	serve(511, 4);
+	ck_assert_int_eq(call_out(530), 4); /* from now on it is like any other */
+}
+END_TEST
+
+START_TEST(context_connection_opened_while_nothing_was_served_is_not_used_first_by_a_loops_request)
+{
+	loop_start();
+	serve(510, 1);
+	rig_respond(510);
+	turn();
+	rig_connect(530); /* to ask for its upstream's health, say */
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(530), 0);
+	ck_assert_int_eq(call_out(521), 2);
+}
+END_TEST
+
+START_TEST(context_calls_over_connections_made_before_do_not_hide_that_a_request_was_put_off)
+{
+	loop_start();
+	warm_up(8);
+	serve(510, 1);
+	rig_connect(530);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(530), 0); /* the first one's, or the second's */
+	turn();
+	serve(512, 3);
+	ck_assert_int_eq(call_out(521), 0); /* the second's */
+}
+END_TEST
+
+START_TEST(context_answer_to_a_call_of_nobody_known_is_not_what_was_read_before_it)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	open_uncertain(511, 2, 530);
+	ck_assert_int_eq(call_out(521), 0);
+	rig_respond(511); /* and goes on with what it was asked for */
+	answer(520);
+	rig_respond(510);
+	turn();
+	serve(512, 3);
+	answer(521);
+	ck_assert_int_eq(call_out(522), 0);
+	turn();
+	ck_assert_int_eq(call_out(522), 3);
+}
+END_TEST
+
+START_TEST(context_answer_to_a_call_of_nobody_known_may_be_acted_on_behind_what_is_read_next)
+{
+	loop_start();
+	warm_up(8);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	oa_conn_on_wake_fd(601);
+	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0);
+	turn();
+	answer(521);
+	serve(512, 3);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_request_whose_call_failed_goes_on)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	serve(511, 2);
+	oa_conn_on_received(520, "", 1, 0, 0, 0); /* the end of the stream instead of an answer */
+	ck_assert_int_eq(call_out(521), 0); /* the first's second attempt, or the second's first */
+	turn();
+	oa_conn_on_received(521, "", 1, -1, ECONNRESET, 0);
+	ck_assert_int_eq(call_out(522), 0);
+}
+END_TEST
+
+START_TEST(context_request_whose_call_failed_is_what_its_thread_works_for)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2);
+	turn();
+	oa_conn_on_received(520, "", 1, -1, ECONNRESET, 0);
+	ck_assert_int_eq(call_out(522), 1);
+	turn();
+	oa_conn_on_received(521, "", 1, 0, 0, 0);
+	ck_assert_int_eq(call_out(523), 2);
+}
+END_TEST
+
+START_TEST(context_request_whose_call_was_given_up_may_go_on_at_any_time)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	oa_conn_before_close(520); /* it took too long */
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
+START_TEST(context_call_that_the_kernel_did_not_take_yet_leaves_its_request_unquiet)
+{
+	static const char text[] = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
+
+	loop_start();
+	warm_up(1);
+	serve(510, 1);
+	ck_assert_int_eq(rig_send(523, text, 0, NULL), -1); /* used before, and full */
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(523), 0);
+}
+END_TEST
+
+START_TEST(context_call_that_the_kernel_did_not_take_yet_keeps_the_connection_opened_for_it)
+{
+	static const char text[] = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
+
+	loop_start();
+	serve(510, 1);
+	rig_connect(530);
+	ck_assert_int_eq(rig_send(530, text, 0, NULL), -1);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2); /* the first waits for its connection still */
+	turn();
+	ck_assert_int_eq(call_out(530), 1);
+}
+END_TEST
+
+/* Sends a request for `target`. returns the evidence of its parent */
+static int hand_over(int fd, const char *target)
+{
+	const struct oa_span *s;
+	char text[512];
+
+	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: up\r\n\r\n", target);
+	rig_send(fd, text, SIZE_MAX, wire);
+	answer(fd);
+	while ((s = rig_next()) && s->kind != OA_KIND_CLIENT)
+		;
+	ck_assert_ptr_nonnull(s);
+	return s->evidence;
+}
+
+START_TEST(context_call_for_the_target_of_another_request_has_no_parent)
+{
+	loop_start();
+	rig_receive(510, "GET /one HTTP/1.1\r\nHost: x\r\n\r\n");
+	ck_assert_int_eq(hand_over(520, "/one"), OA_EV_TURN);
+	rig_connect(531); /* it waits for that */
+	turn();
+	rig_receive(511, "GET /two HTTP/1.1\r\nHost: x\r\n\r\n");
+	ck_assert_int_eq(hand_over(521, "/one"), OA_EV_AMBIGUOUS);
+	ck_assert_int_eq(hand_over(522, "/three"), OA_EV_AMBIGUOUS); /* the last answer was nobody's */
+	turn();
+	rig_receive(512, "GET /two HTTP/1.1\r\nHost: x\r\n\r\n");
+	rig_respond(511);
+	ck_assert_int_eq(hand_over(522, "/three"), OA_EV_TURN); /* it is no proxy */
+	rig_respond(512);
+	turn();
+	rig_receive(513, "GET /four HTTP/1.1\r\nHost: x\r\n\r\n");
+	ck_assert_int_eq(hand_over(521, "/one"), OA_EV_TURN);
+}
+END_TEST
+
 static int other_result;
 
 static void *other_thread(void *arg)
@@ -456,6 +693,18 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, context_blocking_thread_calls_for_what_it_read);
+	tcase_add_test(tc, context_connection_opened_for_one_of_several_is_not_used_first_by_what_was_read_last);
+	tcase_add_test(tc, context_connection_opened_for_one_of_several_is_not_used_first_by_a_later_request);
+	tcase_add_test(tc, context_connection_opened_while_nothing_was_served_is_not_used_first_by_a_loops_request);
+	tcase_add_test(tc, context_calls_over_connections_made_before_do_not_hide_that_a_request_was_put_off);
+	tcase_add_test(tc, context_answer_to_a_call_of_nobody_known_is_not_what_was_read_before_it);
+	tcase_add_test(tc, context_answer_to_a_call_of_nobody_known_may_be_acted_on_behind_what_is_read_next);
+	tcase_add_test(tc, context_request_whose_call_failed_goes_on);
+	tcase_add_test(tc, context_request_whose_call_failed_is_what_its_thread_works_for);
+	tcase_add_test(tc, context_request_whose_call_was_given_up_may_go_on_at_any_time);
+	tcase_add_test(tc, context_call_that_the_kernel_did_not_take_yet_leaves_its_request_unquiet);
+	tcase_add_test(tc, context_call_that_the_kernel_did_not_take_yet_keeps_the_connection_opened_for_it);
+	tcase_add_test(tc, context_call_for_the_target_of_another_request_has_no_parent);
 	tcase_add_test(tc, context_loop_that_acts_at_once_is_followed_with_many_requests_open);
 	tcase_add_test(tc, context_loop_that_reads_two_before_acting_has_no_certain_parent);
 	tcase_add_test(tc, context_request_parked_behind_a_timer_makes_later_ones_uncertain);
