@@ -25,13 +25,39 @@ struct views_metric {
 	enum oa_view_sort sort;
 };
 
-static const struct views_metric views_observed[] = {
-#define OA_OBSERVED(name, prom, unit, sort, keys) { name, prom, unit, keys, OA_VIEW_##sort },
+/* With their texts behind one another: pointers would have to be relocated in every process that starts. */
+static const char views_observed_texts[] =
+#define OA_OBSERVED(name, prom, unit, sort, keys) name "\0" prom "\0" unit "\0" keys "\0"
+#include "core/observed.def"
+#undef OA_OBSERVED
+	;
+static const uint8_t views_observed_sorts[] = {
+#define OA_OBSERVED(name, prom, unit, sort, keys) OA_VIEW_##sort,
 #include "core/observed.def"
 #undef OA_OBSERVED
 };
 
-#define VIEWS_OBSERVED (sizeof(views_observed) / sizeof(views_observed[0]))
+#define VIEWS_OBSERVED (sizeof(views_observed_sorts) / sizeof(views_observed_sorts[0]))
+
+static const char *views_next_text(const char **at)
+{
+	const char *text = *at;
+
+	*at += strlen(text) + 1;
+	return text;
+}
+
+/* at: views_observed_texts at first; goes on to the next one's */
+static struct views_metric views_observed_next(unsigned i, const char **at)
+{
+	struct views_metric m = { .sort = views_observed_sorts[i] };
+
+	m.name = views_next_text(at);
+	m.prom = views_next_text(at);
+	m.unit = views_next_text(at);
+	m.keys = views_next_text(at);
+	return m;
+}
 
 /* -- selecting -- */
 
@@ -155,11 +181,13 @@ static bool views_same_name(const char *a, const char *b)
 
 static bool views_name_is_free(const char *name, unsigned of_stream)
 {
+	const char *at = views_observed_texts;
+
 	for (unsigned i = 0; i < oa_streams_count; i++)
 		if (i != of_stream && oa_streams[i].kind != OA_STREAM_DROPPED && views_same_name(name, oa_streams[i].name))
 			return false;
 	for (unsigned i = 0; i < VIEWS_OBSERVED; i++)
-		if (views_same_name(name, views_observed[i].name))
+		if (views_same_name(name, views_observed_next(i, &at).name))
 			return false;
 	return strncmp(name, VIEWS_OWN, sizeof(VIEWS_OWN) - 1) != 0;
 }
@@ -282,11 +310,15 @@ static unsigned views_trouble_observed(const struct oa_view *v, enum oa_view_sor
 
 static unsigned views_trouble(const struct oa_view *v)
 {
+	const char *at = views_observed_texts;
 	unsigned trouble = 0;
 
-	for (unsigned i = 0; i < VIEWS_OBSERVED; i++)
-		if (views_selects(v, views_observed[i].name, views_observed[i].unit, views_observed[i].sort))
-			trouble |= views_trouble_observed(v, views_observed[i].sort, views_observed[i].keys);
+	for (unsigned i = 0; i < VIEWS_OBSERVED; i++) {
+		struct views_metric m = views_observed_next(i, &at);
+
+		if (views_selects(v, m.name, m.unit, m.sort))
+			trouble |= views_trouble_observed(v, m.sort, m.keys);
+	}
 	for (unsigned i = 0; i < OA_STAT_COUNT; i++)
 		if (views_selects_stat(v, i))
 			trouble |= views_trouble_observed(v, OA_VIEW_COUNTER, oa_stat_info(i).label);
@@ -297,11 +329,15 @@ struct oa_view_observed oa_view_of_observed(const char *name, bool counter)
 {
 	struct views_metric m = { .name = name, .unit = "1", .sort = counter ? OA_VIEW_COUNTER : OA_VIEW_GAUGE };
 	struct oa_view_observed ret = { 0 };
+	const char *at = views_observed_texts;
 	bool shown = false;
 
-	for (unsigned i = 0; views_count && i < VIEWS_OBSERVED; i++)
-		if (!strcmp(name, views_observed[i].name) || !strcmp(name, views_observed[i].prom))
-			m = views_observed[i];
+	for (unsigned i = 0; views_count && i < VIEWS_OBSERVED; i++) {
+		struct views_metric known = views_observed_next(i, &at);
+
+		if (!strcmp(name, known.name) || !strcmp(name, known.prom))
+			m = known;
+	}
 	for (unsigned i = 0; i < views_count; i++) {
 		const struct oa_view *v = &views[i];
 
