@@ -731,6 +731,13 @@ void oa_conn_before_accept(int listener)
 
 /* -- life -- */
 
+/* Whether the call that closes it may still be under way: to look at it then would keep it open a moment longer. */
+static bool reap_too_early(union oa_fd_word was)
+{
+	return oa_ns_since(atomic_load_explicit(&oa_conn_at(was.conn)->closed_ns, memory_order_relaxed), oa_host_now_ns()) <
+	       OA_CLOSE_TAKES_NS;
+}
+
 static bool reap_gone(int fd, struct oa_fd *slot, union oa_fd_word was)
 {
 	struct sockaddr_storage ss;
@@ -742,7 +749,7 @@ static bool reap_gone(int fd, struct oa_fd *slot, union oa_fd_word was)
 	if (seen < 0)
 		return seen == -EBADF; /* else it is open, and that is all we may know */
 	err = oa_sys3(SYS_getpeername, seen, &ss, &len);
-	oa_host_fd_return(fd, seen);
+	oa_host_fd_return(seen);
 	if (err)
 		return true; /* not a socket, or not connected any more */
 	now = oa_peer_from((struct sockaddr *)&ss, len);
@@ -756,7 +763,7 @@ static void reap_slot(int fd, struct oa_fd *slot, bool all)
 
 	if (!(was.flags & OA_FD_CLOSING))
 		return;
-	if (!all && was.kind == OA_FD_CONN && !reap_gone(fd, slot, was))
+	if (!all && was.kind == OA_FD_CONN && (reap_too_early(was) || !reap_gone(fd, slot, was)))
 		return;
 	if (slot_swap(slot, was, (union oa_fd_word){ .word = 0 }))
 		slot_ended(was);

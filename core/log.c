@@ -182,7 +182,7 @@ static bool log_write_locked(const char *text, size_t len)
 	}
 	fd = oa_host_fd_borrow(2);
 	ok = fd >= 0 && log_is_for_messages(fd) && log_write_quietly(fd, text, len);
-	oa_host_fd_return(2, fd);
+	oa_host_fd_return(fd);
 	return ok;
 }
 

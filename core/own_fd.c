@@ -74,9 +74,10 @@ int oa_host_fd_borrow(int fd)
 	return oa_sys3(SYS_readlink, path, target, sizeof(target)) == -ENOENT ? -EBADF : -EPERM;
 }
 
-void oa_host_fd_return(int fd, int borrowed)
+void oa_host_fd_return(int borrowed)
 {
-	if (borrowed >= 0 && borrowed != fd)
+	/* Its number in our table may well be the one that it has in the host's. */
+	if (borrowed >= 0 && own_is_other_table())
 		oa_sys1(SYS_close, borrowed);
 }
 

@@ -12,7 +12,7 @@ bool oa_own_fd_table(void);
  * short-lived copy. returns a number to use until oa_host_fd_return(); -EBADF: the host has no such; another
  * -errno: it has, but it is out of reach */
 int oa_host_fd_borrow(int fd);
-void oa_host_fd_return(int fd, int borrowed);
+void oa_host_fd_return(int borrowed);
 
 /* Child after fork: there is no side thread yet. */
 void oa_own_fd_forget(void);

@@ -4,8 +4,9 @@
 usage: compare.py LIBRARY [SUITE...]
 
 Each *.sh beside this file is a suite: the variables `source` (a Debian source package) and `packages` (what is to be
-installed), maybe `jobs` (how many tests at a time, 2) and `seconds` (how long one may take, 120), prepare(), which runs in the
-unpacked source, and list(), which prints a line "NAME<tab>COMMAND" for each test.
+installed), maybe `jobs` (how many tests at a time, 2), `seconds` (how long one may take, 120) and `whole_requests` (yes: they compare
+whole requests, so OTEL_PROPAGATORS=none from the start), prepare(), which runs in the unpacked source, and list(), which prints a
+line "NAME<tab>COMMAND" for each test.
 A test passes when its command ends with 0. One whose verdict differs is run again both ways, three times at most; when it
 still does it must pass with OTEL_PROPAGATORS=none: then it counts the headers of a request, of which ours is one. The
 library gets a collector that refuses connections.
@@ -99,15 +100,15 @@ def run(command, folder, seconds, library, inject=True):
                 pass
 
 
-def compare(test, folder, seconds, library):
+def compare(test, folder, seconds, library, inject):
     """returns None when both ways give the same, else how they differ"""
     name, command = test
     seen = []
     for _ in range(TRIES):
-        seen.append((run(command, folder, seconds, None), run(command, folder, seconds, library)))
+        seen.append((run(command, folder, seconds, None), run(command, folder, seconds, library, inject)))
         if seen[-1][0] == seen[-1][1]:
             return None
-    if run(command, folder, seconds, library, inject=False) == seen[-1][0]:
+    if inject and run(command, folder, seconds, library, inject=False) == seen[-1][0]:
         return None
     return f"{name}: " + ", ".join(f"bare {bare}, preloaded {ours}" for bare, ours in seen)
 
@@ -120,9 +121,9 @@ def run_suite(suite, library):
     tests = [line.split("\t", 1) for line in shell(suite, "list", folder, AS_NOBODY).splitlines()]
     if not tests:
         raise SystemExit(f"test-suites: {suite} lists no tests")
-    jobs, seconds = map(int, shell(suite, "echo ${jobs:-2} ${seconds:-120}", folder).split())
-    with ThreadPoolExecutor(jobs) as pool:
-        different = list(filter(None, pool.map(lambda test: compare(test, folder, seconds, library), tests)))
+    jobs, seconds, whole = shell(suite, "echo ${jobs:-2} ${seconds:-120} ${whole_requests:-no}", folder).split()
+    with ThreadPoolExecutor(int(jobs)) as pool:
+        different = list(filter(None, pool.map(lambda test: compare(test, folder, int(seconds), library, whole != "yes"), tests)))
     for line in different:
         say(f"{suite}: {line}")
     say(f"{suite}: {len(tests)} tests, {len(different)} different")

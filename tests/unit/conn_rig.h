@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "conn/conn.h"
 #include "conn/fd_table.h"
@@ -91,6 +92,13 @@ static inline ssize_t rig_send(int fd, const char *text, size_t room, char *wire
 static inline void rig_respond(int fd)
 {
 	rig_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", SIZE_MAX, NULL);
+}
+
+/* What the side thread does when a close has been over for long enough. */
+static inline void rig_reap(void)
+{
+	usleep(OA_CLOSE_TAKES_NS / 1000 + 1000);
+	oa_conn_reap(false);
 }
 
 /* The next finished record, NULL when there is none. */

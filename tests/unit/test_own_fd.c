@@ -21,8 +21,25 @@ static void *side(void *arg)
 	seen = oa_host_fd_borrow(fds[1]);
 	if (seen >= 0 && write(seen, "x", 1) != 1)
 		seen = -EIO;
-	oa_host_fd_return(fds[1], seen);
+	oa_host_fd_return(seen);
 	missing = oa_host_fd_borrow(1234);
+	return NULL;
+}
+
+/* The host's numbers from 3 on, one of which is what the borrowed one gets in our table too. */
+static int low[8], low_left;
+
+static void *side_with_low_numbers(void *arg)
+{
+	(void)arg;
+	oa_tls.guard_sp = OA_GUARD_SIDE_THREAD;
+	has_own = oa_own_fd_table();
+	for (unsigned i = 0; i < 8; i++) {
+		seen = oa_host_fd_borrow(low[i]);
+		oa_host_fd_return(seen);
+		if (seen >= 0 && fcntl(seen, F_GETFD) >= 0)
+			low_left++;
+	}
 	return NULL;
 }
 
@@ -34,6 +51,22 @@ static void run(void)
 	ck_assert_int_eq(pthread_create(&t, NULL, side, NULL), 0);
 	ck_assert_int_eq(pthread_join(t, NULL), 0);
 }
+
+START_TEST(what_is_borrowed_is_given_back_whatever_its_number)
+{
+	pthread_t t;
+
+	for (unsigned i = 0; i < 8; i++)
+		low[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(pthread_create(&t, NULL, side_with_low_numbers, NULL), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
+	if (!has_own)
+		return;
+	ck_assert_int_eq(low_left, 0);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_ge(fcntl(low[i], F_GETFD), 0);
+}
+END_TEST
 
 START_TEST(own_table_takes_no_number_of_the_hosts_and_closes_none)
 {
@@ -76,7 +109,7 @@ START_TEST(threads_of_the_host_see_their_own_numbers)
 {
 	run();
 	ck_assert_int_eq(oa_host_fd_borrow(fds[0]), fds[0]);
-	oa_host_fd_return(fds[0], fds[0]);
+	oa_host_fd_return(fds[0]);
 	ck_assert_int_ge(fcntl(fds[0], F_GETFD), 0);
 }
 END_TEST
@@ -88,6 +121,7 @@ int main(void)
 	SRunner *sr;
 	int failed;
 
+	tcase_add_test(tc, what_is_borrowed_is_given_back_whatever_its_number);
 	tcase_add_test(tc, own_table_takes_no_number_of_the_hosts_and_closes_none);
 	tcase_add_test(tc, own_table_still_reaches_the_hosts_descriptors);
 	tcase_add_test(tc, threads_of_the_host_see_their_own_numbers);

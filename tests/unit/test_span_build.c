@@ -247,7 +247,7 @@ START_TEST(span_of_an_upgrade_is_followed_by_one_for_the_session_with_its_bytes)
 	oa_conn_after_send_blind(IN, 1000, 0);
 	assert_none();
 	oa_conn_before_close(IN);
-	oa_conn_reap(false);
+	rig_reap();
 	s = next();
 	ck_assert_uint_eq(s->what, OA_WHAT_TUNNEL);
 	ck_assert_uint_eq(s->kind, OA_KIND_SERVER);
