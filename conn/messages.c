@@ -88,19 +88,26 @@ static bool link_known(struct oa_bytes links, const struct oa_link *link)
 	return false;
 }
 
-/* Behind those that it has: nothing else is written to the record in between, as long as messages are read. */
+/* Behind those that it has. What an ambiguous call may belong to was written before what the call is: then all of them move to
+ * the end, and nothing else is written there as long as messages are read. */
 static void link_add(struct oa_exchange *ex, const struct oa_link *link)
 {
 	struct oa_span *s = oa_exchange_span(ex);
+	struct oa_bytes all = oa_span_str(s, OA_STR_LINKS);
 	struct oa_strref had = s->str[OA_STR_LINKS], *now;
+	struct oa_link both[OA_MESSAGE_LINKS_MAX];
+	size_t old = had.len && had.off + had.len != s->bytes ? all.len / sizeof(*link) : 0;
 
-	if (had.len / sizeof(*link) >= OA_MESSAGE_LINKS_MAX || link_known(oa_span_str(s, OA_STR_LINKS), link))
+	if (all.len / sizeof(*link) >= OA_MESSAGE_LINKS_MAX || link_known(all, link))
 		return;
-	oa_exchange_set_str(ex, OA_STR_LINKS, oa_bytes(link, sizeof(*link)));
+	if (old)
+		memcpy(both, all.ptr, old * sizeof(*link));
+	both[old] = *link;
+	oa_exchange_set_str(ex, OA_STR_LINKS, oa_bytes(both, (old + 1) * sizeof(*link)));
 	now = &oa_exchange_span(ex)->str[OA_STR_LINKS];
-	if (now->len != sizeof(*link) || (had.len && now->off != had.off + had.len))
-		*now = had;
-	else if (had.len)
+	if (now->len != (old + 1) * sizeof(*link))
+		*now = had; /* no room */
+	else if (!old && had.len)
 		*now = (struct oa_strref){ had.off, (uint16_t)(had.len + sizeof(*link)) };
 }
 

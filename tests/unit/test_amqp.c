@@ -62,8 +62,8 @@ static void send_from(struct frames *f, size_t at, size_t len, size_t room)
 
 #define TRACE "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-/* A message of no bytes, with that header; at most `step` bytes at a time. */
-static void deliver(const char *header, size_t step)
+/* A message of no bytes, with that header, behind that method; at most `step` bytes at a time. */
+static void bring(const void *method, size_t method_len, const char *header, size_t step)
 {
 	struct frames f = { .len = 0 };
 	uint8_t content[128] = { 0, 60, [12] = 0x20 };
@@ -76,13 +76,18 @@ static void deliver(const char *header, size_t step)
 	memcpy(content + len, "S\0\0\0", 4);
 	content[len + 4] = (uint8_t)text;
 	memcpy(content + len + 5, TRACE, text);
-	frame(&f, 1, 1, "\0\x3c\0\x3c\3tag\0\0\0\0\0\0\0\1\0\4shop\3new", 26);
+	frame(&f, 1, 1, method, method_len);
 	frame(&f, 2, 1, content, len + 5 + text);
 	for (size_t at = 0; at < f.len; at += step) {
 		size_t n = f.len - at < step ? f.len - at : step;
 
 		oa_conn_on_received(FD, f.at + at, n, (ssize_t)n, 0, 0);
 	}
+}
+
+static void deliver(const char *header, size_t step)
+{
+	bring("\0\x3c\0\x3c\3tag\0\0\0\0\0\0\0\1\0\4shop\3new", 26, header, step);
 }
 
 static const struct oa_span *expect(const char *operation, const char *target)
@@ -187,6 +192,44 @@ START_TEST(amqp_a_delivery_is_linked_to_where_its_message_was_made)
 }
 END_TEST
 
+/* Of a loop that has read two requests: its span is linked to both, and to where the message was made. */
+START_TEST(amqp_a_message_that_is_fetched_for_one_of_several_is_linked_to_all_it_may_belong_to)
+{
+	static const uint8_t made[] = { 0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31 };
+	struct frames f = { .len = 0 };
+	uint8_t served[2][8];
+	struct oa_bytes links;
+	struct oa_link link[3];
+	const struct oa_span *s;
+
+	start();
+	oa_conn_on_epoll_fd(600);
+	oa_conn_before_wait(OA_WAIT_LOOP, 600, 60000, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, 600, 60000, 1);
+	for (int i = 0; i < 2; i++) {
+		rig_accept(HTTP + i, true);
+		rig_receive(HTTP + i, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	}
+	frame(&f, 1, 1, "\0\x3c\0\x46\0\0\3new\0", 11);
+	send_from(&f, 0, f.len, SIZE_MAX);
+	bring("\0\x3c\0\x47\0\0\0\0\0\0\0\1\0\4shop\3new\0\0\0\0", 26, "traceparent", SIZE_MAX);
+	s = rig_next();
+	ck_assert(s && s->kind == OA_KIND_CLIENT && s->evidence == OA_EV_AMBIGUOUS);
+	links = oa_span_str(s, OA_STR_LINKS);
+	ck_assert_uint_eq(links.len, sizeof(link));
+	memcpy(link, links.ptr, sizeof(link));
+	ck_assert_mem_eq(link[2].span_id, made, sizeof(made));
+	for (int i = 0; i < 2; i++) {
+		rig_respond(HTTP + i);
+		s = rig_next();
+		ck_assert(s && s->kind == OA_KIND_SERVER);
+		memcpy(served[i], s->span_id, 8);
+	}
+	ck_assert((!memcmp(link[0].span_id, served[0], 8) && !memcmp(link[1].span_id, served[1], 8)) ||
+		  (!memcmp(link[0].span_id, served[1], 8) && !memcmp(link[1].span_id, served[0], 8)));
+}
+END_TEST
+
 START_TEST(amqp_a_message_that_is_made_names_its_span_and_belongs_to_the_request)
 {
 	char context[OA_TRACEPARENT + 1] = "", hex[17] = "";
@@ -231,6 +274,7 @@ int main(void)
 	tcase_add_loop_test(tc, amqp_a_message_is_over_with_its_last_byte_wherever_calls_are_cut, 0, 2);
 	tcase_add_test(tc, amqp_what_the_kernel_did_not_take_was_not_published);
 	tcase_add_test(tc, amqp_what_is_published_belongs_to_the_request_and_what_is_delivered_does_not);
+	tcase_add_test(tc, amqp_a_message_that_is_fetched_for_one_of_several_is_linked_to_all_it_may_belong_to);
 	tcase_add_loop_test(tc, amqp_a_delivery_is_linked_to_where_its_message_was_made, 1, 150);
 	tcase_add_test(tc, amqp_a_message_that_is_made_names_its_span_and_belongs_to_the_request);
 	tcase_add_test(tc, amqp_a_broker_is_left_alone);
