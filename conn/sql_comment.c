@@ -203,20 +203,59 @@ bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s)
 	       (oa_protos[c->proto - 1] == &oa_proto_mysql || oa_protos[c->proto - 1] == &oa_proto_postgres);
 }
 
-bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s)
-{
-	struct oa_bytes first = oa_bytes(s->host_iov->iov_base, s->host_iov->iov_len);
-
-	return first.len >= 7 && (comment_is_mysql(c) ? !first.ptr[3] && first.ptr[4] == 3 : first.ptr[0] == 'Q' || first.ptr[0] == 'P');
-}
-
-/* Were the parser's bytes at a boundary before this call? */
-static bool comment_at_boundary(const struct oa_send *s)
+/* Were the parser's bytes at a boundary? */
+static bool comment_at_boundary(const void *parser)
 {
 	struct store_state before;
 
-	memcpy(&before, s->before.parser, sizeof(before));
+	memcpy(&before, parser, sizeof(before));
 	return !before.skip && !before.closed && !before.end_due;
+}
+
+/* Will it be one call, by the messages behind the first? That of a statement is its Execute, and more of them in front of the
+ * Sync are a batch. */
+static bool postgres_is_one(struct oa_bytes in, size_t at)
+{
+	bool executed = in.ptr[0] == 'Q', over = executed;
+
+	while (in.len - at >= 5) {
+		uint8_t type = in.ptr[at];
+		uint32_t len = store_be32(in.ptr + at + 1);
+
+		if (type == 'Q' || type == 'P' || type == 'F' || (type == 'E' && over) || ((type == 'S' || type == 'H') && !executed))
+			return false;
+		executed |= type == 'E';
+		over |= type == 'S';
+		if (len < 4 || len >= in.len - at)
+			break;
+		at += (size_t)len + 1;
+	}
+	return executed;
+}
+
+static bool postgres_may(struct message *m, struct oa_bytes first)
+{
+	return postgres_message(m, first) && postgres_is_one(first, m->all.len);
+}
+
+static bool mysql_may(const struct oa_conn *c, struct message *m, struct oa_bytes first)
+{
+	struct oa_bytes text = oa_mysql_query_text(c->pstate[OA_DIR_REQUEST], oa_bytes(first.ptr + 5, first.len - 5));
+
+	return mysql_message(m, first, text.len);
+}
+
+bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s)
+{
+	struct oa_bytes first = oa_bytes(s->host_iov->iov_base, s->host_iov->iov_len);
+	bool mysql = comment_is_mysql(c);
+	struct message m;
+	size_t end;
+
+	if (first.len < 7 || first.len + COMMENT_BYTES > OA_TLS_RECORD_MAX || !comment_at_boundary(c->pstate[OA_DIR_REQUEST]))
+		return false;
+	return (mysql ? mysql_may(c, &m, first) : postgres_may(&m, first)) && m.text_len < OA_STORE_TEXT_MAX &&
+	       query_look(oa_bytes(m.all.ptr + m.text, m.text_len), mysql, &end) == OA_STAT_sql_comment_added;
 }
 
 /* What keeps a query, or whatever this is, from being added to; else OA_STAT_sql_comment_added. */
@@ -231,7 +270,7 @@ static enum oa_stat comment_look(const struct oa_conn *c, const struct oa_send *
 		return OA_STAT_sql_comment_many;
 	if (!oa_span_db(span, &db, &texts) || (texts.operation.len && !(db.flags & OA_DB_EXECUTE)))
 		return text.len ? OA_STAT_sql_comment_prepared : OA_STAT_sql_comment_other;
-	if (span->flags & OA_SPAN_TRUNCATED || s->flags & MSG_ZEROCOPY || !comment_at_boundary(s))
+	if (span->flags & OA_SPAN_TRUNCATED || s->flags & MSG_ZEROCOPY || !comment_at_boundary(s->before.parser))
 		return OA_STAT_sql_comment_not_whole;
 	if (!message_find(m, c, s, text))
 		return db.flags & OA_DB_EXECUTE ? OA_STAT_sql_comment_prepared : OA_STAT_sql_comment_not_whole;

@@ -15,7 +15,8 @@ bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s);
 /* They were read, and are still to be sent: the call is composed anew when something is to be added. */
 void oa_sql_comment_add(struct oa_conn *c, struct oa_send *s);
 
-/* By their first bytes alone: may they be a query that can be added to? */
+/* Before any of it is read, inside TLS: is it all that can be told of a query that will be added to? What is opened and then
+ * given up leaves its trace in what is known of the thread (conn/context.h). */
 bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s);
 
 /* A query inside TLS that was not added to. */

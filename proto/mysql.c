@@ -143,9 +143,9 @@ static const char *command_name(uint8_t code)
 	return code < sizeof(names) / sizeof(names[0]) && *names[code] ? names[code] : NULL;
 }
 
-/* The text behind attributes; none when there are any. */
-static struct oa_bytes query_text(const struct mysql_state *st, struct oa_bytes body)
+struct oa_bytes oa_mysql_query_text(const void *state, struct oa_bytes body)
 {
+	const struct mysql_state *st = state;
 	uint64_t count, sets;
 
 	if (st->attrs && (!lenenc(&body, &count) || !lenenc(&body, &sets) || count))
@@ -186,7 +186,7 @@ static int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, c
 		return 0;
 	case COM_QUERY:
 		m.flags = OA_STORE_SQL;
-		m.text = query_text(st, body);
+		m.text = oa_mysql_query_text(st, body);
 		m.ns = query_uses(m.text);
 		if (m.ns.len)
 			m.flags |= OA_STORE_SESSION;

@@ -8,4 +8,7 @@
 
 /* The hint of a NOTE: OA_DB_ESCAPES, OA_DB_NO_ESCAPES. */
 
+/* The text of a COM_QUERY behind its code; none when it has attributes. state: of the commands' direction */
+struct oa_bytes oa_mysql_query_text(const void *state, struct oa_bytes body);
+
 extern const struct oa_proto oa_proto_mysql;

@@ -4,6 +4,7 @@
 
 #include "conn/tls.h"
 #include "core/state.h"
+#include "core/stats.h"
 
 #define SOCK 540
 #define RECORD 16384
@@ -600,6 +601,107 @@ START_TEST(queries_get_comments_in_every_mode)
 }
 END_TEST
 
+/* -- queries that get none -- */
+
+#define EPOLL 600
+
+static void turn(void)
+{
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+}
+
+static void call_out(int fd)
+{
+	rig_send(fd, "GET /out HTTP/1.1\r\nHost: up\r\n\r\n", SIZE_MAX, NULL);
+}
+
+/* A loop that acts on each request in the turn that reads it; and one request whose call may have been another's. */
+static void loop_with_an_unattributed_call(void)
+{
+	static const char get[] = "GET /in HTTP/1.1\r\nHost: x\r\n\r\n";
+
+	oa_conn_on_epoll_fd(EPOLL);
+	for (int i = 0; i < 3; i++)
+		rig_accept(510 + i, true);
+	rig_connect(520);
+	turn();
+	for (int i = 0; i < 8; i++) {
+		rig_receive(510, get);
+		call_out(520);
+		turn();
+		rig_receive(520, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+		rig_respond(510);
+		turn();
+	}
+	rig_receive(510, get);
+	call_out(520);
+	turn();
+	oa_conn_on_wake_fd(601);
+	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
+	rig_receive(511, get);
+	rig_connect(521);
+	call_out(521);
+	turn();
+	while (rig_next())
+		;
+	rig_receive(512, get);
+}
+
+static const char zeros[RECORD];
+
+/* What a driver writes at once: messages and their bodies. */
+static const struct unchanged {
+	const char *name;
+	struct {
+		char type;
+		const char *body;
+		size_t len;
+	} message[8];
+} unchanged[] = {
+#define M(type, body) { type, body, sizeof(body) - 1 }
+#define RUN           M('B', "\0\0\0\0\0\0\0\0"), M('E', "\0\0\0\0\0"), M('S', "")
+	{ "BEGIN", { M('Q', "BEGIN\0") } },
+	{ "SET", { M('Q', "SET x TO 1\0") } },
+	{ "several", { M('Q', "SELECT 1; SELECT 2\0") } },
+	{ "comment", { M('Q', "SELECT 1 /* so */\0") } },
+	{ "named", { M('P', "s1\0SELECT 1\0\0"), M('B', "\0s1\0\0\0\0\0\0\0"), M('E', "\0\0\0\0\0"), M('S', "") } },
+	{ "prepared", { M('P', "\0SELECT 1\0\0"), M('D', "S"), M('S', "") } },
+	{ "two", { M('P', "\0SELECT 1\0\0"), RUN, M('P', "\0SELECT 2\0\0"), RUN } },
+	{ "more than a record", { M('P', "\0SELECT $1\0\0"), { 'B', zeros, sizeof(zeros) }, M('E', "\0\0\0\0\0"), M('S', "") } },
+	{ "two simple", { M('Q', "SELECT 1\0"), M('Q', "SELECT 2\0") } },
+#undef M
+#undef RUN
+};
+
+START_TEST(a_query_that_gets_no_comment_is_opened_once)
+{
+	static const char startup[] = "\0\0\0\x20\0\3\0\0user\0joe\0database\0shop\0";
+	struct fake f = { .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = wire_new(3 * RECORD) };
+	struct oa_tls_source src = source(&f);
+	uint8_t text[RECORD + 1024];
+	const struct oa_span *s;
+	size_t len = 0;
+
+	start();
+	oa_config.sql_comment = 1;
+	session_write_all(&f, (const uint8_t *)startup, sizeof(startup));
+	oa_tls_on_read(&src, oa_tls_find(&src), "R\0\0\0\10\0\0\0\0Z\0\0\0\5I", 15);
+	for (unsigned i = 0; i < 8 && unchanged[_i].message[i].type; i++)
+		len += pg_message(text + len, unchanged[_i].message[i].type, unchanged[_i].message[i].body, unchanged[_i].message[i].len);
+	loop_with_an_unattributed_call();
+	f.wire_len = 0;
+	session_write_all(&f, text, len);
+	ck_assert_uint_eq(f.wire_len, len);
+	ck_assert_mem_eq(f.wire, text, len);
+	ck_assert_uint_ge(oa_stat_sum(OA_STAT_sql_comment_tls), 1);
+	oa_tls_before_free(&f);
+	for (s = rig_next(); s && s->what != OA_WHAT_DB;)
+		s = rig_next();
+	ck_assert_msg(s && s->evidence == OA_EV_TURN, "%s: evidence %d", unchanged[_i].name, s ? s->evidence : -1);
+}
+END_TEST
+
 /* After we stood down: what a library holds must be given to it again, and nothing else is touched. */
 START_TEST(what_is_pinned_goes_out_after_standing_down)
 {
@@ -644,6 +746,7 @@ int main(void)
 	tcase_add_test(tc, whole_requests_get_their_headers);
 	tcase_add_test(tc, what_waited_for_the_handshake_may_change);
 	tcase_add_test(tc, queries_get_comments_in_every_mode);
+	tcase_add_loop_test(tc, a_query_that_gets_no_comment_is_opened_once, 0, sizeof(unchanged) / sizeof(unchanged[0]));
 	tcase_add_test(tc, what_is_pinned_goes_out_after_standing_down);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
