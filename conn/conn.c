@@ -465,10 +465,14 @@ void oa_conn_on_nonblock(int fd, bool nonblock)
 		(void)slot_swap(slot, was, now); /* else it is another socket now */
 }
 
-/* What was asked over it will not be answered any more, at least not here: whoever asked may go on. Its end is told later. */
+/* What was asked over it will not be answered any more, at least not here: whoever asked may go on. Its end is told later.
+ * Not so when it is open under another number, or in the parent whose memory a vfork child runs in. */
 static OA_COLD void close_gives_up(struct oa_conn *c)
 {
-	if (!oa_conn_lock_once(c))
+	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_relaxed);
+
+	if (atomic_load_explicit(&c->refs, memory_order_relaxed) != 1 || !self || self->id.pid != (uint32_t)oa_sys0(SYS_getpid) ||
+	    !oa_conn_lock_once(c))
 		return;
 	if (c->flags & OA_CONN_WORKING)
 		oa_ctx_given_up(c->bound);

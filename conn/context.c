@@ -224,19 +224,24 @@ static uint32_t ctx_threads(void)
 	return fresh < OA_THREADS_MAX ? fresh : OA_THREADS_MAX;
 }
 
+/* Says it, and whether it was otherwise. Where threads take up each other's work several may say so at the same moment; then
+ * one of them counts it. A count that drifts would make uncertain calls certain, for good. */
+static inline bool ctx_turn_loose(struct oa_exchange *ex, bool loose)
+{
+	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
+		return false;
+	if (atomic_load_explicit(&ctx_calls, memory_order_relaxed) && ctx_threads() > 1)
+		return atomic_exchange_explicit(&ex->loose, loose, memory_order_relaxed) != loose;
+	atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
+	return true;
+}
+
 static void ctx_set_loose(struct oa_exchange *ex, bool loose)
 {
 	struct oa_ctx_thread *owner;
 
-	if (atomic_load_explicit(&ex->loose, memory_order_relaxed) == loose)
+	if (!ctx_turn_loose(ex, loose))
 		return;
-	/* Workers may take up calls for one request at the same moment; then one of them counts. */
-	if (atomic_load_explicit(&ex->pending, memory_order_relaxed) && ctx_threads() > 1) {
-		if (atomic_exchange_explicit(&ex->loose, loose, memory_order_relaxed) == loose)
-			return;
-	} else {
-		atomic_store_explicit(&ex->loose, loose, memory_order_relaxed);
-	}
 	owner = ctx_counted_in(ex);
 	if (owner)
 		thread_count(owner, &owner->own_quiet, &owner->other_quiet, loose ? -1u : 1u);
@@ -414,15 +419,29 @@ OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
 }
 
+/* Before it leaves the counts: who has counted without it sees that it is over. */
+static inline void ctx_disown(struct oa_exchange *ex)
+{
+	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+/* After counting: was it counted? */
+static bool ctx_still_counted(const struct oa_exchange *ex)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return ctx_owner(ex).gen;
+}
+
 /* Of another thread, or from before a fork. */
 static OA_COLD void ctx_close_elsewhere(struct oa_exchange *ex)
 {
 	struct oa_ctx_thread *owner = ctx_counted_in(ex);
 
-	if (ex->home != oa_exchange_home)
-		return;
-	ctx_set_loose(ex, true);
-	if (owner)
+	if (ex->home == oa_exchange_home)
+		ctx_set_loose(ex, true);
+	ctx_disown(ex);
+	if (owner && ex->home == oa_exchange_home)
 		thread_count(owner, &owner->own_open, &owner->other_open, -1u);
 }
 
@@ -431,15 +450,13 @@ static inline void ctx_close_server(uint32_t index, struct oa_exchange *ex, stru
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
 	if (OA_LIKELY(t && owner.index == oa_tls.thread_idx - 1 && owner.gen == t->gen && ex->home == oa_exchange_home)) {
-		thread_add(&t->own_open, -1u);
-		if (!atomic_load_explicit(&ex->loose, memory_order_relaxed)) {
-			atomic_store_explicit(&ex->loose, 1, memory_order_relaxed);
+		if (ctx_turn_loose(ex, true))
 			thread_add(&t->own_quiet, -1u);
-		}
+		ctx_disown(ex);
+		thread_add(&t->own_open, -1u); /* last: who counts meanwhile finds a loose one too many, never one too few */
 	} else {
 		ctx_close_elsewhere(ex);
 	}
-	atomic_store_explicit(&ex->owner, 0, memory_order_relaxed);
 	if (t && t->current.index == index)
 		t->current.gen = 0;
 }
@@ -483,22 +500,24 @@ OA_NOINLINE void oa_ctx_end_work(struct oa_ref parent)
 		atomic_fetch_sub_explicit(&ex->pending, 1, memory_order_relaxed);
 }
 
+/* Only by the request's own thread, so never while that one ends it: a count of loose requests that is one too small for a
+ * moment makes an uncertain call certain. */
+static void ctx_give_up(struct oa_exchange *ex, unsigned pending)
+{
+	if (ex && atomic_load_explicit(&ex->pending, memory_order_relaxed) <= pending &&
+	    ctx_thread_get(ctx_owner(ex)) == ctx_thread_peek())
+		ctx_set_loose(ex, true);
+}
+
 void oa_ctx_given_up(struct oa_ref parent)
 {
-	struct oa_exchange *ex = oa_exchange_get(parent);
-
-	if (ex && atomic_load_explicit(&ex->pending, memory_order_relaxed) <= 1)
-		ctx_set_loose(ex, true);
+	ctx_give_up(oa_exchange_get(parent), 1);
 }
 
 void oa_ctx_drop_work(struct oa_ref parent)
 {
-	struct oa_exchange *ex;
-
 	oa_ctx_end_work(parent);
-	ex = oa_exchange_get(parent);
-	if (ex && !atomic_load_explicit(&ex->pending, memory_order_relaxed))
-		ctx_set_loose(ex, true);
+	ctx_give_up(oa_exchange_get(parent), 0);
 }
 
 /* -- turns -- */
@@ -528,10 +547,26 @@ static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 		thread_flag(t, 0, CTX_SHARED);
 }
 
+static bool ctx_is_epoll(int ident)
+{
+	const struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
+
+	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_EPOLL;
+}
+
+/* Others may have begun to wait there while this thread did. */
+static void ctx_note_shared(struct oa_ctx_thread *t, int ident)
+{
+	if (ctx_is_epoll(ident) && atomic_load_explicit(&oa_fd_peek(ident)->conn, memory_order_relaxed) == UINT32_MAX)
+		thread_flag(t, CTX_SHARED, 0);
+}
+
 void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
+	if (!t && loop && ctx_is_epoll(ident))
+		t = ctx_thread_self(); /* the first to read a request must know who else waits there */
 	if (!t)
 		return;
 	if (!loop) {
@@ -556,9 +591,10 @@ void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
-	(void)ident;
 	if (!t || !loop)
 		return;
+	if (!(t->flags & CTX_SHARED))
+		ctx_note_shared(t, ident);
 	if (n == 0 && timeout_ms == 0)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
 	thread_add(&t->waits, 1);
@@ -814,6 +850,7 @@ static uint32_t ctx_others_loose(const struct oa_ctx_thread *t, bool process_wid
 {
 	uint32_t open, quiet, loose;
 	bool own = ctx_thread_get(ctx_owner(current)) == t;
+	bool itself = atomic_load_explicit(&current->loose, memory_order_acquire);
 
 	if (process_wide) {
 		struct ctx_sums sums;
@@ -828,9 +865,11 @@ static uint32_t ctx_others_loose(const struct oa_ctx_thread *t, bool process_wid
 		quiet = thread_quiet(t);
 	}
 	loose = open > quiet ? open - quiet : 0;
-	if (own && atomic_load_explicit(&current->loose, memory_order_relaxed) && loose)
-		loose--;
-	return loose;
+	/* Another thread may have read its answer meanwhile: then nobody knows whether it was counted. */
+	atomic_thread_fence(memory_order_acquire);
+	if (itself != (bool)atomic_load_explicit(&current->loose, memory_order_relaxed))
+		return 1;
+	return loose - (own && itself && loose);
 }
 
 /* May another exchange of this loop act because a timer fired? Only timers set before this turn count. */
@@ -847,20 +886,32 @@ static bool ctx_acts_at_once(const struct oa_ctx_thread *t)
 	return t->at_once >= CTX_AT_ONCE_MIN && !t->deferred && !(t->flags & (CTX_SETTLED | CTX_UNSURE));
 }
 
+static bool ctx_is_sync(const struct oa_ctx_thread *t)
+{
+	return !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
+}
+
+/* Tasks may come to this thread from others without a system call: several wait on its epoll descriptor, or it reads
+ * non-blocking sockets that it never waited for. */
+static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
+{
+	return !ctx_is_sync(t) && (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP;
+}
+
 /* Is what this thread read last certainly what it works for now? */
 static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_exchange *current, bool shared)
 {
-	bool sync = !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
 	bool own_loop = (t->flags & (CTX_LOOP | CTX_SHARED)) == CTX_LOOP;
 	/* A worker that made a call for a request another thread read may be on its next job by now. */
-	bool process_wide = shared || (!sync && !own_loop) || ctx_thread_get(ctx_owner(current)) != t;
+	bool process_wide = shared || ctx_shares_tasks(t) || ctx_thread_get(ctx_owner(current)) != t;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
 	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
 		return false;
-	if (open <= 1)
-		return true;
-	return !(t->flags & CTX_MIXED) && (sync || !ctx_timer_due(t));
+	if (open > 1 && (t->flags & CTX_MIXED || (!ctx_is_sync(t) && ctx_timer_due(t))))
+		return false;
+	/* Else another thread has answered it, and what was counted are the others. */
+	return ctx_still_counted(current) && oa_exchange_get(t->current) == current;
 }
 
 #define CTX_USERS_MANY UINT8_MAX
@@ -930,8 +981,9 @@ static struct oa_ref ctx_only_recent(const struct oa_ctx_thread *t)
 {
 	for (unsigned i = 0; i < CTX_RECENT; i++) {
 		struct oa_ref ref = thread_recent(t, i);
+		const struct oa_exchange *ex = oa_exchange_get(ref);
 
-		if (oa_exchange_get(ref))
+		if (ex && ctx_still_counted(ex))
 			return ref;
 	}
 	return (struct oa_ref){ 0, 0 };
@@ -986,7 +1038,7 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 	struct oa_exchange *current = oa_exchange_get(t->current), *bound = oa_exchange_get(c->bound);
 	bool multiplexed = head && head->version == 20;
 	bool shared = multiplexed && ctx_shared_conn(t, c);
-	uint32_t open = shared ? oa_ctx_open_count() : thread_open(t);
+	uint32_t open = shared || ctx_shares_tasks(t) ? oa_ctx_open_count() : thread_open(t);
 
 	if (bound && (c->flags & OA_CONN_USED))
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */

@@ -529,6 +529,8 @@ void oa_conn_calls_failed(struct oa_conn *c)
 		oa_ctx_never_opened(c);
 	for (uint32_t i = c->first, n = c->open; i && n; i = oa_exchange_at(i - 1)->next, n--)
 		oa_ctx_answered(oa_exchange_at(i - 1));
+	if (c->open > 1)
+		oa_ctx_wake(); /* whose turn it is now, nobody knows */
 }
 
 void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)

@@ -91,10 +91,10 @@ def test_one_request_at_a_time_is_always_right(collector, name, arguments, share
     """But for a thread's first call on behalf of a loop that may not have gone back to wait yet."""
     verdict = drive(f"{name}, one at a time", collector, c_server(collector, name, *arguments), parallel=1, rounds=30,
                     delay=0)
-    demand(verdict, 0.3 if name == "offload_server" else CERTAIN, 30)
+    demand(verdict, 0.3 if name == "offload_server" else SOME if name == "shared_server" else CERTAIN, 30)
 
 
-@pytest.mark.parametrize("name", ["epoll_defer", "offload_server"])
+@pytest.mark.parametrize("name", ["epoll_defer", "shared_server", "offload_server"])
 def test_work_that_overlaps_just_a_little(collector, name):
     """Two at a time: the place where guessing is most tempting."""
     drive(f"{name}, two at a time", collector, c_server(collector, name, "2"), parallel=2, rounds=100)

@@ -466,6 +466,41 @@ START_TEST(context_request_whose_call_was_given_up_may_go_on_at_any_time)
 }
 END_TEST
 
+START_TEST(context_request_whose_call_is_open_under_another_number_still_waits)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	oa_conn_on_dup(520, 529);
+	turn();
+	oa_conn_before_close(529);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2);
+}
+END_TEST
+
+START_TEST(context_requests_whose_calls_failed_together_are_not_told_apart)
+{
+	static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+	static char sent[256];
+
+	loop_start();
+	warm_up(8);
+	rig_connect(540);
+	for (int i = 0; i < 2; i++) {
+		serve(510 + i, 1 + i);
+		rig_send(540, get, SIZE_MAX, sent);
+		turn();
+	}
+	oa_conn_on_received(540, "", 1, -1, ECONNRESET, 0);
+	while (rig_next())
+		;
+	ck_assert_int_eq(call_out(520), 0); /* either's */
+	ck_assert_int_eq(call_out(521), 0);
+}
+END_TEST
+
 START_TEST(context_call_that_the_kernel_did_not_take_yet_leaves_its_request_unquiet)
 {
 	static const char text[] = "GET /out HTTP/1.1\r\nHost: up\r\n\r\n";
@@ -645,6 +680,69 @@ START_TEST(context_epoll_shared_by_threads_counts_the_whole_process)
 }
 END_TEST
 
+static void *parking_thread(void *arg)
+{
+	(void)arg;
+	rig_accept(540, true);
+	serve(540, 9);
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&over);
+	return NULL;
+}
+
+START_TEST(context_epoll_that_others_began_to_wait_on_meanwhile_is_shared)
+{
+	pthread_t t;
+
+	loop_start();
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_barrier_init(&over, NULL, 2);
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	oa_fd_peek(EPOLL)->conn = UINT32_MAX; /* another thread waits on it, too, and reads a request */
+	pthread_create(&t, NULL, parking_thread, NULL);
+	pthread_barrier_wait(&step);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 0); /* either's */
+	pthread_barrier_wait(&over);
+	pthread_join(t, NULL);
+}
+END_TEST
+
+static void *waiting_thread(void *arg)
+{
+	(void)arg;
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&step);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	rig_accept(540, true);
+	serve(540, 9);
+	pthread_barrier_wait(&step);
+	pthread_barrier_wait(&over);
+	return NULL;
+}
+
+/* It has read nothing yet, and its first task may be run by the one that has. */
+START_TEST(context_thread_that_only_waits_shares_the_epoll_descriptor_too)
+{
+	pthread_t t;
+
+	loop_start();
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_barrier_init(&over, NULL, 2);
+	pthread_create(&t, NULL, waiting_thread, NULL);
+	pthread_barrier_wait(&step);
+	turn();
+	pthread_barrier_wait(&step);
+	serve(510, 1);
+	pthread_barrier_wait(&step);
+	ck_assert_int_eq(call_out(520), 0); /* either's */
+	pthread_barrier_wait(&over);
+	pthread_join(t, NULL);
+}
+END_TEST
+
 START_TEST(context_header_handed_on_is_rewritten_to_name_our_span)
 {
 	const struct oa_span *client, *server;
@@ -693,6 +791,10 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, context_blocking_thread_calls_for_what_it_read);
+	tcase_add_test(tc, context_epoll_that_others_began_to_wait_on_meanwhile_is_shared);
+	tcase_add_test(tc, context_thread_that_only_waits_shares_the_epoll_descriptor_too);
+	tcase_add_test(tc, context_request_whose_call_is_open_under_another_number_still_waits);
+	tcase_add_test(tc, context_requests_whose_calls_failed_together_are_not_told_apart);
 	tcase_add_test(tc, context_connection_opened_for_one_of_several_is_not_used_first_by_what_was_read_last);
 	tcase_add_test(tc, context_connection_opened_for_one_of_several_is_not_used_first_by_a_later_request);
 	tcase_add_test(tc, context_connection_opened_while_nothing_was_served_is_not_used_first_by_a_loops_request);
