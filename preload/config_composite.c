@@ -17,6 +17,7 @@ struct composite {
 	const char *without; /* what has no place here; NULL: all has */
 };
 
+/* node: a member of an object */
 static bool composite_is(const cJSON *node, const char *name) { return !strcmp(node->string, name); }
 
 /* A number as it was written: printing it would take the program's locale. */
@@ -38,9 +39,9 @@ static bool composite_number(const cJSON *node, char ret[OA_CONFIG_RATIO_MAX])
 /* The share of always_on, always_off and probability. returns false for others */
 static bool composite_ratio(const cJSON *sampler, char ret[OA_CONFIG_RATIO_MAX])
 {
-	const cJSON *kind = sampler ? sampler->child : NULL, *ratio;
+	const cJSON *kind = oa_config_members(sampler), *ratio;
 
-	if (!kind || kind->next)
+	if (!kind || kind->next || !oa_config_may_be_object(kind))
 		return false;
 	memcpy(ret, composite_is(kind, "always_off") ? "0" : "1", 2);
 	if (composite_is(kind, "always_on") || composite_is(kind, "always_off"))
@@ -84,12 +85,15 @@ static struct composite_cond composite_attribute(struct composite *c, const cJSO
 
 static struct composite_cond composite_kinds(struct composite *c, const cJSON *rule)
 {
-	const cJSON *kinds = cJSON_GetObjectItemCaseSensitive(rule, "span_kinds");
+	const cJSON *kinds = cJSON_GetObjectItemCaseSensitive(rule, "span_kinds"), *kind;
 
 	if (!kinds || cJSON_IsNull(kinds))
 		return (struct composite_cond){ 0 };
 	if (!cJSON_IsArray(kinds))
 		composite_refuse(c, "span_kinds");
+	cJSON_ArrayForEach(kind, kinds)
+		if (!cJSON_IsString(kind))
+			composite_refuse(c, "span_kinds");
 	return (struct composite_cond){ "span.kind", kinds, true };
 }
 
@@ -161,7 +165,9 @@ static void composite_known_keys(struct composite *c, const cJSON *rule)
 {
 	static const char *const known[] = { "attribute_values", "attribute_patterns", "span_kinds", "parent", "sampler" };
 
-	for (const cJSON *item = rule->child; item; item = item->next) {
+	if (!cJSON_IsObject(rule))
+		composite_refuse(c, "rules");
+	for (const cJSON *item = oa_config_members(rule); item; item = item->next) {
 		bool is_known = false;
 
 		for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -201,7 +207,7 @@ static char *composite_rules(struct composite *c, const cJSON *list, char ret_re
 
 	memcpy(ret_rest, "0", 2); /* what no rule takes is not sampled */
 	c->rules = top ? cJSON_AddArrayToObject(top, "rules") : NULL;
-	if (!c->rules)
+	if (!c->rules || (list && !cJSON_IsNull(list) && !cJSON_IsArray(list)))
 		composite_refuse(c, "rules");
 	for (rule = list ? list->child : NULL; rule && !c->without; rule = rule->next)
 		if (composite_rule(c, rule, ret_rest))
@@ -215,7 +221,7 @@ static char *composite_rules(struct composite *c, const cJSON *list, char ret_re
 const char *oa_config_composite(const cJSON *node, bool parent, struct oa_config_composite *ret)
 {
 	struct composite c = { .parent = parent };
-	const cJSON *kind = node->child;
+	const cJSON *kind = oa_config_members(node);
 
 	if (kind && !kind->next && composite_is(kind, "parent_threshold") && !parent) {
 		node = cJSON_GetObjectItemCaseSensitive(kind, "root");
@@ -226,7 +232,7 @@ const char *oa_config_composite(const cJSON *node, bool parent, struct oa_config
 		ret->name = composite_is(kind, "probability") ? "traceidratio" : kind->string;
 		return NULL;
 	}
-	if (!kind || kind->next || !composite_is(kind, "rule_based"))
+	if (!kind || kind->next || !oa_config_may_be_object(kind) || !composite_is(kind, "rule_based"))
 		return "(this sampler)";
 	ret->name = "rules";
 	ret->rules = composite_rules(&c, cJSON_GetObjectItemCaseSensitive(kind, "rules"), ret->ratio);

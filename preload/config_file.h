@@ -36,6 +36,13 @@ bool oa_config_map(const struct cJSON *top);
 /* Names in the one warning what means nothing here. */
 void oa_config_unknown(const char *path);
 
+/* A file has any shape that its writer likes: what is in a list has no name (`string`), and what is no text no `valuestring`.
+ * Names are asked for of members only, and texts by cJSON_GetStringValue(). */
+/* The first member of an object; NULL: it is none, or empty */
+const struct cJSON *oa_config_members(const struct cJSON *node);
+/* Whether it is an object, null, or not there. */
+bool oa_config_may_be_object(const struct cJSON *node);
+
 /* config_views.c: the list of views; afterwards the limits of a reader, for streams of which no view gives one */
 void oa_config_views(const struct cJSON *list);
 void oa_config_cardinality(const struct cJSON *limits);

@@ -80,24 +80,30 @@ static char map_path[MAP_PATH_MAX];
 static const cJSON *map_limits; /* of series */
 static bool map_service;        /* OTEL_SERVICE_NAME is asked for */
 
+/* As another element of a list, say. */
+static bool map_is_said(const char *path)
+{
+	size_t len = strlen(path);
+
+	for (const char *at = oa_config_file_says; len && (at = strstr(at, path)); at++)
+		if (at > oa_config_file_says && at[-1] == ' ' && (!at[len] || at[len] == ','))
+			return true;
+	return !len;
+}
+
 void oa_config_unknown(const char *path)
 {
-	static const char head[] = "means nothing here: ";
-	size_t used = strlen(oa_config_file_says), len = strlen(path);
-	const char *said = strstr(oa_config_file_says, path);
+	size_t used = strlen(oa_config_file_says);
+	const char *before = used ? ", " : "means nothing here: ";
 
-	if (said && (!said[len] || said[len] == ','))
-		return; /* another element of a list */
-	if (!used) {
-		memcpy(oa_config_file_says, head, sizeof(head));
-		used = sizeof(head) - 1;
-	} else if (used + 2 < OA_CONFIG_FILE_SAYS_MAX) {
-		memcpy(oa_config_file_says + used, ", ", 3);
-		used += 2;
-	}
-	if (used + len + 1 <= OA_CONFIG_FILE_SAYS_MAX)
-		memcpy(oa_config_file_says + used, path, len + 1);
+	if (map_is_said(path) || used + strlen(before) + strlen(path) >= OA_CONFIG_FILE_SAYS_MAX)
+		return;
+	(void)stpcpy(stpcpy(oa_config_file_says + used, before), path);
 }
+
+const cJSON *oa_config_members(const cJSON *node) { return cJSON_IsObject(node) ? node->child : NULL; }
+
+bool oa_config_may_be_object(const cJSON *node) { return !node || cJSON_IsNull(node) || cJSON_IsObject(node); }
 
 static char *map_text_of(const char *setting)
 {
@@ -204,15 +210,15 @@ static void map_pair(const char *setting, const cJSON *node)
 	size_t len = name ? strlen(name) : 0;
 	const char *text;
 
-	if (!len || len >= MAP_TEXT_MAX / 2 || !value || cJSON_IsNull(value))
+	if (cJSON_IsNull(node) || (len && (!value || cJSON_IsNull(value))))
 		return;
-	memcpy(pair, name, len);
-	pair[len] = '=';
 	text = map_scalar(value);
-	if (!text) {
+	if (!text || !len || len >= MAP_TEXT_MAX / 2) {
 		oa_config_unknown(map_path); /* a list, say */
 		return;
 	}
+	memcpy(pair, name, len);
+	pair[len] = '=';
 	(void)map_encode(pair + len + 1, pair + sizeof(pair), text);
 	map_append(setting, pair);
 }
@@ -239,7 +245,11 @@ static void map_apply(const struct map_rule *r, const cJSON *node)
 {
 	const char *text = map_scalar(node);
 
-	if (r->how == MAP_LIMITS)
+	if (r->how == MAP_IGNORED)
+		return;
+	if ((r->how == MAP_LIMITS || r->how == MAP_PART || r->how == MAP_SERVICE) && !oa_config_may_be_object(node))
+		oa_config_unknown(map_path);
+	else if (r->how == MAP_LIMITS)
 		map_limits = node; /* after the views, wherever they stand */
 	else if (r->how == MAP_PART && r->value[0] == '=')
 		map_set(r->setting, r->value + 1);
@@ -249,10 +259,12 @@ static void map_apply(const struct map_rule *r, const cJSON *node)
 		map_service = true;
 	else if (r->how == MAP_PAIRS)
 		map_pair(r->setting, node);
-	else if (r->how == MAP_NAMES && cJSON_IsObject(node) && node->child)
-		map_append(r->setting, node->child->string);
+	else if (r->how == MAP_NAMES && oa_config_members(node))
+		map_append(r->setting, oa_config_members(node)->string);
+	else if (cJSON_IsNull(node))
+		return; /* the default */
 	else if (!text)
-		return; /* null: the default */
+		oa_config_unknown(map_path);
 	else if (r->how == MAP_KEY)
 		map_set(r->setting, map_word(text));
 	else if (r->how == MAP_LIST || r->how == MAP_NAMES)
@@ -291,17 +303,53 @@ static char *map_arg(char *at, const char *start, const char *name, const char *
 	return stpcpy(stpcpy(stpcpy(at, at > start ? "," : ""), name), value);
 }
 
+/* name: a word of ours, or "" */
+static void map_sampler_unknown(const char *name)
+{
+	char path[MAP_ENV_MAX] = "tracer_provider.sampler.(this sampler)";
+
+	(void)stpcpy(stpcpy(path + strlen(path), *name ? "." : ""), name);
+	oa_config_unknown(path);
+}
+
+/* Members of a sampler. NULL: there is none, or it has another shape, which is named */
+static const char *map_sampler_text(const cJSON *node, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(node, name);
+	const char *text = map_scalar(item);
+
+	if (item && !text && !cJSON_IsNull(item))
+		map_sampler_unknown(name);
+	return text;
+}
+
+static const cJSON *map_sampler_object(const cJSON *node, const char *name)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(node, name);
+
+	if (!oa_config_may_be_object(item))
+		map_sampler_unknown(name);
+	return item;
+}
+
+static void map_ratio(bool parent, const cJSON *node)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(node, "ratio");
+	const char *ratio = map_sampler_text(node, "ratio");
+
+	if (ratio || !item || cJSON_IsNull(item))
+		map_sampler_set(parent, "traceidratio", ratio ? ratio : "1");
+}
+
 static void map_jaeger_remote(bool parent, const cJSON *node)
 {
 	static char arg[1024];
-	const cJSON *initial = cJSON_GetObjectItemCaseSensitive(
-		cJSON_GetObjectItemCaseSensitive(node, "initial_sampler"), "trace_id_ratio_based");
-	const char *endpoint = map_member(node, "endpoint");
+	const cJSON *initial = map_sampler_object(map_sampler_object(node, "initial_sampler"), "trace_id_ratio_based");
 	char *at = arg;
 
-	at = map_arg(at, arg, "endpoint=", endpoint, sizeof(arg) / 2);
-	at = map_arg(at, arg, "pollingIntervalMs=", map_member(node, "interval"), sizeof(arg) / 8);
-	at = map_arg(at, arg, "initialSamplingRate=", map_member(initial, "ratio"), sizeof(arg) / 8);
+	at = map_arg(at, arg, "endpoint=", map_sampler_text(node, "endpoint"), sizeof(arg) / 2);
+	at = map_arg(at, arg, "pollingIntervalMs=", map_sampler_text(node, "interval"), sizeof(arg) / 8);
+	at = map_arg(at, arg, "initialSamplingRate=", map_sampler_text(initial, "ratio"), sizeof(arg) / 8);
 	*at = '\0';
 	map_sampler_set(parent, "jaeger_remote", arg);
 }
@@ -325,10 +373,10 @@ static void map_composite(const cJSON *node, bool parent)
 	cJSON_free(made.rules);
 }
 
-/* Whoever has a parent decides as the parent did. */
+/* Whoever has a parent decides as the parent did. node: a member */
 static void map_sampler_of_parent(const cJSON *node)
 {
-	const char *name = node->string, *does = node->child ? node->child->string : "";
+	const char *name = node->string, *does = oa_config_members(node) ? oa_config_members(node)->string : "";
 	size_t len = strlen(name), not_len = sizeof("_not_sampled") - 1;
 	bool not_sampled = len > not_len && !strcmp(name + len - not_len, "_not_sampled");
 	char path[MAP_ENV_MAX + 64] = "tracer_provider.sampler.parent_based.";
@@ -342,20 +390,22 @@ static void map_sampler_of_parent(const cJSON *node)
 
 static void map_sampler(const cJSON *node, bool parent)
 {
-	const cJSON *kind = node ? node->child : NULL;
-	const char *name = kind ? kind->string : "";
+	const cJSON *kind = oa_config_members(node);
+	const char *name = kind && oa_config_may_be_object(kind) ? kind->string : "";
 
+	if (!node || cJSON_IsNull(node))
+		return;
 	if (!strcmp(name, "parent_based") && !parent) {
 		const cJSON *root = cJSON_GetObjectItemCaseSensitive(kind, "root");
 
-		for (const cJSON *other = kind->child; other; other = other->next)
+		for (const cJSON *other = oa_config_members(kind); other; other = other->next)
 			map_sampler_of_parent(other);
 		if (root)
 			map_sampler(root, true);
 		else
 			map_sampler_set(true, "always_on", NULL);
 	} else if (!strcmp(name, "trace_id_ratio_based") || !strcmp(name, "probability/development")) {
-		map_sampler_set(parent, "traceidratio", map_member(kind, "ratio") ? map_member(kind, "ratio") : "1");
+		map_ratio(parent, kind);
 	} else if (!strcmp(name, "jaeger_remote/development")) {
 		map_jaeger_remote(parent, kind);
 	} else if (!strcmp(name, "always_record")) {
@@ -365,8 +415,8 @@ static void map_sampler(const cJSON *node, bool parent)
 		map_composite(kind, parent);
 	} else if (!strcmp(name, "always_on") || !strcmp(name, "always_off")) {
 		map_sampler_set(parent, name, NULL);
-	} else if (*name) {
-		oa_config_unknown("tracer_provider.sampler.(this sampler)");
+	} else {
+		map_sampler_unknown("");
 	}
 }
 
@@ -374,20 +424,22 @@ static void map_sampler(const cJSON *node, bool parent)
 
 static void map_otelauto(const cJSON *section)
 {
-	for (const cJSON *node = section->child; node; node = node->next) {
+	if (!oa_config_may_be_object(section))
+		oa_config_unknown("otelauto");
+	for (const cJSON *node = oa_config_members(section); node; node = node->next) {
 		char env[MAP_ENV_MAX] = "OTELAUTO_", *at = env + 9;
 		const char *text = map_scalar(node);
 
 		for (const char *p = node->string; *p && at < env + sizeof(env) - 1; p++)
 			*at++ = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
 		*at = '\0';
-		if (text && !oa_config_override(env, oa_bytes_str(text)))
+		if (!cJSON_IsNull(node) && (!text || !oa_config_override(env, oa_bytes_str(text))))
 			oa_config_unknown(env);
 	}
 }
 
-/* Whether some rule begins with the path. */
-static bool map_leads_on(void)
+/* Whether some rule goes on behind the path, by one of these characters. `count` may have the end of the text among them */
+static bool map_leads_on(const char *by, size_t count)
 {
 	size_t len = strlen(map_path);
 	const char *at = map_texts;
@@ -395,10 +447,18 @@ static bool map_leads_on(void)
 	for (size_t i = 0; i < MAP_RULES; i++) {
 		struct map_rule r = map_rule_next(i, &at);
 
-		if (!strncmp(r.path, map_path, len) && (r.path[len] == '.' || r.path[len] == '[' || !r.path[len]))
+		if (!strncmp(r.path, map_path, len) && memchr(by, r.path[len], count))
 			return true;
 	}
 	return false;
+}
+
+/* Whether it has members or elements where the rules have them. */
+static bool map_fits(const cJSON *node)
+{
+	if (cJSON_IsObject(node))
+		return !map_leads_on("[", 1);
+	return cJSON_IsArray(node) ? map_leads_on("[", 1) : cJSON_IsNull(node);
 }
 
 /* returns whether a rule takes the node whole */
@@ -445,12 +505,16 @@ static void map_node(const cJSON *node)
 		oa_config_views(node);
 		return;
 	}
-	if (map_path[0] && !map_leads_on()) {
+	if (map_path[0] && !map_leads_on(".[", 3)) {
 		oa_config_unknown(map_path);
 		return;
 	}
 	if (map_by_rules(node))
 		return;
+	if (!map_fits(node)) {
+		oa_config_unknown(map_path);
+		return;
+	}
 	for (const cJSON *child = node->child; child; child = child->next)
 		map_child(child, cJSON_IsArray(node) ? "[]" : child->string, cJSON_IsArray(node) || !map_path[0] ? "" : ".");
 }
@@ -492,7 +556,9 @@ bool oa_config_map(const cJSON *top)
 	map_path[0] = '\0';
 	map_limits = NULL;
 	map_service = false;
-	for (const cJSON *node = top->child; node; node = node->next)
+	if (disabled && !text && !cJSON_IsNull(disabled))
+		oa_config_unknown("disabled");
+	for (const cJSON *node = oa_config_members(top); node; node = node->next)
 		if (node != disabled)
 			map_child(node, node->string, "");
 	if (map_limits)

@@ -15,6 +15,7 @@
 
 static unsigned views_index; /* of the view in its list */
 
+/* what: the point at its end is left out where no more follows */
 static void views_says(const char *what, const char *more)
 {
 	char path[256], *at = stpcpy(path, "meter_provider.views["), digits[8];
@@ -27,6 +28,8 @@ static void views_says(const char *what, const char *more)
 	while (count)
 		*at++ = digits[--count];
 	at = stpcpy(stpcpy(at, "]"), what);
+	if (!*more && at[-1] == '.')
+		*--at = '\0';
 	if (strlen(more) < (size_t)(path + sizeof(path) - at))
 		(void)stpcpy(at, more);
 	oa_config_unknown(path);
@@ -44,12 +47,22 @@ static const char *views_text(const cJSON *node, const char *name)
 	return cJSON_GetStringValue(views_get(node, name));
 }
 
-/* returns whether all keys of an object are among `known`; else it says so */
+/* The same where only a text will do; else it says so. */
+static const char *views_text_at(const cJSON *node, const char *where, const char *name)
+{
+	if (views_get(node, name) && !views_text(node, name))
+		views_says(where, name);
+	return views_text(node, name);
+}
+
+/* returns whether it is an object, or nothing, and all keys are among `known`; else it says so */
 static bool views_knows_keys(const cJSON *node, const char *where, const char *known)
 {
-	bool all = true;
+	bool all = oa_config_may_be_object(node);
 
-	for (const cJSON *item = node ? node->child : NULL; item; item = item->next) {
+	if (!all)
+		views_says(where, "");
+	for (const cJSON *item = oa_config_members(node); item; item = item->next) {
 		if (cJSON_IsNull(item) || oa_value_choice(oa_bytes_str(item->string), known) >= 0)
 			continue;
 		views_says(where, item->string);
@@ -107,11 +120,21 @@ static bool views_is(const cJSON *selector, const char *key, const char *ours)
 	return !text || !strcmp(text, ours);
 }
 
+static bool views_are_texts(const cJSON *node, const char *where)
+{
+	bool all = true;
+
+	for (const cJSON *item = oa_config_members(node); item; item = item->next)
+		all &= cJSON_IsNull(item) || views_text_at(node, where, item->string);
+	return all;
+}
+
 /* returns false when it selects nothing of ours, or it cannot be told what */
 static bool views_selector(const cJSON *selector, struct oa_view *v)
 {
 	if (!views_knows_keys(selector, ".selector.",
-			      "instrument_name|instrument_type|unit|meter_name|meter_version|meter_schema_url"))
+			      "instrument_name|instrument_type|unit|meter_name|meter_version|meter_schema_url") ||
+	    !views_are_texts(selector, ".selector."))
 		return false;
 	if (!views_sort(selector, v)) {
 		views_says(".selector.instrument_type", "");
@@ -125,13 +148,15 @@ static bool views_selector(const cJSON *selector, struct oa_view *v)
 
 /* -- stream -- */
 
-/* Elements of a list, joined by commas. NULL: there is no list */
+/* Elements of a list, joined by commas. NULL: there is no list, or one without anything that counts */
 static const char *views_list(const cJSON *keys, const char *name, char list[VIEWS_LIST_MAX])
 {
 	const cJSON *node = views_get(keys, name), *item;
 	size_t used = 0;
 
-	if (!node)
+	if (node && !cJSON_IsArray(node))
+		views_says(".stream.attribute_keys.", name);
+	if (!cJSON_IsArray(node))
 		return NULL;
 	list[0] = '\0';
 	cJSON_ArrayForEach(item, node) {
@@ -147,7 +172,16 @@ static const char *views_list(const cJSON *keys, const char *name, char list[VIE
 		memcpy(list + used, text, len + 1);
 		used += len;
 	}
-	return list;
+	return used || !node->child ? list : NULL;
+}
+
+static void views_min_max(const cJSON *node, const char *where)
+{
+	const cJSON *item = views_get(node, "record_min_max");
+	const char *text = cJSON_GetStringValue(item);
+
+	if (item && !cJSON_IsFalse(item) && !(text && !strcmp(text, "false")))
+		views_says(where, "record_min_max");
 }
 
 static void views_explicit(const cJSON *node, struct oa_view *v)
@@ -155,14 +189,14 @@ static void views_explicit(const cJSON *node, struct oa_view *v)
 	static double bounds[OA_BOUNDS_MAX + 1];
 	static const char where[] = ".stream.aggregation.explicit_bucket_histogram.";
 	const cJSON *list = views_get(node, "boundaries"), *item;
-	const char *min_max = views_text(node, "record_min_max");
 
 	(void)views_knows_keys(node, where, "boundaries|record_min_max");
-	if (cJSON_IsTrue(views_get(node, "record_min_max")) || (min_max && !strcmp(min_max, "true")))
-		views_says(where, "record_min_max");
+	views_min_max(node, where);
 	if (!list)
 		return;
 	v->bounds = bounds;
+	if (!cJSON_IsArray(list))
+		v->bounds_count = OA_BOUNDS_MAX + 1; /* as if they were too many */
 	cJSON_ArrayForEach(item, list) {
 		if (v->bounds_count > OA_BOUNDS_MAX)
 			return; /* it has too many */
@@ -177,11 +211,9 @@ static void views_exponential(const cJSON *node, struct oa_view *v)
 {
 	static const char where[] = ".stream.aggregation.base2_exponential_bucket_histogram.";
 	int64_t scale = OA_EXP_SCALE, size = 0;
-	const char *min_max = views_text(node, "record_min_max");
 
 	(void)views_knows_keys(node, where, "max_scale|max_size|record_min_max");
-	if (cJSON_IsTrue(views_get(node, "record_min_max")) || (min_max && !strcmp(min_max, "true")))
-		views_says(where, "record_min_max");
+	views_min_max(node, where);
 	if (!views_whole(node, "max_scale", -10, 20, &scale))
 		views_says(where, "max_scale");
 	if (!views_whole(node, "max_size", 2, UINT16_MAX, &size))
@@ -194,11 +226,13 @@ static void views_aggregation(const cJSON *node, struct oa_view *v)
 {
 	static const char names[] =
 		"default|drop|explicit_bucket_histogram|base2_exponential_bucket_histogram|sum|last_value";
-	const cJSON *kind = node ? node->child : NULL; /* null is meant: `drop:` */
-	int which = kind ? oa_value_choice(oa_bytes_str(kind->string), names) : OA_VIEW_DEFAULT;
+	const cJSON *kind = oa_config_members(node); /* null is meant: `drop:` */
+	int which = kind && !kind->next ? oa_value_choice(oa_bytes_str(kind->string), names) : -1;
 
-	if (which < 0 || (kind && kind->next)) {
-		views_says(".stream.aggregation.", kind->string);
+	if (!node)
+		return;
+	if (which < 0 || !oa_config_may_be_object(kind)) {
+		views_says(".stream.aggregation.", kind ? kind->string : "");
 		return;
 	}
 	v->aggregation = (enum oa_view_aggregation)which;
@@ -214,11 +248,9 @@ static void views_stream(const cJSON *stream, struct oa_view *v)
 	const cJSON *keys = views_get(stream, "attribute_keys");
 	int64_t limit = 0;
 
-	(void)views_knows_keys(stream, ".stream.",
-			       "name|description|aggregation|aggregation_cardinality_limit|attribute_keys");
 	(void)views_knows_keys(keys, ".stream.attribute_keys.", "included|excluded");
-	v->name = views_text(stream, "name");
-	v->help = views_text(stream, "description");
+	v->name = views_text_at(stream, ".stream.", "name");
+	v->help = views_text_at(stream, ".stream.", "description");
 	if (v->help && oa_utf8_size(oa_bytes_str(v->help)) != strlen(v->help)) {
 		views_says(".stream.description", "");
 		v->help = NULL;
@@ -242,19 +274,35 @@ static void views_trouble(unsigned trouble)
 			views_says(names[i], "");
 }
 
+static void views_one(const cJSON *node)
+{
+	const cJSON *stream = views_get(node, "stream");
+	struct oa_view view = { 0 };
+
+	if (!cJSON_IsObject(node)) {
+		views_says("", "");
+		return;
+	}
+	(void)views_knows_keys(node, ".", "selector|stream");
+	if (!views_selector(views_get(node, "selector"), &view))
+		return;
+	(void)views_knows_keys(stream, ".stream.",
+			       "name|description|aggregation|aggregation_cardinality_limit|attribute_keys");
+	if (!oa_config_may_be_object(stream))
+		return;
+	views_stream(stream, &view);
+	views_trouble(oa_view_add(&view));
+}
+
 void oa_config_views(const cJSON *list)
 {
 	const cJSON *node;
 
 	views_index = 0;
-	cJSON_ArrayForEach(node, list) {
-		struct oa_view view = { 0 };
-
-		(void)views_knows_keys(node, ".", "selector|stream");
-		if (views_selector(views_get(node, "selector"), &view)) {
-			views_stream(views_get(node, "stream"), &view);
-			views_trouble(oa_view_add(&view));
-		}
+	if (!cJSON_IsArray(list) && !cJSON_IsNull(list))
+		oa_config_unknown("meter_provider.views");
+	for (node = cJSON_IsArray(list) ? list->child : NULL; node; node = node->next) {
+		views_one(node);
 		views_index++;
 	}
 }
@@ -263,10 +311,15 @@ void oa_config_views(const cJSON *list)
 
 static void views_limit(const cJSON *node, const char *name, enum oa_view_sort sort)
 {
+	char path[96] = "meter_provider.readers[].(reader).cardinality_limits.";
 	int64_t limit = 0;
 
-	if (views_whole(node, name, 1, UINT32_MAX, &limit) && limit && limit <= OA_SERIES_MAX)
+	if (!views_whole(node, name, 1, UINT32_MAX, &limit)) {
+		(void)stpcpy(path + strlen(path), name);
+		oa_config_unknown(path);
+	} else if (limit && limit <= OA_SERIES_MAX) {
 		oa_view_limit(sort, (unsigned)limit);
+	}
 }
 
 void oa_config_cardinality(const cJSON *node)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cjson/cJSON.h>
+
 #include "core/config.h"
 #include "core/detected.h"
 #include "core/views.h"
@@ -133,11 +135,14 @@ START_TEST(everything_that_applies_is_taken)
 }
 END_TEST
 
+static const char in_json[] =
+	"{\"file_format\":\"1.0\",\"tracer_provider\":{\"processors\":[{\"batch\":{\"schedule_delay\":77,"
+	"\"exporter\":{\"otlp_http\":{\"endpoint\":\"http://${HOST}/x\",\"timeout\":null}}}}],"
+	"\"sampler\":{\"trace_id_ratio_based\":{\"ratio\":0.125}}},\"otelauto\":{\"evidence\":true}}";
+
 START_TEST(json_is_taken_as_well)
 {
-	ck_assert(apply("{\"file_format\":\"1.0\",\"tracer_provider\":{\"processors\":[{\"batch\":{\"schedule_delay\":77,"
-			"\"exporter\":{\"otlp_http\":{\"endpoint\":\"http://${HOST}/x\",\"timeout\":null}}}}],"
-			"\"sampler\":{\"trace_id_ratio_based\":{\"ratio\":0.125}}},\"otelauto\":{\"evidence\":true}}"));
+	ck_assert(apply(in_json));
 	says("");
 	ck_assert_int_eq(oa_config.bsp_schedule_delay, 77);
 	ck_assert_str_eq(oa_config.otlp_traces_endpoint, "http://collector.example/x");
@@ -345,10 +350,13 @@ START_TEST(the_service_detector_asks_the_environment)
 }
 END_TEST
 
+static const char detectors[] =
+	"resource: { detection/development: { detectors: [ { host: }, { process: {} } ], attributes: { included: "
+	"[ 'host.*', 'process.*' ], excluded: [ process.command, '*.id' ] } } }\n";
+
 START_TEST(detectors_are_those_of_the_file)
 {
-	ck_assert(apply("resource: { detection/development: { detectors: [ { host: }, { process: {} } ], attributes: { included: "
-			"[ 'host.*', 'process.*' ], excluded: [ process.command, '*.id' ] } } }\n"));
+	ck_assert(apply(detectors));
 	says("");
 	ck_assert_uint_eq(oa_config.resource_detectors, 1u << 0 | 1u << 1);
 	ck_assert(oa_detected_is_wanted("host.name") && oa_detected_is_wanted("process.pid"));
@@ -381,21 +389,24 @@ START_TEST(what_is_named_is_named_once)
 }
 END_TEST
 
+static const char done_anyway[] =
+	"tracer_provider:\n"
+	"  limits: { attribute_value_depth_limit: 64 }\n"
+	"  sampler:\n"
+	"    parent_based:\n"
+	"      root: { always_on: }\n"
+	"      remote_parent_sampled: { always_on: }\n"
+	"      remote_parent_not_sampled: { always_off: {} }\n"
+	"      local_parent_not_sampled:\n"
+	"distribution: { other: { x: y } }\n"
+	"instrumentation/development:\n"
+	"  java: { x: { y: z } }\n"
+	"  general: { stability_opt_in_list: 'http,database', http: { client: { known_methods: [GET, PURGE] } } }\n"
+	"otelauto: { keep: none }\n";
+
 START_TEST(what_is_done_anyway_is_no_trouble)
 {
-	ck_assert(apply("tracer_provider:\n"
-			"  limits: { attribute_value_depth_limit: 64 }\n"
-			"  sampler:\n"
-			"    parent_based:\n"
-			"      root: { always_on: }\n"
-			"      remote_parent_sampled: { always_on: }\n"
-			"      remote_parent_not_sampled: { always_off: {} }\n"
-			"      local_parent_not_sampled:\n"
-			"distribution: { other: { x: y } }\n"
-			"instrumentation/development:\n"
-			"  java: { x: { y: z } }\n"
-			"  general: { stability_opt_in_list: 'http,database', http: { client: { known_methods: [GET, PURGE] } } }\n"
-			"otelauto: { keep: none }\n"));
+	ck_assert(apply(done_anyway));
 	says("");
 	ck_assert_str_eq(oa_config.known_methods, "GET,PURGE");
 	ck_assert_int_eq(oa_config.sampler, 3);
@@ -423,25 +434,28 @@ static const struct oa_stream *stream_called(const char *name)
 	return NULL;
 }
 
+static const char views[] =
+	"meter_provider:\n"
+	"  readers:\n"
+	"    - pull: { cardinality_limits: { default: 50, histogram: 40 }, exporter: { prometheus/development: } }\n"
+	"  views:\n"
+	"    - selector: { instrument_name: http.server.request.duration, instrument_type: histogram, unit: s, meter_name: otelauto }\n"
+	"      stream:\n"
+	"        name: mine\n"
+	"        description: what I want\n"
+	"        aggregation: { explicit_bucket_histogram: { boundaries: [ 0, 0.5, 1.5e1 ], record_min_max: false } }\n"
+	"        aggregation_cardinality_limit: 7\n"
+	"        attribute_keys: { included: [ 'http.*', url.scheme ], excluded: [ http.route ] }\n"
+	"    - { selector: { instrument_name: '*.size' }, stream: { aggregation: { drop: } } }\n"
+	"    - { selector: { meter_name: another }, stream: { aggregation: { drop: } } }\n"
+	"    - { selector: { instrument_name: 'rpc.server*' }, stream: { aggregation: { base2_exponential_bucket_histogram: { max_scale: -2, max_size: 20 } } } }\n"
+	"    - { selector: { instrument_name: my_instrument }, stream: { name: whatever } }\n";
+
 START_TEST(views_make_streams)
 {
 	const struct oa_stream *s;
 
-	ck_assert(apply("meter_provider:\n"
-			"  readers:\n"
-			"    - pull: { cardinality_limits: { default: 50, histogram: 40 }, exporter: { prometheus/development: } }\n"
-			"  views:\n"
-			"    - selector: { instrument_name: http.server.request.duration, instrument_type: histogram, unit: s, meter_name: otelauto }\n"
-			"      stream:\n"
-			"        name: mine\n"
-			"        description: what I want\n"
-			"        aggregation: { explicit_bucket_histogram: { boundaries: [ 0, 0.5, 1.5e1 ], record_min_max: false } }\n"
-			"        aggregation_cardinality_limit: 7\n"
-			"        attribute_keys: { included: [ 'http.*', url.scheme ], excluded: [ http.route ] }\n"
-			"    - { selector: { instrument_name: '*.size' }, stream: { aggregation: { drop: } } }\n"
-			"    - { selector: { meter_name: another }, stream: { aggregation: { drop: } } }\n"
-			"    - { selector: { instrument_name: 'rpc.server*' }, stream: { aggregation: { base2_exponential_bucket_histogram: { max_scale: -2, max_size: 20 } } } }\n"
-			"    - { selector: { instrument_name: my_instrument }, stream: { name: whatever } }\n"));
+	ck_assert(apply(views));
 	says("");
 	s = stream_called("mine");
 	ck_assert_str_eq(s->help, "what I want");
@@ -481,19 +495,179 @@ START_TEST(a_description_that_is_no_utf8_is_not_taken)
 }
 END_TEST
 
+static const char views_with_mistakes[] =
+	"meter_provider:\n"
+	"  views:\n"
+	"    - { selector: { instrument_name: http.server.request.duration }, stream: { aggregation: { last_value: } } }\n"
+	"    - { selector: { instrument_name: http.client.*, colour: red }, stream: { aggregation: { drop: } } }\n"
+	"    - { selector: { instrument_name: rpc.* }, stream: { name: one, aggregation: { explicit_bucket_histogram: { boundaries: [ 2, 1 ], record_min_max: true } } } }\n"
+	"    - { selector: { instrument_type: thing }, stream: { aggregation: { drop: } } }\n";
+
 START_TEST(what_of_a_view_means_nothing_is_named)
 {
-	ck_assert(apply("meter_provider:\n"
-			"  views:\n"
-			"    - { selector: { instrument_name: http.server.request.duration }, stream: { aggregation: { last_value: } } }\n"
-			"    - { selector: { instrument_name: http.client.*, colour: red }, stream: { aggregation: { drop: } } }\n"
-			"    - { selector: { instrument_name: rpc.* }, stream: { name: one, aggregation: { explicit_bucket_histogram: { boundaries: [ 2, 1 ], record_min_max: true } } } }\n"
-			"    - { selector: { instrument_type: thing }, stream: { aggregation: { drop: } } }\n"));
+	ck_assert(apply(views_with_mistakes));
 	says("means nothing here: meter_provider.views[0].stream.aggregation, meter_provider.views[1].selector.colour, "
 	     "meter_provider.views[2].stream.aggregation.explicit_bucket_histogram.record_min_max, meter_provider.views[2].stream.name, "
 	     "meter_provider.views[2].stream.aggregation.(boundaries), meter_provider.views[3].selector.instrument_type");
 	ck_assert_int_eq(oa_streams[OA_INS_http_client_duration].kind, OA_STREAM_HISTOGRAM);
 	ck_assert_uint_eq(oa_streams[OA_INS_rpc_client_duration].bounds_count, 14);
+}
+END_TEST
+
+/* -- wrong shapes -- */
+
+static const char composite_of_parent[] =
+	"tracer_provider: { sampler: { parent_based: { root: { composite/development: { parent_threshold: { root: { rule_based: { rules: [\n"
+	"  { attribute_values: { key: http.route, values: [ /a ] }, attribute_patterns: { key: b, included: [ c* ] }, span_kinds: [ server ],\n"
+	"    parent: [ none, remote ], sampler: { probability: { ratio: 0.5 } } } ] } } } } } } } }\n";
+static const char remote[] =
+	"tracer_provider: { sampler: { always_record: { root: { jaeger_remote/development: { endpoint: 'http://j', interval: 1,\n"
+	"  initial_sampler: { trace_id_ratio_based: { ratio: 0.5 } } } } } } }\n";
+static const char exponential[] =
+	"meter_provider: { views: [ { stream: { aggregation: { base2_exponential_bucket_histogram: { max_scale: 1, max_size: 9,\n"
+	"  record_min_max: false } } } } ] }\n";
+
+static const char *const examples[] = { whole, in_json, done_anyway, detectors, views, views_with_mistakes, composite_of_parent, remote,
+					exponential };
+static const char *const shapes[] = { "null", "true", "1", "\"x\"", "[]", "[\"x\"]", "[1]", "{}", "{\"x\":1}", "[[1]]", "[{\"x\":[1]}]" };
+
+static cJSON *example_tree(const char *text)
+{
+	const char *wrong;
+
+	(void)apply(text); /* notes its variables */
+	return text[0] == '{' ? cJSON_Parse(text) : oa_config_yaml(oa_bytes_str(text), &wrong);
+}
+
+static cJSON *node_of_number(cJSON *node, unsigned *left)
+{
+	for (; node; node = node->next) {
+		cJSON *found = (*left)-- ? node_of_number(node->child, left) : node;
+
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+static void nothing_is_said_twice(void)
+{
+	char said[OA_CONFIG_FILE_SAYS_MAX], *items[OA_CONFIG_FILE_SAYS_MAX], *at = strstr(oa_config_file_says, ": ");
+	unsigned count = 0;
+
+	if (!at)
+		return;
+	strcpy(said, at + 2);
+	for (at = said; (items[count] = strsep(&at, ",")); count++)
+		for (unsigned i = 0; i < count; i++)
+			ck_assert_str_ne(items[count] + (count != 0), items[i] + (i != 0));
+}
+
+/* Any node may be anything. */
+START_TEST(no_shape_is_the_end_of_the_program)
+{
+	cJSON *top = example_tree(examples[_i]), *node;
+	unsigned nodes = 0;
+
+	ck_assert_ptr_nonnull(top);
+	for (; (node = node_of_number(top, &(unsigned){ nodes })); nodes++) {
+		cJSON was = *node;
+
+		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+			char *text;
+
+			node->type = cJSON_Raw;
+			node->valuestring = (char *)shapes[i];
+			text = cJSON_PrintUnformatted(top);
+			*node = was;
+			oa_views_forget();
+			(void)apply(text);
+			nothing_is_said_twice();
+			cJSON_free(text);
+		}
+	}
+	ck_assert_uint_ge(nodes, 10);
+	cJSON_Delete(top);
+}
+END_TEST
+
+#define VIEW(selector, stream)  "meter_provider: { views: [ { selector: " selector ", stream: " stream " } ] }\n"
+#define DNS                     "{ instrument_name: dns.lookup.duration }"
+#define VIEW_0                  "meter_provider.views[0]"
+#define SAMPLER                 "tracer_provider.sampler."
+
+static const struct { const char *text, *named; } wrong_shapes[] = {
+	{ "meter_provider: { views: { a: b } }\n", "meter_provider.views" },
+	{ "meter_provider: { views: x }\n", "meter_provider.views" },
+	{ "meter_provider: { views: [ [ 1 ], x ] }\n", VIEW_0 ", meter_provider.views[1]" },
+	{ VIEW("[ instrument_name ]", "{ aggregation: { drop: } }"), VIEW_0 ".selector" },
+	{ VIEW("{ instrument_name: [ a ] }", "{ aggregation: { drop: } }"), VIEW_0 ".selector.instrument_name" },
+	{ VIEW("{ instrument_type: {} }", "{ aggregation: { drop: } }"), VIEW_0 ".selector.instrument_type" },
+	{ VIEW(DNS, "[ x ]"), VIEW_0 ".stream" },
+	{ VIEW(DNS, "{ name: [ x ], description: {} }"), VIEW_0 ".stream.name, " VIEW_0 ".stream.description" },
+	{ VIEW(DNS, "{ aggregation: [ drop ] }"), VIEW_0 ".stream.aggregation" },
+	{ VIEW(DNS, "{ aggregation: drop }"), VIEW_0 ".stream.aggregation" },
+	{ VIEW(DNS, "{ aggregation: {} }"), VIEW_0 ".stream.aggregation" },
+	{ VIEW(DNS, "{ aggregation: { explicit_bucket_histogram: [ 1 ] } }"), VIEW_0 ".stream.aggregation.explicit_bucket_histogram" },
+	{ VIEW(DNS, "{ aggregation: { explicit_bucket_histogram: { boundaries: 5 } } }"), VIEW_0 ".stream.aggregation.(boundaries)" },
+	{ VIEW(DNS, "{ aggregation: { explicit_bucket_histogram: { boundaries: { a: 1 } } } }"), VIEW_0 ".stream.aggregation.(boundaries)" },
+	{ VIEW(DNS, "{ aggregation: { explicit_bucket_histogram: { boundaries: [ [ 1 ] ] } } }"), VIEW_0 ".stream.aggregation.(boundaries)" },
+	{ VIEW(DNS, "{ attribute_keys: [ http.route, url.scheme ] }"), VIEW_0 ".stream.attribute_keys" },
+	{ VIEW(DNS, "{ attribute_keys: { included: x, excluded: { a: error.type } } }"),
+	  VIEW_0 ".stream.attribute_keys.included, " VIEW_0 ".stream.attribute_keys.excluded" },
+	{ VIEW(DNS, "{ attribute_keys: { included: [ [ error.type ] ] } }"), VIEW_0 ".stream.attribute_keys.included" },
+	{ VIEW(DNS, "{ aggregation_cardinality_limit: [ 5 ] }"), VIEW_0 ".stream.aggregation_cardinality_limit" },
+	{ "meter_provider: { readers: [ { pull: { cardinality_limits: [ 5 ] } } ] }\n", "meter_provider.readers[].pull.cardinality_limits" },
+	{ "meter_provider: { readers: { pull: x } }\n", "meter_provider.readers" },
+	{ "tracer_provider: { sampler: [ x ] }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: always_off }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { always_off: [ x ] } }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { parent_based: [ x ] } }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { parent_based: { root: [ always_off ] } } }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { parent_based: { remote_parent_sampled: [ always_on ], local_parent_sampled: x } } }\n",
+	  SAMPLER "parent_based.remote_parent_sampled, " SAMPLER "parent_based.local_parent_sampled" },
+	{ "tracer_provider: { sampler: { trace_id_ratio_based: 0.5 } }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { trace_id_ratio_based: { ratio: [ 0.5 ] } } }\n", SAMPLER "(this sampler).ratio" },
+	{ "tracer_provider: { sampler: { composite/development: [ always_off ] } }\n", SAMPLER "(this sampler)" },
+	{ "tracer_provider: { sampler: { composite/development: { probability: 0.5 } } }\n", SAMPLER "composite/development.(this sampler)" },
+	{ "tracer_provider: { sampler: { composite/development: { rule_based: [ x ] } } }\n", SAMPLER "composite/development.(this sampler)" },
+	{ "tracer_provider: { sampler: { composite/development: { rule_based: { rules: x } } } }\n", SAMPLER "composite/development.rules" },
+	{ "tracer_provider: { sampler: { composite/development: { rule_based: { rules: [ [ x ] ] } } } }\n", SAMPLER "composite/development.rules" },
+	{ "tracer_provider: { sampler: { composite/development: { rule_based: { rules: [ { span_kinds: [ [ server ] ], sampler: { always_on: } } ] } } } }\n",
+	  SAMPLER "composite/development.span_kinds" },
+	{ "tracer_provider: { sampler: { composite/development: { parent_threshold: { root: [ x ] } } } }\n", SAMPLER "composite/development.(this sampler)" },
+	{ "otelauto: [ series_limit ]\n", "otelauto" },
+	{ "otelauto: { series_limit: [ 5 ] }\n", "OTELAUTO_SERIES_LIMIT" },
+	{ "disabled: [ true ]\n", "disabled" },
+	{ "tracer_provider: x\n", "tracer_provider" },
+	{ "tracer_provider: [ x ]\n", "tracer_provider" },
+	{ "tracer_provider: { processors: [ { batch: { schedule_delay: [ 1 ] } } ] }\n", "tracer_provider.processors[].batch.schedule_delay" },
+	{ "tracer_provider: { processors: [ { simple: { exporter: { console: [ x ] } } } ] }\n", "tracer_provider.processors[].simple.exporter.console" },
+	{ "propagator: { composite: [ [ b3 ] ] }\n", "propagator.composite[]" },
+	{ "resource: { attributes: [ x, [ y ] ] }\n", "resource.attributes[]" },
+	{ "resource: { detection/development: { detectors: [ { service: [ x ] } ] } }\n", "resource.detection/development.detectors[].service" },
+};
+
+START_TEST(a_wrong_shape_is_named_once_and_the_default_stays)
+{
+	char wanted[512];
+
+	oa_views_forget();
+	ck_assert(apply(wrong_shapes[_i].text));
+	snprintf(wanted, sizeof(wanted), "means nothing here: %s", wrong_shapes[_i].named);
+	says(wanted);
+	ck_assert_int_eq(oa_config.sampler, 3);
+	ck_assert_str_eq(oa_config.sampler_arg, "");
+	ck_assert_uint_eq(oa_config.traces_exporter, 1u << 31);
+	ck_assert_uint_eq(oa_config.propagators, 1u << 31);
+	ck_assert_int_eq(oa_config.bsp_schedule_delay, 5000);
+	ck_assert_int_eq(oa_config.series_limit, 2000);
+	for (unsigned i = 0; i < oa_streams_count; i++) {
+		ck_assert_int_eq(oa_streams[i].kind, oa_streams[i].bounds_count ? OA_STREAM_HISTOGRAM : OA_STREAM_SUM);
+		ck_assert_uint_eq(oa_streams[i].labels_dropped, 0);
+		ck_assert_uint_eq(oa_streams[i].series_max, 0);
+	}
+	ck_assert_uint_eq(oa_streams[OA_INS_dns_lookup].bounds_count, 14);
 }
 END_TEST
 
@@ -529,6 +703,11 @@ int main(void)
 	tcase_add_test(t, views_are_taken_from_json);
 	tcase_add_test(t, a_description_that_is_no_utf8_is_not_taken);
 	tcase_add_test(t, what_of_a_view_means_nothing_is_named);
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, no_shape_is_the_end_of_the_program, 0,
+			     sizeof(examples) / sizeof(examples[0]));
+	tcase_add_loop_test(t, a_wrong_shape_is_named_once_and_the_default_stays, 0,
+			     sizeof(wrong_shapes) / sizeof(wrong_shapes[0]));
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
