@@ -83,9 +83,8 @@ static bool series_reserve(struct oa_series_table *t, unsigned limit, unsigned s
 	return false;
 }
 
-static void series_unreserve(struct oa_series_table *t, unsigned stream)
+static void series_unreserve_of_stream(struct oa_series_table *t, unsigned stream)
 {
-	series_give(&t->used);
 	if (oa_streams[stream].series_max)
 		series_give(&t->used_by[stream]);
 }
@@ -109,7 +108,7 @@ static uint32_t series_settled(struct oa_series_table *t, struct oa_series *s)
 		oa_sys0(SYS_sched_yield);
 	}
 	if (series_move(s, SERIES_CLAIMED, SERIES_GIVEN_UP))
-		series_give(&t->used); /* of which stream it was to be nobody knows */
+		series_give(&t->used); /* of which stream it was to be only its writer knows */
 	return atomic_load_explicit(&s->state, memory_order_acquire);
 }
 
@@ -124,14 +123,18 @@ static bool series_claim(struct oa_series_table *t, struct oa_series *s, uint64_
 			 unsigned stream, const struct oa_label_set *labels)
 {
 	if (!series_move(s, SERIES_FREE, SERIES_CLAIMED)) {
-		series_unreserve(t, stream);
+		series_give(&t->used);
+		series_unreserve_of_stream(t, stream);
 		return false;
 	}
 	s->hash = hash;
 	s->stream = (uint16_t)stream;
 	s->labels_len = labels->len;
 	memcpy(s->labels, labels->bytes, labels->len);
-	return series_move(s, SERIES_CLAIMED, SERIES_READY);
+	if (series_move(s, SERIES_CLAIMED, SERIES_READY))
+		return true;
+	series_unreserve_of_stream(t, stream); /* whoever took it gave back the rest */
+	return false;
 }
 
 static struct oa_series *series_get(struct oa_series_table *t, unsigned limit, unsigned stream,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,41 @@ START_TEST(a_killed_writer_does_not_use_up_the_limit)
 	record("/a", 1, 1);
 	ck_assert_uint_eq(table->overflowed, 0);
 	ck_assert_uint_eq(count_of(find("/a")), 1);
+}
+END_TEST
+
+static void *page_of(const void *p) { return (void *)((uintptr_t)p & ~(uintptr_t)4095); }
+
+/* The writer has just claimed the slot: another one takes too long a wait for its death. */
+static void overtake(int sig)
+{
+	struct oa_label_set set = labels_of("/slow");
+
+	(void)sig;
+	mprotect(table, sizeof(*table), PROT_READ | PROT_WRITE);
+	ck_assert_ptr_nonnull(oa_series_get(table, 100, INS, &set));
+}
+
+START_TEST(a_writer_that_is_overtaken_does_not_use_up_the_limit_of_its_stream)
+{
+	struct oa_label_set set = labels_of("/slow");
+	struct oa_series *slot, *second;
+
+	oa_streams[INS].series_max = 50;
+	slot = oa_series_get(table, 100, INS, &set);
+	ck_assert_uint_eq(table->used_by[INS], 1);
+	memset(table, 0, sizeof(*table));
+	/* Its claim passes, its labels do not: they are on another page. */
+	ck_assert_ptr_ne(page_of(&slot->hash), page_of(slot->labels));
+	signal(SIGSEGV, overtake);
+	mprotect(page_of(slot->labels), 4096, PROT_READ);
+	second = oa_series_get(table, 100, INS, &set);
+	signal(SIGSEGV, SIG_DFL);
+	oa_streams[INS].series_max = 0;
+	ck_assert_uint_eq(slot->state, 3);
+	ck_assert_ptr_ne(second, slot);
+	ck_assert_uint_eq(table->used, 1);
+	ck_assert_uint_eq(table->used_by[INS], 1);
 }
 END_TEST
 
@@ -448,6 +484,7 @@ int main(void)
 	tcase_add_test(c, label_values_become_utf8_before_they_are_compared);
 	tcase_add_test(c, a_slot_whose_writer_was_killed_is_given_up_and_blocks_nobody);
 	tcase_add_test(c, a_killed_writer_does_not_use_up_the_limit);
+	tcase_add_test(c, a_writer_that_is_overtaken_does_not_use_up_the_limit_of_its_stream);
 	tcase_add_test(c, several_writers_lose_nothing_and_make_no_series_twice);
 	tcase_add_test(c, a_killed_process_leaves_a_table_that_others_go_on_with);
 	tcase_add_test(c, an_exemplar_is_kept_with_the_bucket_of_its_value);
