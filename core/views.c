@@ -1,6 +1,7 @@
 #include "core/views.h"
 
 #include "core/config.h"
+#include "core/prom_name.h"
 #include "core/stats.h"
 
 #define VIEWS_TEXT_MAX 16384
@@ -169,7 +170,7 @@ static bool views_keep_bounds(struct oa_view *v)
 
 static uint8_t views_plain(uint8_t c) { return c == '.' || c == '-' || c == '/' ? '_' : oa_lower(c); }
 
-/* Whether Prometheus would take one for the other. */
+/* Names of instruments, to whoever they are pushed. */
 static bool views_same_name(const char *a, const char *b)
 {
 	while (*a && views_plain((uint8_t)*a) == views_plain((uint8_t)*b)) {
@@ -179,17 +180,40 @@ static bool views_same_name(const char *a, const char *b)
 	return !*a && !*b;
 }
 
-static bool views_name_is_free(const char *name, unsigned of_stream)
+static bool views_is_of_stream(const char *name, const char *prom, const struct oa_stream *s)
+{
+	char other[OA_PROM_NAME_MAX];
+
+	(void)oa_prom_name(other, s->name, s->unit);
+	return views_same_name(name, s->name) || oa_prom_names_clash(prom, other);
+}
+
+/* As it is pushed, and as the endpoint writes it. */
+static bool views_name_is_free(const char *name, const char *unit, unsigned of_stream)
 {
 	const char *at = views_observed_texts;
+	char prom[OA_PROM_NAME_MAX];
 
+	(void)oa_prom_name(prom, name, unit);
 	for (unsigned i = 0; i < oa_streams_count; i++)
-		if (i != of_stream && oa_streams[i].kind != OA_STREAM_DROPPED && views_same_name(name, oa_streams[i].name))
+		if (i != of_stream && oa_streams[i].kind != OA_STREAM_DROPPED && views_is_of_stream(name, prom, &oa_streams[i]))
 			return false;
-	for (unsigned i = 0; i < VIEWS_OBSERVED; i++)
-		if (views_same_name(name, views_observed_next(i, &at).name))
+	for (unsigned i = 0; i < VIEWS_OBSERVED; i++) {
+		struct views_metric m = views_observed_next(i, &at);
+
+		if (views_same_name(name, m.name) || oa_prom_names_clash(prom, m.prom))
 			return false;
-	return strncmp(name, VIEWS_OWN, sizeof(VIEWS_OWN) - 1) != 0;
+	}
+	return !oa_prom_names_clash(prom, "target_info");
+}
+
+/* Of what we say of ourselves; an instrument of ours keeps its name. */
+static bool views_is_reserved(const char *name, unsigned ins)
+{
+	for (size_t i = 0; i < sizeof(VIEWS_OWN) - 1; i++)
+		if (views_plain((uint8_t)name[i]) != VIEWS_OWN[i])
+			return false;
+	return !views_same_name(name, views_own[ins].name);
 }
 
 static bool views_is_letter(uint8_t c) { return (uint8_t)(oa_lower(c) - 'a') < 26; }
@@ -258,11 +282,11 @@ static unsigned views_make(const struct oa_view *v, unsigned ins)
 	if (at == OA_METRIC_STREAMS_MAX)
 		return OA_VIEW_NO_STREAM;
 	trouble = views_set_aggregation(v, &made);
-	if (v->name && views_name_is_free(v->name, at))
+	if (v->name && !views_is_reserved(v->name, ins) && views_name_is_free(v->name, made.unit, at))
 		made.name = v->name;
 	else if (v->name)
 		trouble |= OA_VIEW_NO_NAME;
-	if (at != ins && !views_name_is_free(made.name, at))
+	if (!views_name_is_free(made.name, made.unit, at))
 		return trouble | OA_VIEW_NO_STREAM;
 	made.help = v->help ? v->help : made.help;
 	made.labels_dropped = views_labels_dropped(v);

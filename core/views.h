@@ -36,7 +36,7 @@ struct oa_view {
 
 /* What of a view has no place here; the rest of it counts. */
 enum oa_view_trouble {
-	OA_VIEW_NO_NAME = 1,        /* malformed, too long, in use, or for several instruments */
+	OA_VIEW_NO_NAME = 1,        /* malformed, too long, in use (also as the endpoint writes it), or for several instruments */
 	OA_VIEW_NO_AGGREGATION = 2, /* of an instrument of this sort */
 	OA_VIEW_NO_BOUNDS = 4,      /* do not rise, are too many, or cannot be told from one another */
 	OA_VIEW_NO_KEYS = 8,        /* of a metric that is observed */

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 
 #include "core/id.h"
+#include "core/prom_name.h"
 #include "core/tree.h"
 
 #define PROM_SERIES_MAX (sizeof(((struct oa_series_table *)0)->entry) / sizeof(struct oa_series))
 
 struct prom_stream {
-	char name[128]; /* http_server_request_duration_seconds */
+	char name[OA_PROM_NAME_MAX]; /* http_server_request_duration_seconds */
 	unsigned name_len;
 	const char *unit; /* of the name's end; NULL: none */
 	unsigned scale; /* of what is recorded: nanoseconds are 10^-9 of the unit */
@@ -65,25 +66,11 @@ static void prom_name_le(struct prom_stream *pi, unsigned i, const struct oa_str
 	}
 }
 
-/* Names as OpenTelemetry's compatibility rules make them: dots to underscores, the unit as a
- * suffix. */
 static void prom_name(struct prom_stream *pi, const struct oa_stream *info)
 {
-	bool seconds = strcmp(info->unit, "s") == 0;
-	size_t len = strlen(info->name), unit_len;
-
-	pi->unit = seconds ? "seconds" : strcmp(info->unit, "By") == 0 ? "bytes" : NULL;
-	pi->scale = seconds ? 9 : 0;
-	unit_len = pi->unit ? strlen(pi->unit) : 0;
-	memcpy(pi->name, info->name, len);
-	for (size_t i = 0; i < len; i++)
-		if (strchr(".-/", pi->name[i]))
-			pi->name[i] = '_';
-	if (pi->unit) {
-		pi->name[len++] = '_';
-		memcpy(pi->name + len, pi->unit, unit_len);
-	}
-	pi->name_len = (unsigned)(len + unit_len);
+	pi->unit = oa_prom_unit(info->unit);
+	pi->scale = strcmp(info->unit, "s") == 0 ? 9 : 0;
+	pi->name_len = (unsigned)oa_prom_name(pi->name, info->name, info->unit);
 	for (unsigned i = 0; i <= info->bounds_count; i++)
 		prom_name_le(pi, i, info);
 }

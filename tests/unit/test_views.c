@@ -213,6 +213,49 @@ START_TEST(no_two_streams_have_one_name)
 }
 END_TEST
 
+/* The endpoint puts units and what a sample is behind names, and has no dots. */
+START_TEST(no_two_families_of_prometheus_have_one_name)
+{
+	static const char *const taken[] = {
+		"http.server.request.duration_seconds", "HTTP_server.request.duration/seconds", "http.server.request.duration.seconds.count",
+		"http.server.request.body.size.bytes", "messaging.client.consumed.messages.total", "process.cpu.time.seconds", "process.thread",
+		"db.client.connection", "target.info", "target", "otelauto.series", "otelauto-drops", "Otelauto_Mine",
+	};
+
+	for (unsigned i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		oa_views_forget();
+		ck_assert_uint_eq(add((struct oa_view){ .instrument = "messaging.client.sent.messages", .name = taken[i] }), OA_VIEW_NO_NAME);
+		ck_assert_str_eq(oa_streams[OA_INS_messaging_sent].name, "messaging.client.sent.messages");
+	}
+}
+END_TEST
+
+START_TEST(a_name_that_another_unit_tells_apart_is_free)
+{
+	static const char *const ours[] = { "http.server.request.duration.seconds.mine", "otelautomatic.series", "targets", "process.threads" };
+
+	for (unsigned i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		oa_views_forget();
+		ck_assert_uint_eq(add((struct oa_view){ .instrument = "messaging.client.sent.messages", .name = ours[i] }), 0);
+	}
+	oa_views_forget();
+	ck_assert_uint_eq(add((struct oa_view){ .instrument = "dns.lookup.duration", .name = "http.server.request.duration_seconds" }), 0);
+	ck_assert_uint_eq(add((struct oa_view){ .instrument = "otelauto.db.*", .name = "otelauto.db.server.operation.duration" }), 0);
+	for (unsigned i = 0; i < OA_INS_COUNT; i++)
+		if (i != OA_INS_dns_lookup && i != OA_INS_db_server_duration)
+			ck_assert_uint_eq(add((struct oa_view){ .instrument = oa_streams[i].name }), 0);
+}
+END_TEST
+
+START_TEST(a_name_that_was_dropped_and_taken_is_not_made_again)
+{
+	ck_assert_uint_eq(add((struct oa_view){ .instrument = "http.server.request.duration", .aggregation = OA_VIEW_DROP }), 0);
+	ck_assert_uint_eq(add((struct oa_view){ .instrument = "dns.lookup.duration", .name = "http.server.request.duration" }), 0);
+	ck_assert_uint_eq(add((struct oa_view){ .instrument = "http.server.request.duration" }), OA_VIEW_NO_STREAM);
+	ck_assert_uint_eq(stream_called("http.server.request.duration"), OA_INS_dns_lookup);
+}
+END_TEST
+
 START_TEST(a_name_is_for_one_instrument_and_well_formed)
 {
 	static const char *const bad[] = { "", "1x", "a b", "\xc3\xa4", "a{b}" };
@@ -310,6 +353,9 @@ int main(void)
 	tcase_add_test(c, a_sum_is_a_counter);
 	tcase_add_test(c, several_views_of_one_instrument_make_several_streams);
 	tcase_add_test(c, no_two_streams_have_one_name);
+	tcase_add_test(c, no_two_families_of_prometheus_have_one_name);
+	tcase_add_test(c, a_name_that_another_unit_tells_apart_is_free);
+	tcase_add_test(c, a_name_that_was_dropped_and_taken_is_not_made_again);
 	tcase_add_test(c, a_name_is_for_one_instrument_and_well_formed);
 	tcase_add_test(c, a_stream_may_have_a_limit_of_its_own);
 	tcase_add_test(c, instruments_are_selected_by_sort_and_unit);
