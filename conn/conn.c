@@ -514,6 +514,42 @@ void oa_conn_before_close_range(unsigned first, unsigned last)
 		oa_conn_before_close(fd);
 }
 
+/* A call of this process's own that it still waits for. */
+static bool conn_waits(const struct oa_conn *c)
+{
+	uint32_t first = c->first;
+
+	return first && c->role == OA_ROLE_CLIENT && oa_exchange_at(first - 1)->home == oa_exchange_home;
+}
+
+/* A thread of the host's may be in it all the same: then it finds an opaque connection. */
+static void conn_end_waiting(struct oa_conn *c, uint32_t gen)
+{
+	if (!conn_waits(c) || !oa_conn_lock_patiently(c))
+		return;
+	if (c->gen == gen && c->state == OA_CONN_HTTP && conn_waits(c)) {
+		oa_conn_heed(c);
+		oa_conn_end_exchanges(c, oa_host_now_ns(), conn_close_error(c));
+		c->flags |= OA_CONN_COUNTED;
+		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
+	}
+	oa_conn_unlock(c);
+}
+
+void oa_conn_end_calls(void)
+{
+	for (int fd = oa_fd_next(0, -1); fd >= 0; fd = oa_fd_next(fd + 1, -1)) {
+		union oa_fd_word was = slot_load(oa_fd_peek(fd));
+		struct oa_conn *c = oa_conn_at(was.conn);
+
+		if (was.kind != OA_FD_CONN)
+			continue;
+		conn_end_waiting(c, c->gen);
+		if (c->tls == OA_TLS_BELOW && c->other.gen)
+			conn_end_waiting(oa_conn_at(c->other.index), c->other.gen);
+	}
+}
+
 void oa_conn_on_dup(int oldfd, int newfd)
 {
 	struct oa_fd *from = oa_fd_peek(oldfd), *to;

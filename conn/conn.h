@@ -163,6 +163,9 @@ int oa_conn_init(void);
 /* Child after fork: connections the parent owned are shared now: forget their exchanges, keep which fd is what. */
 void oa_conn_after_fork_child(void);
 void oa_conn_after_fork_parent(void);
+/* Side thread, when the process ends: calls that it still waits for are given up with it. */
+void oa_conn_end_calls(void);
+
 #define OA_CLOSE_TAKES_NS 50000000u /* a descriptor is left alone for so long after its close was seen to begin */
 
 /* Side thread, every turn: ends exchanges whose descriptor was closed. all: at exit, without looking again. */

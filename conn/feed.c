@@ -7,6 +7,7 @@
 #include "conn/fastcgi.h"
 #include "conn/feed.h"
 #include "conn/http2.h"
+#include "conn/rpc.h"
 #include "conn/span_build.h"
 #include "conn/store.h"
 #include "conn/store_session.h"
@@ -19,6 +20,7 @@
 #define LOCK_SPINS     2000
 #define LOCK_MOMENT_NS 50000 /* 2000 of them: so long may a holder wait for a busy processor */
 #define LOCK_MOMENTS   2000
+#define FEED_CANCEL    8 /* HTTP/2: RFC 9113, 7 */
 
 OA_COLD bool oa_conn_lock_patiently(struct oa_conn *c)
 {
@@ -562,6 +564,10 @@ void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error err
 			e = OA_ERR_NONE;
 		else if (s->kind == OA_KIND_CLIENT && (flags & OA_EX_RESPONDED) && error == OA_ERR_ABANDONED)
 			e = OA_ERR_NONE, s->flags |= OA_SPAN_INCOMPLETE;
+		if (OA_UNLIKELY(s->what == OA_WHAT_RPC && s->kind == OA_KIND_CLIENT && error == OA_ERR_ABANDONED)) {
+			oa_rpc_reset(ex, FEED_CANCEL, now_ns); /* given up with its connection */
+			e = OA_ERR_STREAM_CANCELLED;
+		}
 		oa_exchange_finish(c, c->first - 1, now_ns, e);
 	}
 }

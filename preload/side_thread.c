@@ -77,6 +77,7 @@ static void side_answer_flush(void)
 	if (asked == atomic_load(&side_flushed))
 		return;
 	oa_conn_reap(true);
+	oa_conn_end_calls();
 	oa_pipeline_flush(atomic_load(&side_flush_until_ns));
 	oa_scrape_bye();
 	atomic_store(&side_flushed, asked);
