@@ -465,19 +465,26 @@ void oa_conn_on_nonblock(int fd, bool nonblock)
 		(void)slot_swap(slot, was, now); /* else it is another socket now */
 }
 
-/* What was asked over it will not be answered any more, at least not here: whoever asked may go on. Its end is told later.
- * Not so when it is open under another number, or in the parent whose memory a vfork child runs in. */
-static OA_COLD void close_gives_up(struct oa_conn *c)
+/* Not when it is open under another number too, or in the parent whose memory a vfork child runs in. */
+static bool close_is_the_end(const struct oa_conn *c)
 {
-	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_relaxed);
+	const struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_relaxed);
 
-	if (atomic_load_explicit(&c->refs, memory_order_relaxed) != 1 || !self || self->id.pid != (uint32_t)oa_sys0(SYS_getpid) ||
-	    !oa_conn_lock_once(c))
+	return (c->first || c->flags & OA_CONN_WORKING) && atomic_load_explicit(&c->refs, memory_order_relaxed) == 1 && self &&
+	       self->id.pid == (uint32_t)oa_sys0(SYS_getpid);
+}
+
+/* What was asked over it will not be answered any more, at least not here: whoever asked may go on. Its end is told later. */
+static void close_gives_up(struct oa_conn *c)
+{
+	if (!oa_conn_lock_once(c))
 		return;
-	if (c->flags & OA_CONN_WORKING)
-		oa_ctx_given_up(c->bound);
-	for (uint32_t i = c->first, n = c->open; i && n; i = oa_exchange_at(i - 1)->next, n--)
-		oa_ctx_given_up(oa_exchange_at(i - 1)->parent);
+	if (OA_UNLIKELY(close_is_the_end(c))) {
+		if (c->flags & OA_CONN_WORKING)
+			oa_ctx_given_up(c->bound);
+		for (uint32_t i = c->first, n = c->open; i && n; i = oa_exchange_at(i - 1)->next, n--)
+			oa_ctx_given_up(oa_exchange_at(i - 1)->parent);
+	}
 	oa_conn_unlock(c);
 }
 
@@ -500,7 +507,7 @@ void oa_conn_before_close(int fd)
 		now.flags |= OA_FD_CLOSING;
 	} while (!slot_swap(slot, was, now));
 	atomic_fetch_add_explicit(&conn_closing, 1, memory_order_relaxed);
-	if (OA_UNLIKELY(c->role == OA_ROLE_CLIENT && (c->first || c->flags & OA_CONN_WORKING)))
+	if (atomic_load_explicit(&c->role, memory_order_relaxed) == OA_ROLE_CLIENT)
 		close_gives_up(c);
 }
 
@@ -514,39 +521,43 @@ void oa_conn_before_close_range(unsigned first, unsigned last)
 		oa_conn_before_close(fd);
 }
 
-/* A call of this process's own that it still waits for. */
-static bool conn_waits(const struct oa_conn *c)
+/* Locked. A call of this process's own that it still waits for. A host thread may be in it all the same: then it finds
+ * an opaque connection. */
+static void conn_end_waiting(struct oa_conn *c)
 {
-	uint32_t first = c->first;
-
-	return first && c->role == OA_ROLE_CLIENT && oa_exchange_at(first - 1)->home == oa_exchange_home;
+	if (c->state != OA_CONN_HTTP || !c->first || oa_exchange_at(c->first - 1)->home != oa_exchange_home)
+		return;
+	oa_conn_heed(c);
+	oa_conn_end_exchanges(c, oa_host_now_ns(), conn_close_error(c));
+	c->flags |= OA_CONN_COUNTED;
+	oa_conn_make_opaque(c, OA_STAT_opaque_contention);
 }
 
-/* A thread of the host's may be in it all the same: then it finds an opaque connection. */
-static void conn_end_waiting(struct oa_conn *c, uint32_t gen)
+/* returns the TLS session inside; gen 0: none */
+static struct oa_ref conn_end_calls(struct oa_conn *c, uint32_t gen)
 {
-	if (!conn_waits(c) || !oa_conn_lock_patiently(c))
-		return;
-	if (c->gen == gen && c->state == OA_CONN_HTTP && conn_waits(c)) {
-		oa_conn_heed(c);
-		oa_conn_end_exchanges(c, oa_host_now_ns(), conn_close_error(c));
-		c->flags |= OA_CONN_COUNTED;
-		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
-	}
+	struct oa_ref inside = { 0, 0 };
+
+	if (atomic_load_explicit(&c->role, memory_order_relaxed) != OA_ROLE_CLIENT || !oa_conn_lock_patiently(c))
+		return inside;
+	if (!gen || c->gen == gen)
+		conn_end_waiting(c);
+	if (c->tls == OA_TLS_BELOW)
+		inside = c->other;
 	oa_conn_unlock(c);
+	return inside;
 }
 
 void oa_conn_end_calls(void)
 {
 	for (int fd = oa_fd_next(0, -1); fd >= 0; fd = oa_fd_next(fd + 1, -1)) {
 		union oa_fd_word was = slot_load(oa_fd_peek(fd));
-		struct oa_conn *c = oa_conn_at(was.conn);
+		struct oa_ref inside = { 0, 0 };
 
-		if (was.kind != OA_FD_CONN)
-			continue;
-		conn_end_waiting(c, c->gen);
-		if (c->tls == OA_TLS_BELOW && c->other.gen)
-			conn_end_waiting(oa_conn_at(c->other.index), c->other.gen);
+		if (was.kind == OA_FD_CONN)
+			inside = conn_end_calls(oa_conn_at(was.conn), 0);
+		if (inside.gen)
+			(void)conn_end_calls(oa_conn_at(inside.index), inside.gen);
 	}
 }
 
