@@ -223,14 +223,15 @@ END_TEST
 
 static void *page_of(const void *p) { return (void *)((uintptr_t)p & ~(uintptr_t)4095); }
 
+static struct oa_label_set slow_labels;
+static struct oa_series *overtaken_by;
+
 /* The writer has just claimed the slot: another one takes too long a wait for its death. */
 static void overtake(int sig)
 {
-	struct oa_label_set set = labels_of("/slow");
-
 	(void)sig;
 	mprotect(table, sizeof(*table), PROT_READ | PROT_WRITE);
-	ck_assert_ptr_nonnull(oa_series_get(table, 100, INS, &set));
+	overtaken_by = oa_series_get(table, 100, INS, &slow_labels);
 }
 
 START_TEST(a_writer_that_is_overtaken_does_not_use_up_the_limit_of_its_stream)
@@ -244,11 +245,13 @@ START_TEST(a_writer_that_is_overtaken_does_not_use_up_the_limit_of_its_stream)
 	memset(table, 0, sizeof(*table));
 	/* Its claim passes, its labels do not: they are on another page. */
 	ck_assert_ptr_ne(page_of(&slot->hash), page_of(slot->labels));
+	slow_labels = set;
 	signal(SIGSEGV, overtake);
 	mprotect(page_of(slot->labels), 4096, PROT_READ);
 	second = oa_series_get(table, 100, INS, &set);
 	signal(SIGSEGV, SIG_DFL);
 	oa_streams[INS].series_max = 0;
+	ck_assert_ptr_nonnull(overtaken_by);
 	ck_assert_uint_eq(slot->state, 3);
 	ck_assert_ptr_ne(second, slot);
 	ck_assert_uint_eq(table->used, 1);
