@@ -1,6 +1,7 @@
 /* prefork_server UPSTREAM [WORKERS]: workers share the listener and serve one connection at a time;
  * the parent starts a new one for each that dies. Upstream 0: answers with its process id. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -67,17 +68,21 @@ int main(int argc, char **argv)
 	listener = app_listen();
 	for (int i = 0; i < count; i++)
 		workers[i] = spawn();
+	/* Looked at again and again: a signal that comes just before a blocking call would be missed. */
 	while (!app_stopped) {
-		pid_t dead = waitpid(-1, NULL, 0);
-
-		for (int i = 0; i < count && dead > 0 && !app_stopped; i++)
-			if (workers[i] == dead)
+		for (int i = 0; i < count && !app_stopped; i++)
+			if (workers[i] > 0 && waitpid(workers[i], NULL, WNOHANG) == workers[i])
 				workers[i] = spawn();
+		usleep(2000);
 	}
-	for (int i = 0; i < count; i++)
-		kill(workers[i], SIGTERM);
-	while (wait(NULL) > 0 || errno == EINTR)
-		;
+	for (int left = count; left > 0; usleep(2000)) {
+		left = 0;
+		for (int i = 0; i < count; i++) {
+			if (workers[i] > 0 && kill(workers[i], SIGTERM) == 0 && waitpid(workers[i], NULL, WNOHANG) == workers[i])
+				workers[i] = 0;
+			left += workers[i] > 0;
+		}
+	}
 	close(listener);
 	return app_finish(0);
 }
