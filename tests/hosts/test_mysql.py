@@ -13,7 +13,7 @@ import pytest
 
 from kit import HERE, command, environment, free_port, need, need_root, scrape, wait_until
 from lib import app_server, registry
-from lib.collector import find
+from lib.collector import find, in_order
 from lib.loadgen import Connection
 from lib.preload import Program, wait_for_port
 
@@ -177,7 +177,7 @@ def compare(argv, name, log, collector):
     spans = wait_until(lambda: told(s := spans_so_far()) >= len(lines) and s, what=f"{name}: {len(lines)} spans: {lines}")
     assert told(spans) == len(lines), (name, lines, [s.name for s in spans])
     assert len([s for s in find(spans, db__operation__name="PREPARE") if s.status != "error"]) == lines.count("Prepare"), name
-    return spans
+    return in_order(spans)
 
 
 def test_what_drivers_ask_is_what_the_server_logged(server, collector, folder):

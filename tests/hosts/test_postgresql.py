@@ -11,7 +11,7 @@ import pytest
 
 from kit import HERE, command, environment, free_port, need, scrape, wait_until
 from lib import app_server, registry
-from lib.collector import find
+from lib.collector import find, in_order
 from lib.preload import LIBRARY, Program, wait_for_port
 from test_stores import cluster, postgres, postgres_tool  # noqa: F401  (cluster is a fixture)
 
@@ -216,7 +216,7 @@ def compare(argv, name, executed, collector):
     assert count >= 8, (name, bare)
     spans = wait_until(lambda: operations(s := collector.spans[seen:]) >= count and s or None, what=f"{name}: {count} operations")
     assert operations(spans) == count, (name, [(s.name, s.attributes.get("db.operation.batch.size")) for s in spans])
-    return spans
+    return in_order(spans)
 
 
 def test_what_drivers_ask_is_what_was_executed(server, collector, classes):
@@ -431,7 +431,7 @@ def test_what_is_no_query(server, collector):
     done = subprocess.run([sys.executable, "-c", code, conninfo(port, "sslmode=disable")], capture_output=True, timeout=30,
                           env=environment(collector.endpoint, "app"), check=True)
     assert done.stdout == b"57014\n"
-    spans = collector.wait_count(2)
+    spans = in_order(collector.wait_count(2))
     assert [s.name for s in spans] == ["BEGIN", "SELECT"]
     assert spans[1].attributes["error.type"] == "57014" and spans[1].end - spans[1].start > 200_000_000
     for more in ("user=nobody", "dbname=nothing"):

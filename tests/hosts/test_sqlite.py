@@ -10,7 +10,7 @@ import pytest
 
 from kit import environment, free_port, need, scrape, wait_until
 from lib import app_server
-from lib.collector import find
+from lib.collector import find, in_order
 from lib.preload import Program, wait_for_port
 
 SECRET = "hunter2"
@@ -42,7 +42,7 @@ def test_the_command_line_tool(collector, tmp_path):
     bare = play([need("sqlite3"), tmp_path / "bare.db"], stdin=CLI)
     assert play([need("sqlite3"), tmp_path / "cli.db"], collector, stdin=CLI) == bare and not bare[0]
     spans = collector.wait_count(12, kind="CLIENT")
-    assert [s.name for s in sorted(spans, key=lambda s: s.start)] == [
+    assert [s.name for s in in_order(spans)] == [
         "CREATE TABLE t", "INSERT t", "BEGIN", "UPDATE t", "ROLLBACK", "SELECT SELECT c INSERT t SELECT c", "CREATE", "INSERT words",
         "SELECT words", "SELECT t", "VACUUM", "DROP TABLE words"]
     assert SECRET not in repr([(s.name, s.attributes) for s in spans])

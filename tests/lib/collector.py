@@ -236,6 +236,11 @@ def find(spans, kind=None, name=None, path=None, service=None, where=None, **att
     return [s for s in spans if matches(s)]
 
 
+def in_order(spans):
+    """By when they began: batches do not arrive in the order in which they were sent."""
+    return sorted(spans, key=lambda s: s.start)
+
+
 class Node:
     def __init__(self, span):
         self.span = span

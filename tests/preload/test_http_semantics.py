@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from lib.collector import find
+from lib.collector import find, in_order
 from lib.loadgen import Broken, Connection, request_bytes
 from lib.metrics import scrape
 from lib.preload import Program, app, free_port, run, wait_until
@@ -103,7 +103,7 @@ def test_requests_that_arrive_in_pieces(server, collector, cut):
             c.send(data[i:i + cut])
         assert c.answer()[0] == 200 and c.answer()[0] == 200
     spans = collector.wait_count(2, kind="SERVER")
-    assert [s.attributes["http.request.method"] for s in sorted(spans, key=lambda s: s.start)] == ["POST", "GET"]
+    assert [s.attributes["http.request.method"] for s in in_order(spans)] == ["POST", "GET"]
 
 
 def test_chunked_request_body_with_trailers(server, collector):
@@ -113,7 +113,7 @@ def test_chunked_request_body_with_trailers(server, collector):
         assert c.answer()[0] == 200
         assert c.request("/chunked")[0] == 200
     spans = collector.wait_count(2, kind="SERVER")
-    assert [s.path for s in sorted(spans, key=lambda s: s.start)] == ["/length", "/chunked"]
+    assert [s.path for s in in_order(spans)] == ["/length", "/chunked"]
 
 
 def test_expect_continue(server, collector):
@@ -372,7 +372,7 @@ def test_connect_time_is_an_event_of_the_first_exchange(upstream, collector):
     one_request = len(data) // 2
     script = f"connect {{port}}\nwrite {one_request}\nanswer\nwrite {one_request}\nanswer\nclose\n"
     assert drive(collector, upstream.port, script, data, spans=2).status == 0
-    first, second = sorted(collector.wait_count(2, kind="CLIENT"), key=lambda s: s.start)
+    first, second = in_order(collector.wait_count(2, kind="CLIENT"))
     assert [name for name, _ in first.events] in ([], ["connect"])
     assert not second.events
 

@@ -711,16 +711,11 @@ END_TEST
 
 static void *waiting_thread(void *arg)
 {
-	(void)arg;
 	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
 	pthread_barrier_wait(&step);
 	pthread_barrier_wait(&step);
 	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
-	rig_accept(540, true);
-	serve(540, 9);
-	pthread_barrier_wait(&step);
-	pthread_barrier_wait(&over);
-	return NULL;
+	return parking_thread(arg);
 }
 
 /* It has read nothing yet, and its first task may be run by the one that has. */
