@@ -530,14 +530,22 @@ void oa_ctx_wake(void)
 		thread_flag(t, CTX_MIXED, 0);
 }
 
+/* NULL: it is none, or not known. */
+static struct oa_fd *ctx_epoll(int ident)
+{
+	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
+
+	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_EPOLL ? slot : NULL;
+}
+
 /* Which thread waits on an epoll descriptor; a second one makes it shared for good. */
 static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 {
-	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
+	struct oa_fd *slot = ctx_epoll(ident);
 	uint32_t self = oa_tls.thread_idx, was = 0;
 
 	thread_flag(t, CTX_LOOP, 0);
-	if (!slot || atomic_load_explicit(&slot->kind, memory_order_relaxed) != OA_FD_EPOLL)
+	if (!slot)
 		return;
 	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self)
 		atomic_store_explicit(&slot->conn, UINT32_MAX, memory_order_relaxed);
@@ -547,17 +555,12 @@ static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 		thread_flag(t, 0, CTX_SHARED);
 }
 
-static bool ctx_is_epoll(int ident)
-{
-	const struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
-
-	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_EPOLL;
-}
-
 /* Others may have begun to wait there while this thread did. */
 static void ctx_note_shared(struct oa_ctx_thread *t, int ident)
 {
-	if (ctx_is_epoll(ident) && atomic_load_explicit(&oa_fd_peek(ident)->conn, memory_order_relaxed) == UINT32_MAX)
+	const struct oa_fd *slot = ctx_epoll(ident);
+
+	if (slot && atomic_load_explicit(&slot->conn, memory_order_relaxed) == UINT32_MAX)
 		thread_flag(t, CTX_SHARED, 0);
 }
 
@@ -565,7 +568,7 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
-	if (!t && loop && ctx_is_epoll(ident))
+	if (!t && loop && ctx_epoll(ident))
 		t = ctx_thread_self(); /* the first to read a request must know who else waits there */
 	if (!t)
 		return;

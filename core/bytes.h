@@ -22,6 +22,15 @@ static inline struct oa_bytes oa_bytes_str(const char *s)
 	return (struct oa_bytes){ (const uint8_t *)s, s ? strlen(s) : 0 };
 }
 
+/* The text at *at; *at goes on to the one behind its end. For tables of texts without pointers. */
+static inline const char *oa_text_next(const char **at)
+{
+	const char *text = *at;
+
+	*at += strlen(text) + 1;
+	return text;
+}
+
 static inline bool oa_bytes_eq(struct oa_bytes a, struct oa_bytes b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);

@@ -42,6 +42,12 @@ void oa_doze_end(void)
 
 void oa_doze_end_of(uint32_t pid)
 {
+	struct oa_proc *self = atomic_load(&oa_self);
+
+	if (self && self->id.pid == pid) { /* its slot may be none of the tree's */
+		doze_wake(self);
+		return;
+	}
 	for (unsigned i = 0; oa_tree && i < OA_PROCS_MAX; i++)
 		if (atomic_load(&oa_tree->procs[i].pid) == pid)
 			doze_wake(&oa_tree->procs[i]);

@@ -21,7 +21,7 @@ bool oa_doze(unsigned ms);
  * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no */
 void oa_doze_end(void);
 
-/* The same for the thread of another process of the tree. */
+/* The same for the thread of a process of the tree, this one or another. */
 void oa_doze_end_of(uint32_t pid);
 
 /* A record was put into this ring while our thread dozes: wakes it when a quarter of the ring is full, once.

@@ -1,5 +1,6 @@
 #include "core/views.h"
 
+#include "core/bytes.h"
 #include "core/config.h"
 #include "core/prom_name.h"
 #include "core/stats.h"
@@ -40,23 +41,15 @@ static const uint8_t views_observed_sorts[] = {
 
 #define VIEWS_OBSERVED (sizeof(views_observed_sorts) / sizeof(views_observed_sorts[0]))
 
-static const char *views_next_text(const char **at)
-{
-	const char *text = *at;
-
-	*at += strlen(text) + 1;
-	return text;
-}
-
 /* at: views_observed_texts at first; goes on to the next one's */
 static struct views_metric views_observed_next(unsigned i, const char **at)
 {
 	struct views_metric m = { .sort = views_observed_sorts[i] };
 
-	m.name = views_next_text(at);
-	m.prom = views_next_text(at);
-	m.unit = views_next_text(at);
-	m.keys = views_next_text(at);
+	m.name = oa_text_next(at);
+	m.prom = oa_text_next(at);
+	m.unit = oa_text_next(at);
+	m.keys = oa_text_next(at);
 	return m;
 }
 

@@ -185,8 +185,6 @@ void oa_scrape_yield(uint16_t port)
 		return;
 	atomic_store(&oa_tree->yield_port, port);
 	oa_doze_end_of(leader);
-	if (leader == (uint32_t)oa_sys0(SYS_getpid))
-		oa_doze_end(); /* its slot may be none of the tree's */
 	if (leader != (uint32_t)oa_sys0(SYS_getpid) || !scrape_wake_own())
 		scrape_wake_other(port);
 	/* When time is up the wish stays: the host may try again. */

@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "core/bytes.h"
 #include "core/config.h"
 #include "preload/config_file.h"
 
@@ -50,23 +51,15 @@ static const uint8_t map_hows[] = {
 
 #define MAP_RULES (sizeof(map_hows) / sizeof(map_hows[0]))
 
-static const char *map_text(const char **at)
-{
-	const char *text = *at;
-
-	*at += strlen(text) + 1;
-	return text;
-}
-
 /* at: map_texts at first; goes on to the next rule's */
 static struct map_rule map_rule_next(size_t i, const char **at)
 {
 	struct map_rule r = { .how = map_hows[i] };
 
-	r.path = map_text(at);
-	r.setting = map_text(at);
-	r.word = map_text(at);
-	r.value = map_text(at);
+	r.path = oa_text_next(at);
+	r.setting = oa_text_next(at);
+	r.word = oa_text_next(at);
+	r.value = oa_text_next(at);
 	return r;
 }
 

@@ -78,17 +78,17 @@ static inline uint32_t kafka_32(struct kafka_cursor *c)
 	return at ? store_be32(at) : 0;
 }
 
-/* A number of seven bits a byte. */
-static inline uint32_t kafka_varint(struct kafka_cursor *c)
+/* A number of seven bits a byte, in so many bits at most; those beyond 64 are cut. 0 when it is longer, or not whole. */
+static inline uint64_t kafka_sevens(struct kafka_cursor *c, unsigned bits)
 {
-	uint32_t value = 0;
+	uint64_t value = 0;
 
-	for (unsigned shift = 0; shift < 35; shift += 7) {
+	for (unsigned shift = 0; shift < bits; shift += 7) {
 		const uint8_t *at = kafka_take(c, 1);
 
 		if (!at)
 			return 0;
-		value |= (uint32_t)(*at & 0x7f) << shift;
+		value |= shift < 64 ? (uint64_t)(*at & 0x7f) << shift : 0;
 		if (!(*at & 0x80))
 			return value;
 	}
@@ -96,22 +96,14 @@ static inline uint32_t kafka_varint(struct kafka_cursor *c)
 	return 0;
 }
 
-/* Numbers in records: small ones of either sign are short. Longer ones than fit are cut. */
+static inline uint32_t kafka_varint(struct kafka_cursor *c) { return (uint32_t)kafka_sevens(c, 35); }
+
+/* Numbers in records: small ones of either sign are short. */
 static inline int64_t kafka_signed(struct kafka_cursor *c)
 {
-	uint64_t value = 0;
+	uint64_t value = kafka_sevens(c, 70);
 
-	for (unsigned shift = 0; shift < 70; shift += 7) {
-		const uint8_t *at = kafka_take(c, 1);
-
-		if (!at)
-			return 0;
-		value |= shift < 64 ? (uint64_t)(*at & 0x7f) << shift : 0;
-		if (!(*at & 0x80))
-			return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-	}
-	c->bad = true;
-	return 0;
+	return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
 /* A text in a record; none at all is empty. */

@@ -107,6 +107,16 @@ int app_connect(int port)
 	return fd;
 }
 
+int app_connect_begin(int port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = app_loopback(port);
+
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) && errno != EINPROGRESS)
+		perror("connect");
+	return fd;
+}
+
 int app_write_all(int fd, const void *buf, size_t len)
 {
 	const char *p = buf;

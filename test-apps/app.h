@@ -26,6 +26,9 @@ int app_nonblock(int fd);
 /* A blocking connection to 127.0.0.1, or -1. */
 int app_connect(int port);
 
+/* A non-blocking one that is on its way: writable when it is there. */
+int app_connect_begin(int port);
+
 /* Writes all of it, whatever it takes, on a blocking descriptor. returns 0 or -1 */
 int app_write_all(int fd, const void *buf, size_t len);
 

@@ -2,7 +2,6 @@
  * puts them into a queue and wakes the loop. A turn reads all there is to read, then lets connections that became ready send
  * what waits for them, and only then works on what was read: a new request opens a connection of its own, an answer is
  * passed on. A ready connection waits for the next answer that is to come, so that the two always meet in one turn. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -137,16 +136,12 @@ static void on_ready(struct side *call)
 
 static void ask(struct side *client)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)upstream) };
 	struct side *call = calloc(1, sizeof(*call));
 
 	call->kind = CALL;
 	call->other = client;
 	client->other = call;
-	call->c.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(call->c.fd, (struct sockaddr *)&addr, sizeof(addr)) && errno != EINPROGRESS)
-		perror("connect");
+	call->c.fd = app_connect_begin(upstream);
 	watch(call, EPOLL_CTL_ADD, EPOLLOUT);
 }
 

@@ -2,9 +2,6 @@
  * reads every ready request before it handles any, handles them later from its own timer queue in
  * another order, calls upstream without blocking, and puts the answers through the same queue. Only
  * a payload tells what belongs to what. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,16 +71,12 @@ static void client_free(struct client *c)
 
 static void ask(struct client *client)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)upstream) };
 	struct call *call = calloc(1, sizeof(*call));
 	struct epoll_event ev = { .events = EPOLLOUT, .data.ptr = call };
 
 	call->kind = CALL;
 	call->client = client;
-	call->c.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(call->c.fd, (struct sockaddr *)&addr, sizeof(addr)) && errno != EINPROGRESS)
-		perror("connect");
+	call->c.fd = app_connect_begin(upstream);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, call->c.fd, &ev);
 }
 

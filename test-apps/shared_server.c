@@ -2,9 +2,6 @@
  * an event brings becomes a task in one of the workers' queues in turn; a worker runs its own tasks first, then steals another's,
  * and only then waits. So a request is read by one thread, its upstream is asked by a second, the answer is read by a third
  * and passed on by a fourth, without a system call in between. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -115,15 +112,11 @@ static void on_readable(struct side *s)
 
 static void ask(struct side *client)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)upstream) };
 	struct side *call = calloc(1, sizeof(*call));
 
 	call->kind = CALL;
 	call->other = client;
-	call->c.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(call->c.fd, (struct sockaddr *)&addr, sizeof(addr)) && errno != EINPROGRESS)
-		perror("connect");
+	call->c.fd = app_connect_begin(upstream);
 	watch(call, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
