@@ -19,17 +19,25 @@ static void doze_wake(struct oa_proc *p)
 	(void)oa_sys3(SYS_futex, &p->wakes, FUTEX_WAKE, INT_MAX);
 }
 
-bool oa_doze(unsigned ms)
+bool oa_doze_briefly(unsigned ms)
 {
 	struct timespec limit = { ms / 1000, (ms % 1000) * 1000000l };
 	struct oa_proc *self = atomic_load(&oa_self);
 	uint32_t before = doze_seen;
 
-	atomic_store(&oa_dozing, 1);
 	(void)oa_sys4(SYS_futex, &self->wakes, FUTEX_WAIT, doze_seen, &limit);
-	atomic_store(&oa_dozing, 0);
 	doze_seen = atomic_load(&self->wakes);
 	return doze_seen != before;
+}
+
+bool oa_doze(unsigned ms)
+{
+	bool woken;
+
+	atomic_store(&oa_dozing, 1);
+	woken = oa_doze_briefly(ms);
+	atomic_store(&oa_dozing, 0);
+	return woken;
 }
 
 void oa_doze_end(void)

@@ -17,6 +17,9 @@ extern _Atomic uint32_t oa_dozing;
  * runs on   side thread, after oa_tree_claim() */
 bool oa_doze(unsigned ms);
 
+/* A short one, that no host thread ends because of its records. */
+bool oa_doze_briefly(unsigned ms);
+
 /* Ends a doze of this process's thread, or the next one when it does not sleep now.
  * runs on   any thread; signal-safe: yes; locks: none; heap: no; blocks: no */
 void oa_doze_end(void);

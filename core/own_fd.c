@@ -39,7 +39,7 @@ bool oa_own_fd_table(void)
 	return true;
 }
 
-static bool own_is_other_table(void)
+bool oa_own_fd_alone(void)
 {
 	return oa_tls.guard_sp == OA_GUARD_SIDE_THREAD && atomic_load_explicit(&own_table, memory_order_relaxed);
 }
@@ -65,7 +65,7 @@ int oa_host_fd_borrow(int fd)
 	char path[32], target[8];
 	long got;
 
-	if (!own_is_other_table() || fd < 0)
+	if (!oa_own_fd_alone() || fd < 0)
 		return fd;
 	got = own_pidfd < 0 ? -EPERM : oa_sys3(SYS_pidfd_getfd, own_pidfd, fd, 0);
 	if (got >= 0 || got == -EBADF)
@@ -77,7 +77,7 @@ int oa_host_fd_borrow(int fd)
 void oa_host_fd_return(int borrowed)
 {
 	/* Its number in our table may well be the one that it has in the host's. */
-	if (borrowed >= 0 && own_is_other_table())
+	if (borrowed >= 0 && oa_own_fd_alone())
 		oa_sys1(SYS_close, borrowed);
 }
 

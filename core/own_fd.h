@@ -14,5 +14,8 @@ bool oa_own_fd_table(void);
 int oa_host_fd_borrow(int fd);
 void oa_host_fd_return(int borrowed);
 
+/* Whether the calling thread is the side thread and nobody else can close or reuse a number of its table. */
+bool oa_own_fd_alone(void);
+
 /* Child after fork: there is no side thread yet. */
 void oa_own_fd_forget(void);

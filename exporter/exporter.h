@@ -19,6 +19,8 @@ int oa_loop_open(void);
 bool oa_loop_turn(unsigned max_wait_ms);
 /* A transfer is under way: its answer should be met in the loop. */
 bool oa_loop_awaits(void);
+/* And nothing but answers is awaited: all requests have gone out. */
+bool oa_loop_has_sent(void);
 /* In a forked child: forgets (leaks) everything the parent opened without touching it. */
 void oa_loop_forget(void);
 struct event_base *oa_loop_base(void);

@@ -531,6 +531,7 @@ int oa_post_open(const struct oa_post_config *config, struct oa_post **ret_post)
 	p->get = config->get;
 	p->aside = config->aside;
 	p->transfer.done = post_on_end;
+	p->transfer.talks = p->grpc;
 	p->timer = evtimer_new(oa_loop_base(), post_on_timer, p);
 	err = p->timer ? post_curl_init() : -ENOMEM;
 	if (!err)

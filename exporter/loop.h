@@ -29,7 +29,7 @@ int oa_loop_fd_open(int domain, int type, int protocol, oa_loop_lost_fn *lost, v
  * any case, also when this fails. returns the new number or -errno */
 int oa_loop_fd_adopt(int fd, oa_loop_lost_fn *lost, void *arg);
 
-/* True while `fd` is one of ours and still the same file (two loads and one fstat). */
+/* True while `fd` is one of ours and still the same file: asked of the kernel where the table is shared. */
 bool oa_loop_fd_check(int fd);
 
 /* Forgets the descriptor, and closes it if it is still ours. */
@@ -50,6 +50,7 @@ struct oa_curl_transfer {
 	/* It ended. code: CURLcode; OA_CURL_LOST: the host took its connection away and the handle was left behind
 	 * on purpose: do not touch it again, make a new one. Never called from within oa_curl_start(). */
 	void (*done)(struct oa_curl_transfer *t, int code);
+	bool talks; /* what it sends waits for what the other end says now and then (HTTP/2) */
 	struct oa_curl_transfer *next; /* the loop's own */
 };
 

@@ -197,6 +197,22 @@ bool oa_curl_cancel(struct oa_curl_transfer *t)
 
 bool oa_loop_awaits(void) { return cl.transfers != NULL; }
 
+static bool curl_may_write(void)
+{
+	for (unsigned i = 0; i < CURL_WATCHES; i++)
+		if (cl.watch[i].fd && event_get_events(&cl.watch[i].ev) & EV_WRITE)
+			return true;
+	return false;
+}
+
+bool oa_loop_has_sent(void)
+{
+	for (const struct oa_curl_transfer *t = cl.transfers; t; t = t->next)
+		if (t->talks)
+			return false;
+	return cl.transfers && !curl_may_write();
+}
+
 void oa_curl_forget(void)
 {
 	cl = (__typeof__(cl)){ 0 };

@@ -264,6 +264,15 @@ uint64_t oa_batch_due_ns(void)
 	return due;
 }
 
+bool oa_batch_queues(void)
+{
+	uint32_t waiting = 0;
+
+	for (unsigned i = 0; i < BATCH_SOURCES; i++)
+		waiting += batch_sources[i].queue.waiting;
+	return batch_flight.source && waiting >= batch_flight.take.records + batch_max;
+}
+
 static struct batch_source *batch_source_free(void)
 {
 	for (unsigned i = 1; i < BATCH_SOURCES; i++)

@@ -12,6 +12,9 @@ void oa_batch_put(struct oa_span_buf *span, const struct oa_proc_id *who);
 /* When the next export is due, monotonic; UINT64_MAX: none waiting, or one under way. */
 uint64_t oa_batch_due_ns(void);
 
+/* The next batch is whole, and waits for the one under way. */
+bool oa_batch_queues(void);
+
 /* Room for one more dead process whose spans are exported under its own identity. */
 bool oa_batch_can_adopt(void);
 /* From now on spans of &p->id go to its own queue, behind those already waiting there. */

@@ -20,6 +20,7 @@
 
 #define PIPELINE_SECOND_NS 1000000000ull
 #define PIPELINE_DOZE_MS   20
+#define PIPELINE_NAP_MS    10  /* how often the rings are looked at while there are records */
 #define PIPELINE_LOOP_MS   100 /* what a stop or a flush may have to wait for the thread */
 
 static bool pipeline_has_loop;
@@ -105,6 +106,10 @@ static unsigned pipeline_wait_ms(unsigned max_wait_ms, uint64_t now_ns)
 	return left_ms < max_wait_ms ? (unsigned)left_ms : max_wait_ms;
 }
 
+/* A wake-up for the answer to a batch costs some thirty spans: it can wait for the next look at the rings, unless the next batch
+ * waits for it. */
+static bool pipeline_may_nap(unsigned ms) { return ms <= PIPELINE_NAP_MS && oa_loop_has_sent() && !oa_batch_queues(); }
+
 /* Nobody can wake the thread in its loop, so it is there only for what comes soon or is awaited. */
 bool oa_pipeline_wait(unsigned max_wait_ms)
 {
@@ -116,6 +121,12 @@ bool oa_pipeline_wait(unsigned max_wait_ms)
 	if (ms >= PIPELINE_DOZE_MS && !oa_loop_awaits()) {
 		woken = oa_doze(ms);
 		ms = 0;
+	} else if (ms && oa_loop_awaits()) {
+		woken = oa_loop_turn(0); /* what was begun goes out */
+		if (pipeline_may_nap(ms)) {
+			woken |= oa_doze_briefly(ms);
+			ms = 0;
+		}
 	}
 	return oa_loop_turn(ms < PIPELINE_LOOP_MS ? ms : PIPELINE_LOOP_MS) || woken;
 }

@@ -51,6 +51,28 @@ START_TEST(it_ends_by_itself)
 }
 END_TEST
 
+static void *dozes_briefly(void *arg)
+{
+	*(_Atomic int *)arg = oa_doze_briefly(MINUTE_MS) ? 1 : 2;
+	return NULL;
+}
+
+START_TEST(a_brief_one_asks_nothing_of_the_host_and_ends_when_it_must)
+{
+	_Atomic int woken = 0;
+	pthread_t thread;
+
+	fresh();
+	ck_assert_int_eq(pthread_create(&thread, NULL, dozes_briefly, &woken), 0);
+	push(0, oa_proc_ring(oa_self, 0)->slots / 2);
+	ck_assert_uint_eq(oa_dozing, 0);
+	ck_assert_int_eq(woken, 0);
+	oa_doze_end();
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(woken, 1);
+}
+END_TEST
+
 START_TEST(who_comes_first_is_not_missed)
 {
 	fresh();
@@ -150,6 +172,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, it_ends_by_itself);
+	tcase_add_test(tc, a_brief_one_asks_nothing_of_the_host_and_ends_when_it_must);
 	tcase_add_test(tc, who_comes_first_is_not_missed);
 	tcase_add_test(tc, it_is_ended);
 	tcase_add_test(tc, a_ring_that_fills_ends_it);
