@@ -322,7 +322,6 @@ def test_a_damaged_file_does_not_harm(box):
 @pytest.mark.parametrize("program, language, verdict, unseen", [
     ("/usr/sbin/nginx", "C or C++", "fine", ""),
     ("/usr/bin/python3.11", "Python", "fine", ""),
-    ("node", "Node.js", "partly", "inside the node program"),
     ("java", "Java", "partly", "TLS is done in Java"),
     ("php", "PHP", "partly", "RTLD_DEEPBIND"),
     ("curl", "C or C++", "fine", ""),
@@ -334,6 +333,16 @@ def test_programs_of_this_machine(box, program, language, verdict, unseen):
     report = box.doctor(program)
     assert (report["language"], report["verdict"]) == (language, verdict)
     assert unseen in report["unseen"]
+    assert not report["blockers"] and report["seen"]
+
+
+def test_node_of_this_machine(box):
+    """TLS is inside the program, unless it was built to take the system's OpenSSL, as Debian's is."""
+    shared = subprocess.run(["node", "-p", "process.config.variables.node_shared_openssl"], capture_output=True, text=True,
+                            check=True).stdout == "true\n"
+    report = box.doctor("node")
+    assert (report["language"], report["verdict"]) == ("Node.js", "fine" if shared else "partly")
+    assert ("inside the node program" in report["unseen"]) != shared
     assert not report["blockers"] and report["seen"]
 
 

@@ -194,6 +194,7 @@ r.publish("news", "hunter2")
 print(sub.get_message(timeout=10)["data"])
 sub.close()
 r.close()
+sys.stdout.flush()
 sys.stdin.read()
 """
 
@@ -264,7 +265,7 @@ while got.count(b"\\r\\n") < N:
     for _ in range(new.count(b"\\r\\n")):
         gate.release()
 thread.join()
-print(got.split()[-1])
+print(got.split()[-1], flush=True)
 sys.stdin.read()
 """
 
