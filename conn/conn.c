@@ -17,6 +17,7 @@
 #include "conn/span_build.h"
 #include "conn/streams.h"
 #include "conn/tls.h"
+#include "core/attr.h"
 #include "core/config.h"
 #include "core/tsc.h"
 #include "proto/http2.h"
@@ -33,7 +34,7 @@ static void conn_no_side_thread(void)
 {
 }
 
-void (*oa_conn_want_side_thread)(void) = conn_no_side_thread;
+OA_START_DATA void (*oa_conn_want_side_thread)(void) = conn_no_side_thread;
 
 static const char *conn_captured[5]; /* the allow-lists of header fields, and what we add ourselves */
 

@@ -7,6 +7,13 @@
 #define OA_INLINE      static inline __attribute__((always_inline))
 #define OA_NOINLINE    __attribute__((noinline))
 #define OA_FLATTEN     __attribute__((flatten)) /* with all it calls in one: the rest of its callees say that they are cold */
+/* Variables that the loader relocates or the constructor writes lie together: each page of them becomes the process's own in
+ * every program that starts. */
+#define OA_START_DATA  __attribute__((section("oa_start_data")))
+/* What else the constructor needs of the file: few pages of it to map. */
+#define OA_START_CODE  __attribute__((section(".text.startup")))
+#define OA_START_CONST __attribute__((section("oa_start_const")))
+#define OA_START_TEXT(text) ({ OA_START_CONST static const char text_[] = text; text_; })
 /* Reads what another thread may be writing, and finds out: by a generation, or a count of changes. */
 #define OA_UNSYNCED    __attribute__((noinline, no_sanitize("thread")))
 #define OA_LIKELY(x)   __builtin_expect(!!(x), 1)

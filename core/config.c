@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/attr.h"
 #include "core/config_value.h"
 #include "core/log.h"
 #include "core/setting.h"
@@ -16,7 +17,7 @@
 #define OA_SET_STR(field, env, d, help)               TEXTS(field, env, d, "")
 #define OA_SET_ENUM(field, env, d, ch, help)          TEXTS(field, env, d, ch)
 #define OA_SET_LIST(field, env, d, ch, help)          TEXTS(field, env, d, ch)
-static const struct {
+OA_START_CONST static const struct {
 #define TEXTS(field, env, d, ch) char field[sizeof(env "\0" d "\0" ch)];
 #include "core/config.def"
 #undef TEXTS
@@ -38,7 +39,7 @@ _Static_assert(sizeof(config_texts) <= UINT16_MAX, "offsets fit");
 	.name_len = sizeof(env) - 1, .kind = OA_KIND_##kind_, .offset = offsetof(struct oa_config, field_), \
 	.texts = offsetof(__typeof__(config_texts), field_)
 
-const struct oa_setting oa_settings[] = {
+OA_START_CONST const struct oa_setting oa_settings[] = {
 #define OA_SET_GROUP(title)
 #define OA_SET_NUM(field, env, d, lo, hi, unit, help) { ENTRY(field, env, NUM), .num = (d), .min = (lo), .max = (hi) },
 #define OA_SET_BOOL(field, env, help)        { ENTRY(field, env, BOOL) },
@@ -75,21 +76,20 @@ const char *oa_setting_choices(const struct oa_setting *s)
 #define SETTINGS_COUNT (sizeof(oa_settings) / sizeof(oa_settings[0]))
 const size_t oa_settings_count = SETTINGS_COUNT;
 
-struct oa_config oa_config;
+OA_START_DATA struct oa_config oa_config;
 struct oa_setting_warning oa_setting_warnings[OA_WARNINGS_MAX];
-unsigned oa_setting_warnings_count;
+OA_START_DATA unsigned oa_setting_warnings_count;
 
-char oa_config_file_says[OA_CONFIG_FILE_SAYS_MAX];
+OA_START_DATA char oa_config_file_says[OA_CONFIG_FILE_SAYS_MAX];
 static char config_text[CONFIG_TEXT_BYTES];
-static size_t config_text_used;
+OA_START_DATA static size_t config_text_used;
 
-/* Values of OpenTelemetry and of its SDKs that mean the same as one of ours. */
-static const struct {
-	const char *name, *theirs, *ours;
+/* Values of OTEL_LOG_LEVEL in OpenTelemetry and in its SDKs that mean the same as one of ours. */
+OA_START_CONST static const struct {
+	char theirs[8], ours[8];
 } config_aliases[] = {
-	{ "OTEL_LOG_LEVEL", "warning", "warn" }, { "OTEL_LOG_LEVEL", "off", "none" },
-	{ "OTEL_LOG_LEVEL", "trace", "debug" },  { "OTEL_LOG_LEVEL", "verbose", "debug" },
-	{ "OTEL_LOG_LEVEL", "all", "debug" },    { "OTEL_LOG_LEVEL", "fatal", "error" },
+	{ "warning", "warn" },  { "off", "none" },  { "trace", "debug" },
+	{ "verbose", "debug" }, { "all", "debug" }, { "fatal", "error" },
 };
 
 /* Values that exist, only not here: said as such instead of as a typing mistake. */
@@ -116,9 +116,10 @@ static void *config_field(const struct oa_setting *s) { return (char *)&oa_confi
 
 static struct oa_bytes config_alias(const struct oa_setting *s, struct oa_bytes text)
 {
+	if (s->offset != offsetof(struct oa_config, log_level))
+		return text;
 	for (size_t i = 0; i < sizeof(config_aliases) / sizeof(config_aliases[0]); i++)
-		if (!strcmp(oa_setting_name(s), config_aliases[i].name) &&
-		    oa_bytes_ieq(text, oa_bytes_str(config_aliases[i].theirs)))
+		if (oa_bytes_ieq(text, oa_bytes_str(config_aliases[i].theirs)))
 			return oa_bytes_str(config_aliases[i].ours);
 	return text;
 }
@@ -180,7 +181,7 @@ static bool config_set_text(const struct oa_setting *s, struct oa_bytes text)
 	return true;
 }
 
-static bool config_set(const struct oa_setting *s, struct oa_bytes text)
+OA_START_CODE static bool config_set(const struct oa_setting *s, struct oa_bytes text)
 {
 	switch (s->kind) {
 	case OA_KIND_NUM:
@@ -217,7 +218,7 @@ static const char *config_value_of(const char *entry, const char *name, size_t n
 									 : NULL;
 }
 
-static size_t config_find(const char *entry, size_t name_len)
+OA_START_CODE static size_t config_find(const char *entry, size_t name_len)
 {
 	size_t i = 0;
 
@@ -241,7 +242,7 @@ static void config_note_other(const char *entry, size_t name_len)
 /* With a configuration file the environment has only what is ours alone, and the file's own name. */
 static void config_leave_to_file(const char *values[])
 {
-	size_t file = config_find("OTEL_CONFIG_FILE", 16);
+	size_t file = config_find(OA_START_TEXT("OTEL_CONFIG_FILE"), 16);
 
 	if (!values[file] || !oa_value_trim(values[file]).len)
 		return;
@@ -253,11 +254,11 @@ static void config_leave_to_file(const char *values[])
 /* Cheap first look: whether the name can be in the table. */
 static bool config_may_be_ours(const char *entry)
 {
-	return !strncmp(entry, "OTEL", 4) || !strncmp(entry, "POD_", 4) ||
-	       !strncmp(entry, "NODE_NAME=", 10);
+	return !strncmp(entry, OA_START_TEXT("OTEL"), 4) || !strncmp(entry, OA_START_TEXT("POD_"), 4) ||
+	       !strncmp(entry, OA_START_TEXT("NODE_NAME="), 10);
 }
 
-static void config_collect(char *const envp[], const char *values[])
+OA_START_CODE static void config_collect(char *const envp[], const char *values[])
 {
 	for (; *envp; envp++) {
 		const char *equals;
@@ -284,9 +285,9 @@ static void config_check_together(void)
 	config_warn_add(OA_TROUBLE_BATCH, 0, OA_LIT(""));
 }
 
-void oa_config_read(char *const envp[])
+OA_START_CODE void oa_config_read(char *const envp[])
 {
-	static const char *values[SETTINGS_COUNT]; /* the host's stack may be small */
+	OA_START_DATA static const char *values[SETTINGS_COUNT]; /* the host's stack may be small */
 
 	memset(values, 0, sizeof(values));
 	config_text_used = 0;
@@ -317,24 +318,24 @@ bool oa_config_override(const char *name, struct oa_bytes text)
 	return true;
 }
 
-void oa_config_settle(void)
+OA_START_CODE void oa_config_settle(void)
 {
 	config_check_together();
 	oa_log_level = oa_config.log_level;
 }
 
-bool oa_config_disabled(char *const envp[])
+OA_START_CODE bool oa_config_disabled(char *const envp[])
 {
 	const char *ours = NULL, *theirs = NULL;
 	bool ours_on = false, theirs_on = false;
 
 	for (; *envp; envp++) {
-		if (strncmp(*envp, "OTEL", 4) != 0)
+		if (strncmp(*envp, OA_START_TEXT("OTEL"), 4) != 0)
 			continue;
 		if (!ours)
-			ours = config_value_of(*envp, "OTELAUTO_DISABLED", 17);
+			ours = config_value_of(*envp, OA_START_TEXT("OTELAUTO_DISABLED"), 17);
 		if (!theirs)
-			theirs = config_value_of(*envp, "OTEL_SDK_DISABLED", 17);
+			theirs = config_value_of(*envp, OA_START_TEXT("OTEL_SDK_DISABLED"), 17);
 	}
 	if (ours)
 		(void)oa_value_bool(oa_value_trim(ours), true, &ours_on); /* else it is on */

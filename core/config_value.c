@@ -1,8 +1,10 @@
 #include "core/config_value.h"
 
+#include "core/attr.h"
+
 static bool value_is_space(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-static struct oa_bytes value_trim(struct oa_bytes b)
+OA_START_CODE static struct oa_bytes value_trim(struct oa_bytes b)
 {
 	while (b.len && value_is_space(b.ptr[0])) {
 		b.ptr++;
@@ -13,11 +15,12 @@ static struct oa_bytes value_trim(struct oa_bytes b)
 	return b;
 }
 
-struct oa_bytes oa_value_trim(const char *text) { return value_trim(oa_bytes_str(text)); }
+OA_START_CODE struct oa_bytes oa_value_trim(const char *text) { return value_trim(oa_bytes_str(text)); }
 
-bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret)
+OA_START_CODE bool oa_value_bool(struct oa_bytes text, bool lenient, bool *ret)
 {
-	int word = oa_value_choice(text, "false|true|0|1|no|yes|off|on");
+	OA_START_CONST static const char words[] = "false|true|0|1|no|yes|off|on";
+	int word = oa_value_choice(text, words);
 
 	if (word < 0 || (word > 1 && !lenient))
 		return false;
@@ -107,7 +110,7 @@ bool oa_value_number(struct oa_bytes text, double max, double *ret)
 
 bool oa_value_ratio(struct oa_bytes text, double *ret) { return oa_value_number(text, 1, ret); }
 
-int oa_value_choice(struct oa_bytes text, const char *choices)
+OA_START_CODE int oa_value_choice(struct oa_bytes text, const char *choices)
 {
 	struct oa_bytes rest = oa_bytes_str(choices);
 
@@ -124,7 +127,7 @@ int oa_value_choice(struct oa_bytes text, const char *choices)
 	return -1;
 }
 
-bool oa_value_next_item(struct oa_bytes *list, struct oa_bytes *ret_item)
+OA_START_CODE bool oa_value_next_item(struct oa_bytes *list, struct oa_bytes *ret_item)
 {
 	const uint8_t *comma;
 	size_t len;

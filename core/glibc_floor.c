@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/attr.h"
 #include "core/glibc_floor.h"
 #include "core/sys.h"
 #include "core/wrap.h"
@@ -40,7 +41,7 @@ enum floor_idx {
 	FLOOR_COUNT
 };
 
-static const char floor_names[] =
+OA_START_CONST static const char floor_names[] =
 #define X(name) #name "\0"
 	FLOOR_NAMES(X)
 #undef X
@@ -55,12 +56,14 @@ static bool floor_is(const char *path, const char *name)
 	return !strcmp(slash ? slash + 1 : path, name);
 }
 
+OA_START_CONST static const char floor_libc[] = "libc.so.6", floor_libpthread[] = "libpthread.so.0", floor_libdl[] = "libdl.so.2";
+
 static bool floor_is_libc(const char *path)
 {
-	return floor_is(path, "libc.so.6") || floor_is(path, "libpthread.so.0") || floor_is(path, "libdl.so.2");
+	return floor_is(path, floor_libc) || floor_is(path, floor_libpthread) || floor_is(path, floor_libdl);
 }
 
-static struct floor_tables floor_tables_of(const struct dl_phdr_info *object)
+OA_START_CODE static struct floor_tables floor_tables_of(const struct dl_phdr_info *object)
 {
 	struct floor_tables t = { 0 };
 	const ElfW(Dyn) *dyn = NULL;
@@ -107,7 +110,7 @@ static bool floor_matches(const struct floor_tables *t, uint32_t i, const char *
 	       !strcmp(t->strings + symbol->st_name, name);
 }
 
-static const ElfW(Sym) *floor_look_up_any(const struct floor_tables *t, const char *name)
+OA_START_CODE static const ElfW(Sym) *floor_look_up_any(const struct floor_tables *t, const char *name)
 {
 	uint32_t bucket_count = t->gnu_hash[0], first = t->gnu_hash[1], bloom_words = t->gnu_hash[2];
 	const uint32_t *buckets = t->gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
@@ -215,7 +218,7 @@ static void floor_next_in(struct floor_next *next, const struct floor_tables *t,
 	}
 }
 
-static int floor_next_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+OA_START_CODE static int floor_next_object(struct dl_phdr_info *object, size_t bytes, void *arg)
 {
 	struct floor_next *next = arg;
 	struct floor_tables t;
@@ -230,10 +233,10 @@ static int floor_next_object(struct dl_phdr_info *object, size_t bytes, void *ar
 		return 1;
 	}
 	floor_next_in(next, &t, object->dlpi_addr);
-	return !next->sure || floor_is(object->dlpi_name, "libc.so.6");
+	return !next->sure || floor_is(object->dlpi_name, floor_libc);
 }
 
-bool oa_floor_find_next(const char *names, unsigned count, void *_Atomic *table, uint64_t *ret_found)
+OA_START_CODE bool oa_floor_find_next(const char *names, unsigned count, void *_Atomic *table, uint64_t *ret_found)
 {
 	struct floor_next next = { .names = names, .count = count, .table = table, .found = ret_found, .sure = true };
 
@@ -246,7 +249,7 @@ struct floor_before {
 	bool found;
 };
 
-static int floor_before_object(struct dl_phdr_info *object, size_t bytes, void *arg)
+OA_START_CODE static int floor_before_object(struct dl_phdr_info *object, size_t bytes, void *arg)
 {
 	struct floor_before *before = arg;
 	struct floor_tables t;
@@ -258,7 +261,7 @@ static int floor_before_object(struct dl_phdr_info *object, size_t bytes, void *
 	return before->found;
 }
 
-bool oa_floor_is_before_us(const char *name)
+OA_START_CODE bool oa_floor_is_before_us(const char *name)
 {
 	struct floor_before before = { .name = name };
 

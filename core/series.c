@@ -5,6 +5,7 @@
  * are no duplicates. */
 #include "core/series.h"
 
+#include "core/attr.h"
 #include "core/series_push.h"
 #include "core/sys.h"
 
@@ -41,7 +42,7 @@ _Static_assert(sizeof(series_limits_seconds) / 8 < OA_EXEMPLARS_MAX, "each bucke
 _Static_assert(sizeof(series_limits_sizes) / 8 < OA_EXEMPLARS_MAX, "each bucket of ours has its exemplar");
 _Static_assert(OA_LABEL_COUNT <= 32, "labels_dropped has a bit for each");
 
-struct oa_stream oa_streams[OA_METRIC_STREAMS_MAX] = {
+OA_START_DATA struct oa_stream oa_streams[OA_METRIC_STREAMS_MAX] = {
 #define OA_INSTRUMENT(id, name_, unit_, of, help_) \
 	{ .name = name_, \
 	  .unit = unit_, \

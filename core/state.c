@@ -3,5 +3,7 @@
 
 #include <stddef.h>
 
-_Atomic int oa_state = OA_STATE_NEW;
-bool (*oa_activate_fn)(void);
+#include "core/attr.h"
+
+OA_START_DATA _Atomic int oa_state = OA_STATE_NEW;
+OA_START_DATA bool (*oa_activate_fn)(void);

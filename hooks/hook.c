@@ -4,15 +4,16 @@
 #include <limits.h>
 #include <sys/socket.h>
 
+#include "core/attr.h"
 #include "core/sys.h"
 
 static const uint8_t hook_own_mark = 1;
 
-const volatile uint8_t *oa_hook_fork_mark = &hook_own_mark;
+OA_START_DATA const volatile uint8_t *oa_hook_fork_mark = &hook_own_mark;
 _Atomic int32_t oa_hook_pid;
 void (*oa_hook_fork_missed)(void);
-void (*oa_hook_stand_down)(void);
-void (*oa_hook_yield_port)(uint16_t port);
+OA_START_DATA void (*oa_hook_stand_down)(void);
+OA_START_DATA void (*oa_hook_yield_port)(uint16_t port);
 
 bool oa_hook_start(void)
 {

@@ -129,7 +129,7 @@ static void *find_by_file(const struct oa_lib_names *names, const void *object, 
  * loader's order; for an object loaded later, its own libraries. */
 static void *find_for(const struct oa_lib_names *names, const void *object, const struct image *caller)
 {
-	const char *name = names->name[0];
+	const char *name = names->names; /* the first */
 	void *handle = caller->from && !caller->is_program ? image_open(caller->name, 0) : NULL;
 	void *found = handle ? look_up(handle, name) : NULL;
 
@@ -156,6 +156,7 @@ static const struct oa_lib *lib_add(const struct oa_lib_names *names, const stru
 {
 	unsigned i = atomic_fetch_add(&libs_used, 1);
 	void *handle = i < OA_LIBS_MAX ? image_open(image->name, RTLD_NODELETE) : NULL;
+	const char *name;
 
 	if (i >= OA_LIBS_MAX)
 		return NULL;
@@ -164,10 +165,11 @@ static const struct oa_lib *lib_add(const struct oa_lib_names *names, const stru
 	oa_libs[i].names = names;
 	oa_libs[i].from = image->from;
 	oa_libs[i].to = image->to;
-	for (unsigned n = 0; n < names->count; n++) {
-		oa_libs[i].fn[n] = look_up(handle, names->name[n]);
+	name = names->names;
+	for (unsigned n = 0; n < names->count; n++, name += strlen(name) + 1) {
+		oa_libs[i].fn[n] = look_up(handle, name);
 		if (!oa_libs[i].fn[n])
-			oa_libs[i].fn[n] = names->refusal[n];
+			oa_libs[i].fn[n] = names->refusal(n);
 	}
 	atomic_store_explicit(&libs_ready[i], true, memory_order_release);
 	return &oa_libs[i];
@@ -178,7 +180,8 @@ static const struct oa_lib *lib_none(const struct oa_lib_names *names)
 {
 	oa_stat_inc(OA_STAT_tls_library);
 	names->none->names = names;
-	memcpy(names->none->fn, names->refusal, sizeof(names->refusal));
+	for (unsigned n = 0; n < names->count; n++)
+		names->none->fn[n] = names->refusal(n);
 	return names->none;
 }
 

@@ -10,8 +10,8 @@
 struct oa_lib_names {
 	const char *file;            /* what the names of its files begin with */
 	unsigned count;              /* of names */
-	const char *name[OA_LIB_FUNCTIONS];
-	void *refusal[OA_LIB_FUNCTIONS];
+	const char *names;           /* each with its end: one pointer for the loader to relocate */
+	void *(*refusal)(unsigned i); /* what stands for a function that is not there; NULL: nothing */
 	struct oa_lib *none;     /* stands for a library that is not there: its hooked functions fail */
 };
 

@@ -25,23 +25,28 @@ _Static_assert(FN_COUNT <= OA_LIB_FUNCTIONS, "room for all of them");
 #undef OA_LIB_HOOK
 #undef OA_LIB_ASK
 
+static void *lib_refusal(unsigned i)
+{
+	switch (i) {
+#define OA_LIB_HOOK(name, value) case FN_##name: return (void *)refuse_##name;
+#define OA_LIB_ASK(name)
+#include OA_LIB_LIST
+#undef OA_LIB_HOOK
+#undef OA_LIB_ASK
+	}
+	return NULL;
+}
+
 static struct oa_lib no_library;
 static const struct oa_lib_names lib_names = {
 	.file = OA_LIB_FILE, .count = FN_COUNT, .none = &no_library,
-	.name = {
-#define OA_LIB_HOOK(name, value) #name,
-#define OA_LIB_ASK(name) #name,
+	.refusal = lib_refusal,
+	.names =
+#define OA_LIB_HOOK(name, value) #name "\0"
+#define OA_LIB_ASK(name) #name "\0"
 #include OA_LIB_LIST
 #undef OA_LIB_HOOK
 #undef OA_LIB_ASK
-	},
-	.refusal = {
-#define OA_LIB_HOOK(name, value) (void *)refuse_##name,
-#define OA_LIB_ASK(name) NULL,
-#include OA_LIB_LIST
-#undef OA_LIB_HOOK
-#undef OA_LIB_ASK
-	},
 };
 
 #define FN(lib, name) ((__typeof__(&name))((const struct oa_lib *)(lib))->fn[FN_##name])

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "core/attr.h"
 #include "core/sys.h"
 #include "hooks/real.h"
 
@@ -133,7 +134,7 @@ static long raw_pselect(RAW_ARGS)
 #define RAW_FN(name)    (void *)raw_##name
 #define RAW_NO_FN(name) NULL
 #define OA_SYM(name, need, standin) RAW_FN_##standin(name),
-void *_Atomic oa_real_table[OA_SYM_COUNT] = {
+OA_START_DATA void *_Atomic oa_real_table[OA_SYM_COUNT] = {
 #include "hooks/libc.def"
 };
 #undef OA_SYM

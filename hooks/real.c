@@ -13,16 +13,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/attr.h"
 #include "core/glibc_floor.h"
 
 enum { REQUIRED, OPTIONAL };
 
-static const char real_names[] =
+OA_START_CONST static const char real_names[] =
 #define OA_SYM(name, need, standin) #name "\0"
 #include "hooks/libc.def"
 #undef OA_SYM
 	;
-static const uint8_t real_optional[OA_SYM_COUNT] = {
+OA_START_CONST static const uint8_t real_optional[OA_SYM_COUNT] = {
 #define OA_SYM(name, need, standin) (need) == OPTIONAL,
 #include "hooks/libc.def"
 #undef OA_SYM
@@ -51,7 +52,7 @@ static void real_find(enum oa_sym sym, bool ask_loader)
 		atomic_store_explicit(&oa_real_table[sym], found, memory_order_release);
 }
 
-void oa_real_resolve(void)
+OA_START_CODE void oa_real_resolve(void)
 {
 	uint64_t found[(OA_SYM_COUNT + 63) / 64] = { 0 };
 	int err = errno;

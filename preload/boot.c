@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "core/attr.h"
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/exclude.h"
@@ -35,7 +36,7 @@ __attribute__((visibility("default"))) const int otelauto_loaded = 1;
 
 static bool boot_is_second_copy(void)
 {
-	return oa_floor_is_before_us("otelauto_loaded");
+	return oa_floor_is_before_us(OA_START_TEXT("otelauto_loaded"));
 }
 
 /* -- activation -- */

@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "core/attr.h"
 #include "core/config.h"
 #include "core/sys.h"
 
@@ -26,7 +27,7 @@ static void file_refuse(const char *why)
 	(void)oa_config_override("OTEL_METRICS_EXPORTER", OA_LIT("none"));
 }
 
-void oa_config_file_read(char *const envp[])
+OA_START_CODE void oa_config_file_read(char *const envp[])
 {
 	long fd, n;
 

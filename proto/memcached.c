@@ -241,7 +241,7 @@ static long text_command_unit(struct memcached_state *st, struct oa_bytes in, co
 /* -- binary -- */
 
 static const struct {
-	const char *name;
+	char name[10]; /* no pointer: it would have to be relocated in every process that starts */
 	uint8_t quiet, ext;
 } opcodes[] = {
 	[0x00] = { "get", 0, 0 }, [0x01] = { "set", 0, 8 }, [0x02] = { "add", 0, 8 }, [0x03] = { "replace", 0, 8 },
@@ -262,7 +262,7 @@ static bool binary_head(const uint8_t *p, uint8_t magic)
 	uint32_t key = store_be16(p + 2), body = store_be32(p + 8);
 	uint8_t op = p[1], ext = p[4];
 
-	if (p[0] != magic || op >= sizeof(opcodes) / sizeof(opcodes[0]) || !opcodes[op].name || p[5])
+	if (p[0] != magic || op >= sizeof(opcodes) / sizeof(opcodes[0]) || !opcodes[op].name[0] || p[5])
 		return false;
 	if (magic == 0x80 && ext != opcodes[op].ext && opcodes[op].ext != 0xff)
 		return false;

@@ -23,11 +23,13 @@ void (*oa_hook_fork_missed)(void);
 
 static long refuse(void) { return -77; }
 
+static void *refusal(unsigned i) { return i < 2 ? (void *)refuse : NULL; }
+
 static struct oa_lib none;
 static const struct oa_lib_names made_up = {
 	.file = "libmade_up", .count = 3, .none = &none,
-	.name = { "made_up_read", "made_up_connect", "made_up_missing" },
-	.refusal = { (void *)refuse, (void *)refuse, NULL },
+	.names = "made_up_read\0made_up_connect\0made_up_missing\0",
+	.refusal = refusal,
 };
 static unsigned told; /* calls that were the program's own */
 
