@@ -84,8 +84,7 @@ enum oa_label {
 };
 
 struct oa_label_info {
-	const char *name; /* "http.request.method" */
-	const char *prom; /* "http_request_method" */
+	char name[40], prom[40]; /* "http.request.method", "http_request_method"; no pointers to relocate */
 };
 extern const struct oa_label_info oa_labels[OA_LABEL_COUNT];
 

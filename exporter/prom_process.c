@@ -6,10 +6,10 @@
 #include "exporter/metric_walk.h"
 
 struct prom_usage {
-	const char *family; /* "" = the one before */
-	const char *unit;
-	const char *help;
-	const char *label; /* "" none */
+	char family[36]; /* "" = the one before; no pointers to relocate */
+	char unit[8];    /* "" none */
+	char help[26];
+	char label[44]; /* "" none */
 	enum oa_prom_type type;
 	enum oa_usage usage;
 	unsigned scale;
@@ -18,22 +18,22 @@ struct prom_usage {
 static const struct prom_usage prom_usages[] = {
 	{ "process_cpu_time_seconds", "seconds", "CPU time used.", "cpu_mode=\"user\"",
 	  OA_PROM_COUNTER, OA_USAGE_CPU_USER_US, 6 },
-	{ "", NULL, NULL, "cpu_mode=\"system\"", OA_PROM_COUNTER, OA_USAGE_CPU_SYSTEM_US, 6 },
+	{ "", "", "", "cpu_mode=\"system\"", OA_PROM_COUNTER, OA_USAGE_CPU_SYSTEM_US, 6 },
 	{ "process_memory_usage_bytes", "bytes", "Physical memory in use.", "", OA_PROM_GAUGE,
 	  OA_USAGE_RSS_BYTES, 0 },
 	{ "process_memory_virtual_bytes", "bytes", "Virtual memory reserved.", "", OA_PROM_GAUGE,
 	  OA_USAGE_VIRTUAL_BYTES, 0 },
-	{ "process_thread_count", NULL, "Threads.", "", OA_PROM_GAUGE, OA_USAGE_THREADS, 0 },
-	{ "process_unix_file_descriptor_count", NULL, "Open file descriptors.", "", OA_PROM_GAUGE,
+	{ "process_thread_count", "", "Threads.", "", OA_PROM_GAUGE, OA_USAGE_THREADS, 0 },
+	{ "process_unix_file_descriptor_count", "", "Open file descriptors.", "", OA_PROM_GAUGE,
 	  OA_USAGE_FDS, 0 },
-	{ "process_context_switches", NULL, "Context switches.",
+	{ "process_context_switches", "", "Context switches.",
 	  "process_context_switch_type=\"voluntary\"", OA_PROM_COUNTER, OA_USAGE_SWITCH_VOLUNTARY,
 	  0 },
-	{ "", NULL, NULL, "process_context_switch_type=\"involuntary\"", OA_PROM_COUNTER,
+	{ "", "", "", "process_context_switch_type=\"involuntary\"", OA_PROM_COUNTER,
 	  OA_USAGE_SWITCH_INVOLUNTARY, 0 },
-	{ "process_paging_faults", NULL, "Page faults.", "system_paging_fault_type=\"major\"",
+	{ "process_paging_faults", "", "Page faults.", "system_paging_fault_type=\"major\"",
 	  OA_PROM_COUNTER, OA_USAGE_FAULT_MAJOR, 0 },
-	{ "", NULL, NULL, "system_paging_fault_type=\"minor\"", OA_PROM_COUNTER,
+	{ "", "", "", "system_paging_fault_type=\"minor\"", OA_PROM_COUNTER,
 	  OA_USAGE_FAULT_MINOR, 0 },
 };
 
@@ -51,7 +51,7 @@ static void prom_usage_all(struct oa_prom_out *o, const struct oa_prom_alive *al
 			continue;
 		if (*u->family) {
 			family = u->family;
-			oa_prom_observed(o, family, u->type, u->unit, u->help);
+			oa_prom_observed(o, family, u->type, *u->unit ? u->unit : NULL, u->help);
 		}
 		oa_prom_str(o, family);
 		if (u->type == OA_PROM_COUNTER)

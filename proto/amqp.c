@@ -31,7 +31,7 @@ enum shape { NO_NAMES, QUEUE, EXCHANGE, EXCHANGE_KEY };
 struct method {
 	uint8_t class, method, ok;  /* ok: the method that answers it, 0 none */
 	uint8_t shape, skip;        /* bytes before its names */
-	const char *name;
+	char name[22]; /* no pointer: it would have to be relocated in every process that starts */
 };
 
 /* What a client calls and a server answers. */

@@ -46,20 +46,24 @@ static bool length(struct oa_bytes *in, uint32_t *ret)
 
 static bool wanted(struct oa_bytes name)
 {
-	static const struct oa_bytes names[] = {
-		OA_LIT("REQUEST_METHOD"), OA_LIT("REQUEST_URI"), OA_LIT("SCRIPT_NAME"), OA_LIT("PATH_INFO"),
-		OA_LIT("QUERY_STRING"), OA_LIT("SERVER_PROTOCOL"), OA_LIT("REQUEST_SCHEME"), OA_LIT("HTTPS"),
-		OA_LIT("REMOTE_ADDR"), OA_LIT("SERVER_NAME"), OA_LIT("SERVER_PORT"), OA_LIT("HTTP_HOST"),
-		OA_LIT("HTTP_USER_AGENT"), OA_LIT("HTTP_TRACEPARENT"), OA_LIT("HTTP_TRACESTATE"), OA_LIT("HTTP_BAGGAGE"),
-		OA_LIT("HTTP_B3"), OA_LIT("HTTP_X_FORWARDED_FOR"), OA_LIT("HTTP_X_FORWARDED_PROTO"),
-		OA_LIT("HTTP_X_FORWARDED_HOST"), OA_LIT("HTTP_X_B3_TRACEID"), OA_LIT("HTTP_X_B3_SPANID"),
-		OA_LIT("HTTP_X_B3_SAMPLED"), OA_LIT("HTTP_X_B3_FLAGS"), OA_LIT("HTTP_UBER_TRACE_ID"),
-		OA_LIT("HTTP_X_AMZN_TRACE_ID"), OA_LIT("HTTP_X_REQUEST_ID"), OA_LIT("HTTP_X_CORRELATION_ID"),
-		OA_LIT("HTTP_COOKIE"), OA_LIT("HTTP_AUTHORIZATION"),
+#define NAME(text) { sizeof(text) - 1, text }
+	static const struct {
+		uint8_t len;
+		char name[23]; /* no pointers to relocate */
+	} names[] = {
+		NAME("REQUEST_METHOD"), NAME("REQUEST_URI"), NAME("SCRIPT_NAME"), NAME("PATH_INFO"),
+		NAME("QUERY_STRING"), NAME("SERVER_PROTOCOL"), NAME("REQUEST_SCHEME"), NAME("HTTPS"),
+		NAME("REMOTE_ADDR"), NAME("SERVER_NAME"), NAME("SERVER_PORT"), NAME("HTTP_HOST"),
+		NAME("HTTP_USER_AGENT"), NAME("HTTP_TRACEPARENT"), NAME("HTTP_TRACESTATE"), NAME("HTTP_BAGGAGE"),
+		NAME("HTTP_B3"), NAME("HTTP_X_FORWARDED_FOR"), NAME("HTTP_X_FORWARDED_PROTO"),
+		NAME("HTTP_X_FORWARDED_HOST"), NAME("HTTP_X_B3_TRACEID"), NAME("HTTP_X_B3_SPANID"),
+		NAME("HTTP_X_B3_SAMPLED"), NAME("HTTP_X_B3_FLAGS"), NAME("HTTP_UBER_TRACE_ID"),
+		NAME("HTTP_X_AMZN_TRACE_ID"), NAME("HTTP_X_REQUEST_ID"), NAME("HTTP_X_CORRELATION_ID"),
+		NAME("HTTP_COOKIE"), NAME("HTTP_AUTHORIZATION"),
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (oa_bytes_eq(name, names[i]))
+		if (oa_bytes_eq(name, oa_bytes(names[i].name, names[i].len)))
 			return true;
 	return false;
 }

@@ -161,13 +161,17 @@ static bool query_read(struct oa_bytes in, struct oa_store_msg *m)
 /* What a driver says for itself: it greets, watches servers that answer after seconds, and says who it is. */
 static bool is_driver_s_own(struct oa_bytes name)
 {
-	static const struct oa_bytes names[] = {
-		OA_LIT("hello"), OA_LIT("isMaster"), OA_LIT("ismaster"), OA_LIT("saslStart"), OA_LIT("saslContinue"),
-		OA_LIT("authenticate"),
+#define NAME(text) { sizeof(text) - 1, text }
+	static const struct {
+		uint8_t len;
+		char name[13]; /* no pointers to relocate */
+	} names[] = {
+		NAME("hello"), NAME("isMaster"), NAME("ismaster"), NAME("saslStart"), NAME("saslContinue"),
+		NAME("authenticate"),
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (oa_bytes_eq(name, names[i]))
+		if (oa_bytes_eq(name, oa_bytes(names[i].name, names[i].len)))
 			return true;
 	return false;
 }

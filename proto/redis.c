@@ -82,26 +82,27 @@ enum redis_special {
 
 static enum redis_special redis_special(struct oa_bytes name)
 {
+#define SPECIAL(text, what) { what, sizeof(text) - 1, text }
 	static const struct {
-		struct oa_bytes name;
-		enum redis_special what;
+		uint8_t what, len;
+		char name[11]; /* no pointers to relocate */
 	} specials[] = {
-		{ OA_LIT("exec"), REDIS_MULTI_END }, { OA_LIT("sync"), REDIS_LAST },
-		{ OA_LIT("multi"), REDIS_MULTI }, { OA_LIT("reset"), REDIS_RESET }, { OA_LIT("psync"), REDIS_LAST },
-		{ OA_LIT("fcall"), REDIS_SCRIPT },
-		{ OA_LIT("select"), REDIS_SELECT }, { OA_LIT("client"), REDIS_CLIENT },
-		{ OA_LIT("evalsha"), REDIS_SCRIPT }, { OA_LIT("discard"), REDIS_MULTI_END },
-		{ OA_LIT("monitor"), REDIS_LAST },
-		{ OA_LIT("fcall_ro"), REDIS_SCRIPT }, { OA_LIT("subscribe"), REDIS_LAST },
-		{ OA_LIT("psubscribe"), REDIS_LAST }, { OA_LIT("ssubscribe"), REDIS_LAST },
-		{ OA_LIT("evalsha_ro"), REDIS_SCRIPT },
+		SPECIAL("exec", REDIS_MULTI_END), SPECIAL("sync", REDIS_LAST),
+		SPECIAL("multi", REDIS_MULTI), SPECIAL("reset", REDIS_RESET), SPECIAL("psync", REDIS_LAST),
+		SPECIAL("fcall", REDIS_SCRIPT),
+		SPECIAL("select", REDIS_SELECT), SPECIAL("client", REDIS_CLIENT),
+		SPECIAL("evalsha", REDIS_SCRIPT), SPECIAL("discard", REDIS_MULTI_END),
+		SPECIAL("monitor", REDIS_LAST),
+		SPECIAL("fcall_ro", REDIS_SCRIPT), SPECIAL("subscribe", REDIS_LAST),
+		SPECIAL("psubscribe", REDIS_LAST), SPECIAL("ssubscribe", REDIS_LAST),
+		SPECIAL("evalsha_ro", REDIS_SCRIPT),
 	};
 
 	if (name.len < 4) /* GET, SET and most others */
 		return REDIS_PLAIN;
 	for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++)
-		if (name.len == specials[i].name.len && oa_bytes_ieq(name, specials[i].name))
-			return specials[i].what;
+		if (name.len == specials[i].len && oa_bytes_ieq(name, oa_bytes(specials[i].name, specials[i].len)))
+			return (enum redis_special)specials[i].what;
 	return REDIS_PLAIN;
 }
 
