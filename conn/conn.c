@@ -336,7 +336,7 @@ static OA_COLD void conn_deafen(struct oa_fd *slot, union oa_fd_word was, struct
 	oa_conn_unlock(c);
 }
 
-struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
+OA_HOT struct oa_conn *oa_conn_enter(int fd, struct oa_fd **ret_slot)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
 	union oa_fd_word was = slot_load(slot), now;
@@ -594,7 +594,7 @@ void oa_conn_on_shutdown(int fd, int how)
 
 /* -- connecting -- */
 
-void oa_conn_connected(struct oa_conn *c)
+OA_HOT void oa_conn_connected(struct oa_conn *c)
 {
 	uint64_t took;
 
@@ -746,7 +746,7 @@ void oa_conn_on_so_error(int fd, int so_error)
 
 /* -- waiting -- */
 
-void oa_conn_before_wait(enum oa_wait kind, int ident, int timeout_ms, bool listens)
+OA_HOT void oa_conn_before_wait(enum oa_wait kind, int ident, int timeout_ms, bool listens)
 {
 	struct oa_fd *slot = ident >= 0 ? oa_fd_peek(ident) : NULL;
 
@@ -755,7 +755,7 @@ void oa_conn_before_wait(enum oa_wait kind, int ident, int timeout_ms, bool list
 	oa_ctx_before_wait(kind == OA_WAIT_LOOP, ident, timeout_ms);
 }
 
-void oa_conn_after_wait(enum oa_wait kind, int ident, int timeout_ms, int n)
+OA_HOT void oa_conn_after_wait(enum oa_wait kind, int ident, int timeout_ms, int n)
 {
 	oa_ctx_after_wait(kind == OA_WAIT_LOOP, ident, timeout_ms, n);
 }

@@ -236,7 +236,7 @@ static inline bool ctx_turn_loose(struct oa_exchange *ex, bool loose)
 	return true;
 }
 
-static void ctx_set_loose(struct oa_exchange *ex, bool loose)
+static OA_HOT void ctx_set_loose(struct oa_exchange *ex, bool loose)
 {
 	struct oa_ctx_thread *owner;
 
@@ -342,7 +342,7 @@ static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 		thread_flag(t, CTX_MIXED, 0);
 }
 
-void oa_ctx_touch(struct oa_ref ref)
+OA_HOT void oa_ctx_touch(struct oa_ref ref)
 {
 	struct oa_ctx_thread *t = ctx_thread_self();
 	struct oa_exchange *ex = oa_exchange_get(ref);
@@ -473,7 +473,7 @@ OA_HOT void oa_ctx_close(struct oa_exchange *ex, uint32_t index)
 	}
 }
 
-void oa_ctx_settle(struct oa_exchange *ex)
+OA_HOT void oa_ctx_settle(struct oa_exchange *ex)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
@@ -564,7 +564,7 @@ static void ctx_note_shared(struct oa_ctx_thread *t, int ident)
 		thread_flag(t, CTX_SHARED, 0);
 }
 
-void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
+OA_HOT void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
@@ -590,7 +590,7 @@ void oa_ctx_before_wait(bool loop, int ident, int timeout_ms)
 		t->timer_ns = thread_open(t) ? oa_host_now_ns() + (uint64_t)timeout_ms * 1000000u : UINT64_MAX;
 }
 
-void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
+OA_HOT void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
@@ -679,7 +679,7 @@ static inline uint64_t fp_step(uint64_t h, uint64_t word)
 }
 
 /* Cookies are long and come with every request: eight bytes at a time. */
-static uint64_t fp_text(uint64_t h, const uint8_t *p, size_t len)
+static OA_HOT uint64_t fp_text(uint64_t h, const uint8_t *p, size_t len)
 {
 	uint64_t word = 0;
 
@@ -711,7 +711,7 @@ static uint64_t fp_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]
 }
 
 /* A forward proxy gets whole URLs and asks for what is behind the authority. */
-static struct oa_bytes ctx_path_of(struct oa_bytes target)
+static OA_HOT struct oa_bytes ctx_path_of(struct oa_bytes target)
 {
 	const uint8_t *at = target.len && *target.ptr != '/' ? memmem(target.ptr, target.len, "://", 3) : NULL;
 	const uint8_t *end = target.ptr + target.len;
@@ -1082,7 +1082,7 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 	return false;
 }
 
-void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret)
+OA_HOT void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret)
 {
 	struct oa_ctx_thread *t = ctx_thread_self();
 

@@ -54,7 +54,7 @@ static OA_COLD void decide_own_list(struct oa_exchange *ex, uint64_t threshold)
 	oa_exchange_set_str(ex, OA_STR_TRACESTATE, oa_bytes(text, 6 + oa_th_text(threshold, text + 6)));
 }
 
-static void decide_ask(struct oa_exchange *ex, const struct oa_http_head *h, uint64_t random,
+static OA_HOT void decide_ask(struct oa_exchange *ex, const struct oa_http_head *h, uint64_t random,
 		       const struct oa_remote *remote, struct oa_decision *ret)
 {
 	const struct oa_span *s = oa_exchange_span(ex);

@@ -344,7 +344,7 @@ static struct oa_bytes ask_first(const struct oa_send *s)
 	return (struct oa_bytes){ 0 };
 }
 
-bool oa_fastcgi_asks(const struct oa_conn *c, const struct oa_send *s)
+OA_HOT bool oa_fastcgi_asks(const struct oa_conn *c, const struct oa_send *s)
 {
 	struct oa_bytes first;
 

@@ -42,7 +42,7 @@ static bool lock_is_shared(const struct oa_conn *c)
 	return proto && oa_protos[proto - 1]->flags & (OA_PROTO_STREAMS | OA_PROTO_STORE);
 }
 
-bool oa_conn_lock(struct oa_conn *c)
+OA_HOT bool oa_conn_lock(struct oa_conn *c)
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
 		if (oa_conn_lock_once(c))
@@ -253,7 +253,7 @@ static void feed_tunnel(struct oa_conn *c, bool in, uint64_t n)
 }
 
 /* Runs the parser over contiguous bytes. returns bytes taken or negative */
-static long feed_parse(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes, bool *ret_upgraded)
+static OA_HOT long feed_parse(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes, bool *ret_upgraded)
 {
 	struct oa_feed f = { .c = c, .dir = dir };
 	struct oa_sink sink = OA_SPAN_SINK(&f);
@@ -383,7 +383,7 @@ static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_
 }
 
 /* What the parser did with `bytes`: taken so many, or failed. */
-static void feed_parsed(struct oa_conn *c, bool in, enum oa_dir dir, struct oa_bytes bytes, long taken, bool upgraded)
+static OA_HOT void feed_parsed(struct oa_conn *c, bool in, enum oa_dir dir, struct oa_bytes bytes, long taken, bool upgraded)
 {
 	if (taken < 0) {
 		feed_failed(c, dir, taken);
@@ -432,7 +432,7 @@ OA_HOT OA_NOINLINE void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes
 		feed_rest(c, in, bytes, taken, f.upgraded);
 }
 
-void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
+OA_HOT void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	enum oa_dir dir;
 	bool upgraded = false;

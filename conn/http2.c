@@ -64,7 +64,7 @@ static void http2_piece_put_back(struct http2_piece *p)
 		http2_piece_give(p);
 }
 
-void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes)
+OA_HOT void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes)
 {
 	static const uint8_t classes[] = { 0, 1, TABLE_CLASS, 2, 3 };
 	struct http2_piece *p = NULL;
@@ -119,7 +119,7 @@ static void http2_server_request(struct oa_feed *f, uint32_t stream, const struc
 		oa_rpc_open(ex, h);
 }
 
-int64_t oa_http2_open_client(struct oa_conn *c, const struct oa_http2_head *h, uint32_t stream, uint64_t now_ns,
+OA_HOT int64_t oa_http2_open_client(struct oa_conn *c, const struct oa_http2_head *h, uint32_t stream, uint64_t now_ns,
 			     struct oa_remote *remote, uint8_t *ret_result)
 {
 	bool rpc = oa_rpc_is(h);
@@ -205,7 +205,7 @@ static inline void http2_move_context(struct oa_feed *f, struct oa_exchange *ex,
 	}
 }
 
-static void http2_on_response(struct oa_exchange *ex, const struct oa_http2_head *h)
+static OA_HOT void http2_on_response(struct oa_exchange *ex, const struct oa_http2_head *h)
 {
 	struct oa_span *s = oa_exchange_span(ex);
 

@@ -10,7 +10,7 @@
 
 /* -- room -- */
 
-bool oa_adder_open(struct oa_adder *p)
+OA_HOT bool oa_adder_open(struct oa_adder *p)
 {
 	if (p->open)
 		return true;
@@ -21,7 +21,7 @@ bool oa_adder_open(struct oa_adder *p)
 	return true;
 }
 
-struct oa_buf oa_adder_room(const struct oa_adder *p)
+OA_HOT struct oa_buf oa_adder_room(const struct oa_adder *p)
 {
 	const struct oa_send *s = p->s;
 	const struct oa_point *last = s->points ? &s->point[s->points - 1] : NULL;
@@ -39,7 +39,7 @@ static void adder_put_byte(struct oa_buf *out, uint8_t c)
 }
 
 /* A string, not Huffman-coded. */
-static void adder_put_text(struct oa_buf *out, struct oa_bytes text)
+static OA_HOT void adder_put_text(struct oa_buf *out, struct oa_bytes text)
 {
 	size_t rest;
 
@@ -54,7 +54,7 @@ static void adder_put_text(struct oa_buf *out, struct oa_bytes text)
 	oa_buf_put(out, text);
 }
 
-void oa_adder_put_field(struct oa_buf *out, struct oa_bytes name, struct oa_bytes value, uint8_t kind)
+OA_HOT void oa_adder_put_field(struct oa_buf *out, struct oa_bytes name, struct oa_bytes value, uint8_t kind)
 {
 	size_t at;
 
@@ -95,7 +95,7 @@ static uint32_t adder_put_fields(struct oa_buf *out, struct oa_bytes lines)
 
 /* -- frames -- */
 
-enum oa_inject_result oa_adder_done(struct oa_adder *p, const struct oa_http2_block *b, const struct oa_buf *out)
+OA_HOT enum oa_inject_result oa_adder_done(struct oa_adder *p, const struct oa_http2_block *b, const struct oa_buf *out)
 {
 	uint32_t len = (uint32_t)out->len - FRAME_HEAD;
 
@@ -111,7 +111,7 @@ enum oa_inject_result oa_adder_done(struct oa_adder *p, const struct oa_http2_bl
 	return OA_INJECT_DONE;
 }
 
-enum oa_inject_result oa_adder_add(struct oa_adder *p, const struct oa_http2_block *b, struct oa_bytes lines)
+OA_HOT enum oa_inject_result oa_adder_add(struct oa_adder *p, const struct oa_http2_block *b, struct oa_bytes lines)
 {
 	struct oa_buf out = oa_adder_room(p);
 	uint32_t size;

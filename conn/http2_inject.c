@@ -42,7 +42,7 @@ bool oa_http2_begins(const struct oa_conn *c, const struct oa_send *s)
 /* -- requests -- */
 
 /* The header lines stand in a block of their own while they become fields. */
-static enum oa_inject_result add_fields(struct oa_adder *p, struct oa_exchange *ex, const struct oa_http2_block *b)
+static OA_HOT enum oa_inject_result add_fields(struct oa_adder *p, struct oa_exchange *ex, const struct oa_http2_block *b)
 {
 	unsigned cls = oa_inject_is_long(ex) ? 2 : 0;
 	int64_t block = oa_block_take(cls);
@@ -140,7 +140,7 @@ static void adder_request_again(struct oa_adder *p, const struct oa_http2_block 
 		s->flags &= ~(OA_SPAN_INJECTED | OA_SPAN_REWRITTEN);
 }
 
-static bool adder_on_block(void *ctx, const struct oa_http2_block *b)
+static OA_HOT bool adder_on_block(void *ctx, const struct oa_http2_block *b)
 {
 	struct oa_adder *p = ctx;
 
@@ -153,7 +153,7 @@ static bool adder_on_block(void *ctx, const struct oa_http2_block *b)
 	return true;
 }
 
-void oa_http2_prepare(struct oa_conn *c, struct oa_send *s)
+OA_HOT void oa_http2_prepare(struct oa_conn *c, struct oa_send *s)
 {
 	const struct oa_sink sink = { .memory = oa_http2_memory };
 	struct oa_bytes before = oa_feed_carried(c, OA_DIR_REQUEST);

@@ -95,7 +95,7 @@ static void flight_begin(const struct oa_conn *c, const struct oa_send *s)
 }
 
 /* Its blocks are somebody's again. */
-static void flight_end(const struct oa_send *s)
+static OA_HOT void flight_end(const struct oa_send *s)
 {
 	uint32_t *link = oa_ctx_flights();
 
@@ -123,7 +123,7 @@ size_t oa_inject_text_offset(void)
 	return sizeof(struct flight);
 }
 
-bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
+OA_HOT bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
 {
 	int64_t block;
 
@@ -140,7 +140,7 @@ bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsigned cls)
 
 /* -- what goes in -- */
 
-struct oa_buf oa_inject_room(const struct oa_send *s)
+OA_HOT struct oa_buf oa_inject_room(const struct oa_send *s)
 {
 	uint8_t *start = oa_block_at(s->text_cls, s->text - 1);
 	uint8_t *end = start + oa_block_bytes[s->text_cls];
@@ -187,7 +187,7 @@ static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, 
 	oa_conn_unlock(c);
 }
 
-static bool inject_parent_has_lists(const struct oa_exchange *ex)
+static OA_HOT bool inject_parent_has_lists(const struct oa_exchange *ex)
 {
 	struct oa_exchange *parent = oa_exchange_get(ex->parent);
 	uint32_t shown = parent ? atomic_load_explicit(&parent->shown, memory_order_relaxed) : 0;
@@ -203,7 +203,7 @@ void oa_inject_point(struct oa_send *s, size_t off, const struct oa_buf *text, b
 						   .host_len = replace ? (uint32_t)text->len : 0 };
 }
 
-enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out)
+OA_HOT enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out)
 {
 	struct oa_context ctx;
 	int64_t copy = -1;
@@ -220,7 +220,7 @@ enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_buf *out
 	return out->full || !out->len ? OA_INJECT_POOL : OA_INJECT_DONE;
 }
 
-bool oa_inject_is_long(const struct oa_exchange *ex)
+OA_HOT bool oa_inject_is_long(const struct oa_exchange *ex)
 {
 	return inject_parent_has_lists(ex) || oa_exchange_span(ex)->str[OA_STR_TRACESTATE].len > INJECT_SHORT_STATE;
 }
@@ -308,7 +308,7 @@ static bool inject_host_excluded(struct oa_bytes host)
 	return oa_glob_list_match(oa_config.exclude_hosts, name);
 }
 
-enum oa_inject_result oa_inject_allowed(const struct oa_http_head *h, const struct oa_send *s, unsigned points_max)
+OA_HOT enum oa_inject_result oa_inject_allowed(const struct oa_http_head *h, const struct oa_send *s, unsigned points_max)
 {
 	if (oa_config.propagators & PROPAGATORS_NONE || !(oa_config.propagators & ~2u))
 		return OA_INJECT_OFF;
@@ -452,7 +452,7 @@ struct compose {
 	int count, cap;
 };
 
-static void compose_add(struct compose *k, const void *ptr, size_t len)
+static OA_HOT void compose_add(struct compose *k, const void *ptr, size_t len)
 {
 	if (!len)
 		return;
@@ -471,7 +471,7 @@ static struct oa_bytes inject_stash(const struct oa_conn *c)
 }
 
 /* [remainder of last time] then the host's bytes with the points in place. */
-static void compose_all(const struct oa_conn *c, const struct oa_send *s, struct compose *k)
+static OA_HOT void compose_all(const struct oa_conn *c, const struct oa_send *s, struct compose *k)
 {
 	size_t pos = 0, skip = c->stash ? c->stash_skip : 0;
 	unsigned p = 0;
@@ -552,7 +552,7 @@ static bool inject_flatten(const struct oa_conn *c, struct oa_send *s)
 	return true;
 }
 
-bool oa_inject_compose(const struct oa_conn *c, struct oa_send *s)
+OA_HOT bool oa_inject_compose(const struct oa_conn *c, struct oa_send *s)
 {
 	unsigned kept = s->fed ? OA_SEND_BEFORE : 0;
 	struct compose k = { .iov = s->small + kept, .cap = OA_SEND_IOV - (int)kept };
@@ -597,7 +597,7 @@ void oa_inject_decline(struct oa_conn *c, struct oa_send *s)
 	s->rewrite = false;
 }
 
-void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
+OA_HOT void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 {
 	if (c->state <= OA_CONN_HTTP && c->role != OA_ROLE_SERVER) {
 		if (c->proto ? oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS : oa_http2_begins(c, s))
@@ -663,7 +663,7 @@ static size_t account_stash(struct oa_conn *c, const struct oa_send *s, size_t n
 }
 
 /* Walks the points: n kernel bytes of [host][ours][host]… -> host bytes. */
-static size_t account_points(struct oa_conn *c, struct oa_send *s, size_t n, size_t host)
+static OA_HOT size_t account_points(struct oa_conn *c, struct oa_send *s, size_t n, size_t host)
 {
 	for (unsigned i = 0; i < s->points; i++) {
 		const struct oa_point *p = &s->point[i];
@@ -710,7 +710,7 @@ static ssize_t account_retry(struct oa_conn *c, struct oa_send *s)
 	}
 }
 
-ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
+OA_HOT ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
 {
 	size_t host = 0, left = (size_t)n;
 
@@ -726,7 +726,7 @@ ssize_t oa_inject_account(struct oa_conn *c, struct oa_send *s, ssize_t n)
 }
 
 /* The header of a request none of whose injected bytes went out goes on without them. */
-void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
+OA_HOT void oa_inject_settle(struct oa_conn *c, struct oa_send *s)
 {
 	unsigned left = s->points - s->points_out;
 
@@ -756,7 +756,7 @@ void oa_inject_cancel(struct oa_conn *c, struct oa_send *s)
 		oa_span_give_back_work(c);
 }
 
-void oa_inject_release(struct oa_send *s)
+OA_HOT void oa_inject_release(struct oa_send *s)
 {
 	if (s->text) {
 		flight_end(s);

@@ -179,7 +179,7 @@ static void send_leave(const struct oa_send *s)
 	oa_tls.send_gen = s->outer_gen;
 }
 
-void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+OA_HOT void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	s->watched = true;
 	s->fd = fd;
@@ -198,7 +198,7 @@ void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt,
 	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
 }
 
-static void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+static OA_HOT void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	oa_io_watch(c, fd, iov, iovcnt, flags, s);
 	send_enter(c, s);
@@ -317,7 +317,7 @@ OA_HOT void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec 
 	oa_conn_unlock(c);
 }
 
-void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+OA_HOT void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
 	struct oa_conn *c;
@@ -385,7 +385,7 @@ static size_t sent_head(struct oa_conn *c, const struct oa_send *s, const struct
 	return oa_feed_head(c, &h);
 }
 
-static void sent_bytes(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t n)
+static OA_HOT void sent_bytes(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t n)
 {
 	size_t head = sent_head(c, s, iov, n), rest;
 
@@ -400,7 +400,7 @@ static void sent_bytes(struct oa_conn *c, const struct oa_send *s, const struct 
 }
 
 /* The host's share of a successful call, fed to the parser. */
-void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes)
+OA_HOT void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes)
 {
 	unsigned answered;
 
@@ -448,7 +448,7 @@ static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
 		oa_io_failed(c, s->err);
 }
 
-ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
+OA_HOT ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 {
 	struct oa_fd *slot;
 	struct oa_conn *c = s->rewrite ? sent_enter_rewritten(s) : oa_conn_enter(s->fd, &slot);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "conn/pool.h"
+#include "core/attr.h"
 #include "core/sys.h"
 
 static int pool_map_chunk(struct oa_pool *p, uint32_t index)
@@ -33,7 +34,7 @@ static int64_t pool_take_fresh(struct oa_pool *p)
 	return index;
 }
 
-int64_t oa_pool_take(struct oa_pool *p)
+OA_HOT int64_t oa_pool_take(struct oa_pool *p)
 {
 	uint64_t top = atomic_load_explicit(&p->free, memory_order_acquire);
 
@@ -50,7 +51,7 @@ int64_t oa_pool_take(struct oa_pool *p)
 	return pool_take_fresh(p);
 }
 
-void oa_pool_give(struct oa_pool *p, uint32_t index)
+OA_HOT void oa_pool_give(struct oa_pool *p, uint32_t index)
 {
 	uint64_t top = atomic_load_explicit(&p->free, memory_order_relaxed), want;
 

@@ -277,7 +277,7 @@ static bool prop_has(const struct oa_http_head *h, enum oa_http_field field)
 	return h->field[field].off || h->field[field].len;
 }
 
-bool oa_propagate_present(const struct oa_http_head *h)
+OA_HOT bool oa_propagate_present(const struct oa_http_head *h)
 {
 	return (prop_on(PROP_W3C) && prop_has(h, OA_FIELD_traceparent)) ||
 	       (prop_on(PROP_B3 | PROP_B3MULTI) && (prop_has(h, OA_FIELD_b3) || prop_has(h, OA_FIELD_b3_trace))) ||
@@ -375,7 +375,7 @@ static void put_hex(struct oa_buf *out, const uint8_t *id, unsigned len)
 	oa_buf_put(out, oa_bytes(text, 2 * len));
 }
 
-void oa_propagate_value(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags, char ret[OA_TRACEPARENT])
+OA_HOT void oa_propagate_value(const uint8_t trace_id[16], const uint8_t span_id[8], uint8_t flags, char ret[OA_TRACEPARENT])
 {
 	memcpy(ret, "00-", 3);
 	oa_hex8(ret + 3, trace_id);
@@ -447,7 +447,7 @@ static void put_xray(const struct oa_context *c, struct oa_buf *out)
 	oa_buf_put(out, c->sampled ? OA_LIT(";Sampled=1\r\n") : OA_LIT(";Sampled=0\r\n"));
 }
 
-void oa_propagate_inject(const struct oa_context *c, struct oa_buf *out)
+OA_HOT void oa_propagate_inject(const struct oa_context *c, struct oa_buf *out)
 {
 	if (prop_on(PROP_W3C))
 		put_w3c(c, out);

@@ -38,7 +38,7 @@ bool oa_rpc_is(const struct oa_http2_head *h)
 	       oa_grpc_content_type(oa_http_slice(&h->http, h->content_type));
 }
 
-void oa_rpc_open(struct oa_exchange *ex, const struct oa_http2_head *h)
+OA_HOT void oa_rpc_open(struct oa_exchange *ex, const struct oa_http2_head *h)
 {
 	struct rpc_call k = { .status = -1 };
 
@@ -55,7 +55,7 @@ static void rpc_take_status(struct oa_exchange *ex, struct rpc_call *k, const st
 	rpc_call_put(ex, k);
 }
 
-void oa_rpc_response(struct oa_exchange *ex, const struct oa_http2_head *h)
+OA_HOT void oa_rpc_response(struct oa_exchange *ex, const struct oa_http2_head *h)
 {
 	struct rpc_call k;
 
@@ -64,7 +64,7 @@ void oa_rpc_response(struct oa_exchange *ex, const struct oa_http2_head *h)
 	rpc_take_status(ex, &k, h); /* when there is nothing but this block */
 }
 
-void oa_rpc_trailers(struct oa_exchange *ex, const struct oa_http2_head *h)
+OA_HOT void oa_rpc_trailers(struct oa_exchange *ex, const struct oa_http2_head *h)
 {
 	struct rpc_call k;
 
@@ -72,7 +72,7 @@ void oa_rpc_trailers(struct oa_exchange *ex, const struct oa_http2_head *h)
 	rpc_take_status(ex, &k, h);
 }
 
-void oa_rpc_body(struct oa_exchange *ex, enum oa_dir dir, struct oa_bytes bytes)
+OA_HOT void oa_rpc_body(struct oa_exchange *ex, enum oa_dir dir, struct oa_bytes bytes)
 {
 	struct rpc_call k;
 
@@ -94,7 +94,7 @@ static void rpc_settle(struct oa_exchange *ex, struct rpc_call *k, unsigned stat
 	rpc_call_put(ex, k);
 }
 
-void oa_rpc_end(struct oa_exchange *ex, uint64_t now_ns)
+OA_HOT void oa_rpc_end(struct oa_exchange *ex, uint64_t now_ns)
 {
 	struct rpc_call k;
 

@@ -42,7 +42,7 @@ static struct oa_exchange *server_request(struct oa_feed *f, const struct oa_htt
 }
 
 /* The kernel took the whole header: the exchange prepared for it is real now. */
-static void client_request(struct oa_feed *f, const struct oa_http_head *h)
+static OA_HOT void client_request(struct oa_feed *f, const struct oa_http_head *h)
 {
 	struct oa_conn *c = f->c;
 	struct oa_remote remote;
@@ -99,7 +99,7 @@ static void on_response(struct oa_feed *f, const struct oa_http_head *h)
 }
 
 /* The exchange a request body belongs to: the newest whose request has not ended. */
-static struct oa_exchange *request_exchange(struct oa_conn *c)
+static OA_HOT struct oa_exchange *request_exchange(struct oa_conn *c)
 {
 	struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
 
@@ -125,7 +125,7 @@ static void on_response_bytes(struct oa_feed *f, uint64_t n)
 		oa_exchange_span(ex)->resp_body += n;
 }
 
-static void on_request_end(struct oa_feed *f)
+static OA_HOT void on_request_end(struct oa_feed *f)
 {
 	struct oa_exchange *ex = request_exchange(f->c);
 
@@ -160,7 +160,7 @@ static void response_moves_context(struct oa_feed *f)
 	}
 }
 
-void oa_span_on_event(void *ctx, const struct oa_event *ev)
+OA_HOT void oa_span_on_event(void *ctx, const struct oa_event *ev)
 {
 	struct oa_feed *f = ctx;
 	bool request = f->dir == OA_DIR_REQUEST;
@@ -250,7 +250,7 @@ static inline void message_answered(struct oa_feed *f, struct oa_exchange *ex, c
 }
 
 /* The same of a connection whose client we are. */
-static OA_NOINLINE void message_of_client(struct oa_feed *f, const struct oa_http_head *h, uint64_t body, bool whole)
+static OA_HOT OA_NOINLINE void message_of_client(struct oa_feed *f, const struct oa_http_head *h, uint64_t body, bool whole)
 {
 	struct oa_exchange *ex;
 
@@ -299,7 +299,7 @@ OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 					 .known = true };
 }
 
-struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)
+OA_HOT struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)
 {
 	struct oa_feed *f = ctx;
 

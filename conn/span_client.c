@@ -87,7 +87,7 @@ static uint8_t client_context_given(struct oa_exchange *ex, const struct oa_http
 	return OA_INJECT_FOREIGN;
 }
 
-static void client_context_found(struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *h)
+static OA_HOT void client_context_found(struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	struct oa_pick pick;
 
@@ -118,7 +118,7 @@ void oa_span_give_back_work(struct oa_conn *c)
 	oa_ctx_begin_work(c->bound);
 }
 
-int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, enum oa_what what, uint32_t flags,
+OA_HOT int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, enum oa_what what, uint32_t flags,
 			    uint64_t now_ns, struct oa_remote *remote, uint8_t *ret_result)
 {
 	struct oa_exchange *ex;
@@ -159,7 +159,7 @@ int64_t oa_span_open_client(struct oa_conn *c, const struct oa_http_head *h, enu
 	return index;
 }
 
-static int64_t client_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns, bool apart)
+static OA_HOT int64_t client_open_call(struct oa_conn *c, enum oa_what what, uint64_t now_ns, bool apart)
 {
 	int64_t index = oa_exchange_open(c, OA_KIND_CLIENT, what, now_ns);
 	struct oa_exchange *ex;

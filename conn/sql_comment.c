@@ -197,7 +197,7 @@ static bool message_write(const struct oa_conn *c, struct oa_send *s, const stru
 
 /* -- -- */
 
-bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s)
+OA_HOT bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s)
 {
 	return OA_UNLIKELY(oa_config.sql_comment == COMMENT_ON) && !s->points && !c->stash && c->proto &&
 	       (oa_protos[c->proto - 1] == &oa_proto_mysql || oa_protos[c->proto - 1] == &oa_proto_postgres);

@@ -33,7 +33,7 @@ struct store_record {
 	uint8_t texts[3 * OA_DB_NAME_MAX];
 };
 
-static void store_record_set(struct oa_exchange *ex, struct store_record *r, const struct oa_db_texts *texts)
+static OA_HOT void store_record_set(struct oa_exchange *ex, struct store_record *r, const struct oa_db_texts *texts)
 {
 	uint8_t *to = r->texts;
 	size_t len;
@@ -86,7 +86,7 @@ static void store_set_db(struct oa_exchange *ex, const struct oa_db *db)
 }
 
 /* In place, but for an answer that has a status. */
-static void store_record_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
+static OA_HOT void store_record_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct oa_span *s = oa_exchange_span(ex);
 	struct oa_db_texts texts;
@@ -569,7 +569,7 @@ static uint16_t store_prepared(const struct oa_conn *c)
 }
 
 /* What is about to be sent. returns false when what follows is no command of a store's any more */
-static bool store_read_early(struct oa_conn *c, struct oa_send *s)
+static OA_HOT bool store_read_early(struct oa_conn *c, struct oa_send *s)
 {
 	memcpy(s->before.parser, c->pstate[OA_DIR_REQUEST], sizeof(s->before.parser));
 	s->before.last = c->last;
@@ -589,7 +589,7 @@ static bool store_read_early(struct oa_conn *c, struct oa_send *s)
 	return true;
 }
 
-bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
+OA_HOT bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 {
 	if (OA_UNLIKELY(c->state == OA_CONN_NEW && !c->carry[OA_DIR_REQUEST] && c->role == OA_ROLE_CLIENT))
 		store_detect(c, s);
@@ -608,7 +608,7 @@ static bool store_last_is_open(const struct oa_send *s)
 }
 
 /* All of it was sent: its commands are real. */
-static void store_sent(struct oa_conn *c)
+static OA_HOT void store_sent(struct oa_conn *c)
 {
 	uint32_t before;
 
@@ -652,7 +652,7 @@ static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 
 /* -- inside TLS -- */
 
-bool oa_store_before_write(struct oa_conn *c, struct oa_send *s)
+OA_HOT bool oa_store_before_write(struct oa_conn *c, struct oa_send *s)
 {
 	if (!oa_sql_comment_wanted(c, s) || c->state != OA_CONN_HTTP || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST] ||
 	    !oa_sql_comment_may(c, s))
@@ -682,7 +682,7 @@ void oa_store_unread(struct oa_conn *c, struct oa_send *s)
 	s->points = 0;
 }
 
-void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
+OA_HOT void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
 {
 	bool meanwhile = atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq;
 

@@ -206,7 +206,7 @@ static uint32_t *statement_find(struct session *s, uint64_t id)
 	return link;
 }
 
-struct oa_bytes oa_session_statement(const struct oa_conn *c, uint64_t id, bool *ret_cut)
+OA_HOT struct oa_bytes oa_session_statement(const struct oa_conn *c, uint64_t id, bool *ret_cut)
 {
 	struct session *s = session_of(c);
 	uint32_t name = s && id ? *statement_find(s, id) : 0;

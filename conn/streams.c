@@ -107,7 +107,7 @@ static OA_COLD bool streams_table_grow(struct oa_conn *c)
 	return true;
 }
 
-bool oa_stream_add(struct oa_conn *c, uint32_t stream, uint32_t index)
+OA_HOT bool oa_stream_add(struct oa_conn *c, uint32_t stream, uint32_t index)
 {
 	const struct streams *t = streams_of(c);
 
@@ -123,7 +123,7 @@ static bool streams_stays(uint32_t hole, uint32_t home, uint32_t at)
 	return hole <= at ? home > hole && home <= at : home > hole || home <= at;
 }
 
-void oa_stream_remove(struct oa_conn *c, uint32_t stream)
+OA_HOT void oa_stream_remove(struct oa_conn *c, uint32_t stream)
 {
 	struct streams *t;
 	uint32_t hole, at;

@@ -43,7 +43,7 @@ static struct slot *table_way(struct slot *t, uint64_t session, unsigned way)
 	return &t[((session * 0x9e3779b97f4a7c15u >> 40) + way) & (TABLE_SLOTS - 1)];
 }
 
-static struct slot *table_find(uint64_t session)
+static OA_HOT struct slot *table_find(uint64_t session)
 {
 	struct slot *t = atomic_load_explicit(&table, memory_order_acquire);
 
@@ -153,7 +153,7 @@ static bool ref_alive(struct oa_ref ref)
 	return ref.gen && oa_conn_at(ref.index)->gen == ref.gen;
 }
 
-struct oa_conn *oa_tls_enter(struct oa_ref ref)
+OA_HOT struct oa_conn *oa_tls_enter(struct oa_ref ref)
 {
 	struct oa_conn *c;
 
@@ -188,7 +188,7 @@ static bool session_replaced(const struct oa_tls_source *src, struct oa_ref ref)
 	return mark != atomic_load_explicit(&s->mark, memory_order_relaxed) && oa_tls_hello_known(oa_tls_key(random));
 }
 
-struct oa_ref oa_tls_find(const struct oa_tls_source *src)
+OA_HOT struct oa_ref oa_tls_find(const struct oa_tls_source *src)
 {
 	struct slot *at = table_find((uint64_t)(uintptr_t)src->session);
 	struct oa_ref ref;
@@ -281,7 +281,7 @@ void oa_tls_learn(const struct oa_tls_source *src, struct oa_conn *c)
 	s->cipher = src->ops->cipher ? src->ops->cipher(src) : 0;
 }
 
-void oa_tls_describe(const struct oa_conn *c, struct oa_span *span)
+OA_HOT void oa_tls_describe(const struct oa_conn *c, struct oa_span *span)
 {
 	const struct oa_tls_session *s = oa_tls_of(c);
 
@@ -338,7 +338,7 @@ void oa_tls_on_handshake(const struct oa_tls_source *src, struct oa_ref ref, uin
 	oa_conn_unlock(c);
 }
 
-static void tls_feed(const struct oa_tls_source *src, struct oa_ref ref, bool in, struct oa_bytes bytes)
+static OA_HOT void tls_feed(const struct oa_tls_source *src, struct oa_ref ref, bool in, struct oa_bytes bytes)
 {
 	struct oa_conn *c = oa_tls_enter(ref);
 
@@ -353,7 +353,7 @@ static void tls_feed(const struct oa_tls_source *src, struct oa_ref ref, bool in
 	oa_conn_unlock(c);
 }
 
-void oa_tls_on_read(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
+OA_HOT void oa_tls_on_read(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t n)
 {
 	tls_feed(src, ref, true, oa_bytes(buf, n));
 }

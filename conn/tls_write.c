@@ -65,7 +65,7 @@ void oa_tls_drop_pin(struct oa_tls_session *s)
 	atomic_fetch_sub_explicit(&pins, 1, memory_order_relaxed);
 }
 
-static struct pin *pin_take(struct oa_tls_session *s, size_t bytes)
+static OA_HOT struct pin *pin_take(struct oa_tls_session *s, size_t bytes)
 {
 	int64_t block;
 
@@ -132,7 +132,7 @@ static void pin_fill(struct pin *p, const struct oa_send *s, const uint8_t *host
 	p->host_bytes = (uint32_t)len;
 }
 
-static bool write_compose(struct oa_tls_session *session, struct oa_tls_write *w)
+static OA_HOT bool write_compose(struct oa_tls_session *session, struct oa_tls_write *w)
 {
 	size_t added = write_added(&w->send), len = w->host_len;
 	struct pin *p;
@@ -163,7 +163,7 @@ static void write_query(struct oa_conn *c, struct oa_tls_session *session, struc
 }
 
 /* What the parser had before is not sent, or is sent in another call, where it would be read once more. */
-static void write_broken(struct oa_tls_session *s, struct oa_ref ref)
+static OA_HOT void write_broken(struct oa_tls_session *s, struct oa_ref ref)
 {
 	struct oa_conn *c = s->pin && pin_of(s)->fed < pin_of(s)->told ? oa_tls_enter(ref) : NULL;
 
@@ -198,7 +198,7 @@ static void write_resume(const struct pin *p, struct oa_tls_write *w)
 
 /* A pin belongs to whoever writes, not to the lock: what the library was given must be given again whatever became of
  * the connection here. */
-static struct oa_tls_session *write_session(struct oa_ref ref)
+static OA_HOT struct oa_tls_session *write_session(struct oa_ref ref)
 {
 	struct oa_conn *c = oa_conn_at(ref.index);
 	uint32_t session = c->session;
@@ -236,7 +236,7 @@ static bool write_prepare(const struct oa_tls_source *src, struct oa_tls_session
 	return true;
 }
 
-bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len,
+OA_HOT bool oa_tls_before_write(const struct oa_tls_source *src, struct oa_ref ref, const void *buf, size_t len,
 			 struct oa_tls_write *w)
 {
 	struct oa_tls_session *s = ref.gen ? write_session(ref) : NULL;
@@ -310,7 +310,7 @@ static void write_feed_host(struct oa_tls_write *w, size_t n)
 }
 
 /* returns bytes of ours that were cut off */
-static uint32_t pin_feed(struct pin *p, struct oa_tls_write *w, size_t n)
+static OA_HOT uint32_t pin_feed(struct pin *p, struct oa_tls_write *w, size_t n)
 {
 	uint32_t cut, host = pin_host_at(p, p->off + (uint32_t)n, &cut);
 	struct iovec part = { p->bytes + p->original + p->fed, host - p->fed };
@@ -324,7 +324,7 @@ static uint32_t pin_feed(struct pin *p, struct oa_tls_write *w, size_t n)
 }
 
 /* On with the host's own bytes, unless the call is through. */
-static bool write_go_on(struct oa_tls_session *s, struct oa_tls_write *w)
+static OA_HOT bool write_go_on(struct oa_tls_session *s, struct oa_tls_write *w)
 {
 	bool through = w->covered == w->host_len || (w->how & OA_TLS_PARTIAL && w->covered);
 
@@ -455,7 +455,7 @@ static void write_settle(struct oa_tls_session *s, struct oa_tls_write *w)
 	oa_conn_unlock(c);
 }
 
-bool oa_tls_after_write(const struct oa_tls_source *src, struct oa_tls_write *w, size_t n, enum oa_tls_result result,
+OA_HOT bool oa_tls_after_write(const struct oa_tls_source *src, struct oa_tls_write *w, size_t n, enum oa_tls_result result,
 			int err, size_t *ret_host)
 {
 	struct oa_tls_session *s = write_session(w->ref);

@@ -1,7 +1,7 @@
 #pragma once
-/* Where code goes. The path of an ordinary exchange, from the hook through the parser to the ring, is in one piece
- * (.text.hot); whatever is not taken every time is kept out of it, because cold lines of code are most of what
- * we cost a program whose caches the kernel has just used. */
+/* Where code goes. The paths of ordinary exchanges, from the hook through the parser to the ring, are in one piece
+ * (.text.hot); whatever is not taken every time is kept out of it, because cold lines and pages of code are most of
+ * what we cost a program whose caches the kernel, or another process, has just used. */
 #define OA_HOT         __attribute__((hot))
 #define OA_COLD        __attribute__((cold, noinline))
 #define OA_INLINE      static inline __attribute__((always_inline))

@@ -30,7 +30,7 @@ OA_COLD void oa_id_seed(struct oa_tls *t, uint32_t gen)
 	t->fork_gen = gen;
 }
 
-void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
+OA_HOT void oa_hex(char *ret_text, const uint8_t *bytes, unsigned len)
 {
 	static const char digits[16] = "0123456789abcdef";
 

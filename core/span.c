@@ -1,5 +1,6 @@
 /* Texts of a span record, and the names of its enums. */
 #include "core/span.h"
+#include "core/attr.h"
 
 #include <errno.h>
 
@@ -132,7 +133,7 @@ const char *oa_method_name(enum oa_method m)
 	return method_names[(unsigned)m < OA_METHOD_COUNT ? m : OA_METHOD_OTHER];
 }
 
-enum oa_method oa_method_parse(struct oa_bytes name)
+OA_HOT enum oa_method oa_method_parse(struct oa_bytes name)
 {
 	uint64_t text = 0, known;
 
@@ -161,7 +162,7 @@ const char *oa_evidence_name(enum oa_evidence e)
 
 	return (unsigned)e < OA_EV_COUNT ? names[e] : names[OA_EV_ROOT];
 }
-bool oa_span_db(const struct oa_span *s, struct oa_db *ret, struct oa_db_texts *ret_texts)
+OA_HOT bool oa_span_db(const struct oa_span *s, struct oa_db *ret, struct oa_db_texts *ret_texts)
 {
 	struct oa_bytes all = oa_span_str(s, OA_STR_DB);
 	const uint8_t *p = all.ptr + sizeof(*ret);

@@ -42,7 +42,7 @@ bool oa_hook_own_process(void)
 	return !oa_hook_active() || !pid || pid == oa_sys0(SYS_getpid);
 }
 
-bool oa_hook_plausible_iov(const struct iovec *iov, size_t count)
+OA_HOT bool oa_hook_plausible_iov(const struct iovec *iov, size_t count)
 {
 	size_t total = 0;
 

@@ -243,7 +243,7 @@ static bool call_is_inner(const struct oa_lib_call *k, const void *object, uintp
 	return oa_lib_from_inside(k, caller);
 }
 
-bool oa_lib_begin(struct oa_lib_call *k, const void *object, uintptr_t caller)
+OA_HOT bool oa_lib_begin(struct oa_lib_call *k, const void *object, uintptr_t caller)
 {
 	k->outer = oa_tls.lib_call;
 	if (k->outer && oa_guard_stale((uintptr_t)k->outer, (uintptr_t)k))

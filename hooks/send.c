@@ -72,7 +72,7 @@ static inline bool send_takes_array(const struct oa_send *s, const void **buf, s
 	return false;
 }
 
-OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
+OA_HOT OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)buf, len };
 	struct oa_send s;
@@ -147,7 +147,7 @@ OA_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_
 	return OA_REAL(pwritev64v2)(fd, iov, count, offset, flags);
 }
 
-OA_SLOW ssize_t send_watched(int fd, const void *buf, size_t len, int flags)
+OA_HOT OA_SLOW ssize_t send_watched(int fd, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = { (void *)buf, len };
 	struct msghdr none = { 0 };

@@ -1,7 +1,7 @@
 /* What the hooks of TLS libraries share. */
 #include "hooks/tls.h"
 
-void oa_tls_begin(struct oa_tls_call *k, const struct oa_tls_ops *ops, void *session, uintptr_t caller)
+OA_HOT void oa_tls_begin(struct oa_tls_call *k, const struct oa_tls_ops *ops, void *session, uintptr_t caller)
 {
 	bool own = oa_lib_begin(&k->call, session, caller);
 
@@ -15,7 +15,7 @@ void oa_tls_begin(struct oa_tls_call *k, const struct oa_tls_ops *ops, void *ses
 		k->ref = oa_tls_find(&k->src);
 }
 
-bool oa_tls_told(struct oa_tls_call *k, struct oa_tls_write *w, size_t taken, enum oa_tls_result result, int err,
+OA_HOT bool oa_tls_told(struct oa_tls_call *k, struct oa_tls_write *w, size_t taken, enum oa_tls_result result, int err,
 		 size_t *ret_host)
 {
 	uintptr_t outer = oa_tls.guard_sp;

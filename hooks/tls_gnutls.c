@@ -162,14 +162,14 @@ struct put {
 	unsigned flags;
 };
 
-static ssize_t put_call(const struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
+static OA_HOT ssize_t put_call(const struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
 {
 	if (p->two)
 		return FN(k->call.lib, gnutls_record_send2)(k->src.session, data, size, p->pad, p->flags);
 	return FN(k->call.lib, gnutls_record_send)(k->src.session, data, size);
 }
 
-OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
+OA_HOT OA_SLOW ssize_t put_watched(struct oa_tls_call *k, const struct put *p, const void *data, size_t size)
 {
 	struct oa_tls_write w;
 	bool watched = false;

@@ -52,7 +52,7 @@ static bool openssl_is_quic(const struct oa_tls_source *src)
 	return ASK(src, SSL_is_quic, 0);
 }
 
-static bool openssl_random(const struct oa_tls_source *src, uint8_t ret[32])
+static OA_HOT bool openssl_random(const struct oa_tls_source *src, uint8_t ret[32])
 {
 	return ASK(src, SSL_get_client_random, 0, ret, 32) == 32;
 }
@@ -92,7 +92,7 @@ static bool openssl_distrusted(const struct oa_tls_source *src)
 	return ASK(src, SSL_get_verify_result, 0) != 0;
 }
 
-static unsigned openssl_modes(const struct oa_tls_source *src)
+static OA_HOT unsigned openssl_modes(const struct oa_tls_source *src)
 {
 	long mode = ASK(src, SSL_ctrl, 0, CTRL_MODE, 0, NULL);
 
@@ -128,7 +128,7 @@ static int call_errno(const struct oa_tls_call *k, int err)
 
 /* -- reading -- */
 
-static void read_tell(const struct oa_tls_call *k, const void *buf, size_t n)
+static OA_HOT void read_tell(const struct oa_tls_call *k, const void *buf, size_t n)
 {
 	if (!k->ref.gen)
 		return;
@@ -140,7 +140,7 @@ static void read_tell(const struct oa_tls_call *k, const void *buf, size_t n)
 	}
 }
 
-OA_EXPORT int SSL_read(SSL *ssl, void *buf, int num)
+OA_HOT OA_EXPORT int SSL_read(SSL *ssl, void *buf, int num)
 {
 	int result;
 	CALL_BEGIN(k, ssl);
@@ -187,7 +187,7 @@ struct put {
 	size_t taken;  /* when it took something */
 };
 
-static enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, const void *buf, size_t len)
+static OA_HOT enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, const void *buf, size_t len)
 {
 	p->taken = 0;
 	if (p->ex) {
@@ -199,7 +199,7 @@ static enum oa_tls_result put_call(const struct oa_tls_call *k, struct put *p, c
 	return p->result > 0 ? OA_TLS_DONE : OA_TLS_FAILED;
 }
 
-OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf, size_t len)
+OA_HOT OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf, size_t len)
 {
 	enum oa_tls_result result;
 	struct oa_tls_write w;
@@ -223,7 +223,7 @@ OA_SLOW size_t put_watched(struct oa_tls_call *k, struct put *p, const void *buf
 	return host;
 }
 
-OA_EXPORT int SSL_write(SSL *ssl, const void *buf, int num)
+OA_HOT OA_EXPORT int SSL_write(SSL *ssl, const void *buf, int num)
 {
 	struct put p = { .ex = false };
 	size_t host = 0;

@@ -20,7 +20,7 @@ struct wait {
 	bool sleeps; /* for no descriptor at all: no turn of anything */
 };
 
-static void wait_begin(const struct wait *w)
+static OA_HOT void wait_begin(const struct wait *w)
 {
 	if (w->sleeps)
 		return;
@@ -28,7 +28,7 @@ static void wait_begin(const struct wait *w)
 		oa_conn_before_wait(w->kind, w->ident, w->timeout_ms, w->listens);
 }
 
-static int wait_end(const struct wait *w, int n)
+static OA_HOT int wait_end(const struct wait *w, int n)
 {
 	if (w->sleeps)
 		return n;
@@ -130,7 +130,7 @@ OA_EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max, const 
 /* -- poll -- */
 
 /* at: the array, as a number because some headers call it write-only. */
-static struct wait wait_of_poll(uintptr_t at, nfds_t count, int timeout_ms)
+static OA_HOT struct wait wait_of_poll(uintptr_t at, nfds_t count, int timeout_ms)
 {
 	const struct pollfd *fds = (const struct pollfd *)at;
 	struct wait w = { .kind = OA_WAIT_OWN, .ident = -1, .timeout_ms = timeout_ms };
@@ -150,7 +150,7 @@ static struct wait wait_of_poll(uintptr_t at, nfds_t count, int timeout_ms)
 	return w;
 }
 
-OA_EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
+OA_HOT OA_EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
 	struct wait w;
 

@@ -1,5 +1,6 @@
 /* gRPC over HTTP/2, as its protocol description has it (PROTOCOL-HTTP2). */
 #include "proto/grpc.h"
+#include "core/attr.h"
 
 #define PREFIX_LEN      5
 #define TIMEOUT_DIGITS  8
@@ -23,7 +24,7 @@ static bool prefix_byte(struct oa_grpc *g, uint8_t c)
 	return ++g->got == PREFIX_LEN;
 }
 
-uint32_t oa_grpc_feed(struct oa_grpc *g, struct oa_bytes in)
+OA_HOT uint32_t oa_grpc_feed(struct oa_grpc *g, struct oa_bytes in)
 {
 	uint32_t messages = 0, n;
 
@@ -48,7 +49,7 @@ uint32_t oa_grpc_feed(struct oa_grpc *g, struct oa_bytes in)
 	return messages;
 }
 
-bool oa_grpc_content_type(struct oa_bytes v)
+OA_HOT bool oa_grpc_content_type(struct oa_bytes v)
 {
 	struct oa_bytes type = OA_LIT("application/grpc");
 
@@ -56,7 +57,7 @@ bool oa_grpc_content_type(struct oa_bytes v)
 	       (v.len == type.len || v.ptr[type.len] == '+' || v.ptr[type.len] == ';');
 }
 
-uint64_t oa_grpc_timeout_ns(struct oa_bytes v)
+OA_HOT uint64_t oa_grpc_timeout_ns(struct oa_bytes v)
 {
 	uint64_t n = 0;
 
@@ -84,7 +85,7 @@ uint64_t oa_grpc_timeout_ns(struct oa_bytes v)
 	return 0;
 }
 
-int oa_grpc_status(struct oa_bytes v)
+OA_HOT int oa_grpc_status(struct oa_bytes v)
 {
 	unsigned n = 0;
 

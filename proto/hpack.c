@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "proto/hpack.h"
+#include "core/attr.h"
 
 #define INT_MAX_BYTES 4 /* behind the prefix: 28 bits */
 
@@ -182,7 +183,7 @@ static void take_common(struct block *b, uint8_t id, struct oa_bytes v)
 	h->flags |= id == OA_FIELD_traceparent + 1 ? OA_HTTP_MULTI_PARENT : OA_HTTP_REPEATED;
 }
 
-static void take_status(struct oa_http2_head *h, struct oa_bytes v)
+static OA_HOT void take_status(struct oa_http2_head *h, struct oa_bytes v)
 {
 	if (v.len != 3 || v.ptr[0] < '1' || v.ptr[0] > '9' || (uint8_t)(v.ptr[1] - '0') > 9 ||
 	    (uint8_t)(v.ptr[2] - '0') > 9) {
@@ -240,7 +241,7 @@ static void take(struct block *b, uint8_t id, struct oa_bytes v)
 }
 
 /* Writes a field down. On success f->value (and f->name) are in b->out, even if nothing was taken. */
-static int field_put(struct block *b, struct hpack_field *f, const struct text *value)
+static OA_HOT int field_put(struct block *b, struct hpack_field *f, const struct text *value)
 {
 	size_t before = b->out->len;
 	int err = line_put(b, f, value, &f->value);
@@ -253,7 +254,7 @@ static int field_put(struct block *b, struct hpack_field *f, const struct text *
 }
 
 /* To be called last: joins lines, or takes the line away again. */
-static void field_take(struct block *b, const struct hpack_field *f, size_t before)
+static OA_HOT void field_take(struct block *b, const struct hpack_field *f, size_t before)
 {
 	if (__builtin_expect(has_control(f->value), 0)) {
 		b->out->len = before;
@@ -401,7 +402,7 @@ static int literal_insert(struct block *b, struct hpack_field *f, long value_len
 	return oa_hpack_insert(b->table, *b->max, f, size, b->sink);
 }
 
-static int literal(struct block *b, unsigned prefix, bool keep)
+static OA_HOT int literal(struct block *b, unsigned prefix, bool keep)
 {
 	const uint8_t *from = b->at;
 	long i = block_int(b, prefix), len;
@@ -447,7 +448,7 @@ static int table_size(struct block *b)
 	return 0;
 }
 
-int oa_hpack_block(struct hpack_table **table, uint32_t *max, struct oa_bytes in, struct oa_buf *out,
+OA_HOT int oa_hpack_block(struct hpack_table **table, uint32_t *max, struct oa_bytes in, struct oa_buf *out,
 		   struct oa_http2_head *h, const struct oa_sink *sink)
 {
 	struct block b = { .at = in.ptr, .start = in.ptr, .end = in.ptr + in.len, .out = out, .head = h,

@@ -1,5 +1,6 @@
 /* Which names mean something to us: the fields the core reads, by proto/http1_fields.def and a few more, and those that
  * somebody wants captured. */
+#include "core/attr.h"
 #include "proto/hpack.h"
 
 #define NAME_LONGEST 32
@@ -133,7 +134,7 @@ static bool name_captured(struct oa_bytes name)
 	return false;
 }
 
-uint8_t oa_hpack_id(struct oa_bytes name)
+OA_HOT uint8_t oa_hpack_id(struct oa_bytes name)
 {
 	if (name.len <= NAME_LONGEST)
 		for (unsigned i = names_from[name.len]; i < names_from[name.len + 1]; i++)

@@ -3,6 +3,7 @@
  * nobody reads takes an eighth of its nominal size. */
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/hpack.h"
 
 #define TABLE_SLACK 512u /* room beyond what lives, so that moving is rare */
@@ -23,19 +24,19 @@ static uint16_t text_depth(const struct hpack_table *t, const struct hpack_entry
 	return (uint16_t)(e->pos - t->shift);
 }
 
-const struct hpack_entry *oa_hpack_at(const struct hpack_table *t, uint32_t index)
+OA_HOT const struct hpack_entry *oa_hpack_at(const struct hpack_table *t, uint32_t index)
 {
 	if (!t || index >= (uint32_t)(t->end - t->first))
 		return NULL;
 	return &t->entry[t->end - 1 - index];
 }
 
-struct oa_bytes oa_hpack_name(const struct hpack_table *t, const struct hpack_entry *e)
+OA_HOT struct oa_bytes oa_hpack_name(const struct hpack_table *t, const struct hpack_entry *e)
 {
 	return oa_bytes(table_end(t) - text_depth(t, e), e->name_len);
 }
 
-struct oa_bytes oa_hpack_value(const struct hpack_table *t, const struct hpack_entry *e)
+OA_HOT struct oa_bytes oa_hpack_value(const struct hpack_table *t, const struct hpack_entry *e)
 {
 	return oa_bytes(table_end(t) - text_depth(t, e) + e->name_len, e->value_len);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/http1_impl.h"
 
 _Static_assert(sizeof(struct http1_state) <= 48, "conn/ keeps two of them per connection");
@@ -193,7 +194,7 @@ static HTTP1_HOT long http1_feed(void *state, enum oa_dir dir, struct oa_bytes i
 	return (long)at;
 }
 
-long oa_http1_accept_head(void *state, const struct oa_http_head *head, const struct oa_sink *sink)
+OA_HOT long oa_http1_accept_head(void *state, const struct oa_http_head *head, const struct oa_sink *sink)
 {
 	if (!oa_http1_at_boundary(state))
 		return -EPROTO;
@@ -220,7 +221,7 @@ long oa_http1_skip(void *state, enum oa_dir dir, uint64_t n, const struct oa_sin
 	return (long)n;
 }
 
-bool oa_http1_at_boundary(const void *state)
+OA_HOT bool oa_http1_at_boundary(const void *state)
 {
 	const struct http1_state *st = state;
 

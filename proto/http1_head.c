@@ -1,6 +1,7 @@
 /* Header blocks: read in one pass when whole, waited for when not. */
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/http1_names.h"
 
 /* A line that begins with a blank right behind the start line continues nothing (RFC 9112 2.2). */
@@ -116,7 +117,7 @@ struct oa_bytes oa_http1_trim(const uint8_t *from, const uint8_t *end)
 	return http1_trim(oa_bytes(from, (size_t)(end - from)));
 }
 
-long oa_http1_parse_head(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *ret_head)
+OA_HOT long oa_http1_parse_head(struct oa_bytes in, enum oa_dir dir, struct oa_http_head *ret_head)
 {
 	size_t skip = 0;
 	int nl = 1;

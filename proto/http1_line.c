@@ -3,6 +3,7 @@
 #include <emmintrin.h>
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/http1_impl.h"
 
 /* tchar of RFC 9110 5.6.2, one bit per ASCII byte */
@@ -132,7 +133,7 @@ long oa_http1_start_line(struct oa_bytes in, enum oa_dir dir, struct oa_http_hea
 	return dir == OA_DIR_REQUEST ? request_line(in, h) : status_line(in, h);
 }
 
-int oa_http1_blank(struct oa_bytes in)
+OA_HOT int oa_http1_blank(struct oa_bytes in)
 {
 	int nl = in.len && (in.ptr[0] == '\r' || in.ptr[0] == '\n') ? line_end(in, 0) : -ENOENT;
 

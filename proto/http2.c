@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/http2_impl.h"
 
 #define PREFACE_LEN (sizeof(OA_HTTP2_PREFACE) - 1)
@@ -49,7 +50,7 @@ static enum oa_detect http2_detect(enum oa_dir dir, struct oa_bytes in)
 
 /* -- frames -- */
 
-int oa_http2_fragment(const struct http2_frame *f, struct oa_bytes payload, struct oa_bytes *ret)
+OA_HOT int oa_http2_fragment(const struct http2_frame *f, struct oa_bytes payload, struct oa_bytes *ret)
 {
 	size_t pad = 0, before = 0;
 
@@ -129,7 +130,7 @@ static long frame_needs(const struct http2_frame *f)
 	}
 }
 
-static void data_done(struct http2_state *st, const struct oa_sink *sink)
+static OA_HOT void data_done(struct http2_state *st, const struct oa_sink *sink)
 {
 	if (st->end)
 		say(sink, OA_EVENT_END, st->stream, 0);
@@ -245,7 +246,7 @@ static long take_start(struct http2_state *st, enum oa_dir dir, struct oa_bytes 
 	return dir == OA_DIR_REQUEST ? (long)PREFACE_LEN : 0;
 }
 
-static long http2_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT long http2_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	struct http2_state *st = state;
 	size_t at = 0;
@@ -314,7 +315,7 @@ static void http2_release(void *state, const struct oa_sink *sink)
 	st->table = 0;
 }
 
-void oa_http2_limits(const void *state, uint32_t *ret_frame, uint32_t *ret_list)
+OA_HOT void oa_http2_limits(const void *state, uint32_t *ret_frame, uint32_t *ret_list)
 {
 	const struct http2_state *st = state;
 
@@ -322,7 +323,7 @@ void oa_http2_limits(const void *state, uint32_t *ret_frame, uint32_t *ret_list)
 	*ret_list = st->max_list;
 }
 
-uint32_t *oa_http2_spare(void *response_state)
+OA_HOT uint32_t *oa_http2_spare(void *response_state)
 {
 	return &((struct http2_state *)response_state)->spare;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/uio.h>
 
+#include "core/attr.h"
 #include "proto/http2_impl.h"
 
 struct walk {
@@ -21,7 +22,7 @@ static inline bool walk_more(const struct walk *w)
 	return w->before.iov_len || w->iov < w->end;
 }
 
-static void walk_settle(struct walk *w)
+static OA_HOT void walk_settle(struct walk *w)
 {
 	if (w->before.iov_len && w->off >= w->before.iov_len) {
 		w->off -= w->before.iov_len;
@@ -60,7 +61,7 @@ static size_t walk_copy(struct walk w, uint8_t *to, size_t len)
 	return n;
 }
 
-static bool walk_frame(const struct walk *w, struct http2_frame *ret)
+static OA_HOT bool walk_frame(const struct walk *w, struct http2_frame *ret)
 {
 	uint8_t head[HTTP2_FRAME_HEAD];
 
@@ -139,7 +140,7 @@ static bool walk_begin(struct http2_state *st, enum oa_dir dir, struct walk *w)
 	return walk_more(w);
 }
 
-int oa_http2_ahead(void *state, enum oa_dir dir, struct oa_bytes before, const struct iovec *iov, int iovcnt,
+OA_HOT int oa_http2_ahead(void *state, enum oa_dir dir, struct oa_bytes before, const struct iovec *iov, int iovcnt,
 		   const struct oa_sink *sink, oa_http2_block_fn *each, void *ctx)
 {
 	struct http2_state *st = state;

@@ -2,12 +2,13 @@
  * of that, by whoever wants to add a field before they are sent. */
 #include <errno.h>
 
+#include "core/attr.h"
 #include "proto/http2_impl.h"
 
 #define SCRATCH_LARGE 36000u
 #define SCRATCH_SMALL 2032u /* texts of a usual block */
 
-long oa_http2_block_len(struct oa_bytes in, struct http2_frame first)
+OA_HOT long oa_http2_block_len(struct oa_bytes in, struct http2_frame first)
 {
 	struct http2_frame f = first;
 	size_t at = 0;
@@ -66,7 +67,7 @@ struct scratch {
 };
 
 /* The fields of a block in one piece, and room for what is decoded from them. */
-static int scratch_open(struct scratch *s, struct oa_bytes in, struct http2_frame f, const struct oa_sink *sink,
+static OA_HOT int scratch_open(struct scratch *s, struct oa_bytes in, struct http2_frame f, const struct oa_sink *sink,
 			struct oa_bytes *ret_fields)
 {
 	size_t got;
@@ -105,7 +106,7 @@ static int block_decode(struct http2_state *st, struct oa_bytes fields, struct o
 	return err;
 }
 
-static void scratch_close(struct scratch *s, const struct oa_sink *sink)
+static OA_HOT void scratch_close(struct scratch *s, const struct oa_sink *sink)
 {
 	if (s->joined)
 		sink->memory(sink->ctx, s->joined, 0, NULL);
@@ -114,7 +115,7 @@ static void scratch_close(struct scratch *s, const struct oa_sink *sink)
 }
 
 /* Only has to tell one block from another that the same program might send instead. */
-static uint64_t block_hash(struct oa_bytes in)
+static OA_HOT uint64_t block_hash(struct oa_bytes in)
 {
 	uint64_t h = in.len, w;
 	size_t i = 0;
@@ -193,7 +194,7 @@ static int stream_opened(struct http2_state *st, enum oa_dir dir, struct http2_f
 	return 0;
 }
 
-int oa_http2_block_take(struct http2_state *st, enum oa_dir dir, struct oa_bytes in, struct http2_frame f,
+OA_HOT int oa_http2_block_take(struct http2_state *st, enum oa_dir dir, struct oa_bytes in, struct http2_frame f,
 			const struct oa_sink *sink)
 {
 	struct oa_http2_head h;
@@ -218,7 +219,7 @@ int oa_http2_block_take(struct http2_state *st, enum oa_dir dir, struct oa_bytes
 	return err;
 }
 
-int oa_http2_block_look(struct http2_state *st, struct oa_bytes in, struct http2_frame f,
+OA_HOT int oa_http2_block_look(struct http2_state *st, struct oa_bytes in, struct http2_frame f,
 			const struct oa_sink *sink, struct http2_look *look)
 {
 	struct oa_http2_block *b = &look->block;

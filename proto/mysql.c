@@ -3,6 +3,7 @@
  * Passwords, rows and the data of LOAD DATA LOCAL are passed over unread. */
 #include "proto/mysql.h"
 
+#include "core/attr.h"
 #include "proto/store_frame.h"
 
 #define CLIENT_CONNECT_WITH_DB 0x00000008u
@@ -61,7 +62,7 @@ struct mysql_state {
 _Static_assert(sizeof(struct mysql_state) <= 32, "conn/ keeps two of them per connection");
 
 /* A number of variable length at the front. returns false when it is not there */
-static bool lenenc(struct oa_bytes *in, uint64_t *ret)
+static OA_HOT bool lenenc(struct oa_bytes *in, uint64_t *ret)
 {
 	struct oa_bytes b;
 	unsigned more;
@@ -143,7 +144,7 @@ static const char *command_name(uint8_t code)
 	return code < sizeof(names) / sizeof(names[0]) && *names[code] ? names[code] : NULL;
 }
 
-struct oa_bytes oa_mysql_query_text(const void *state, struct oa_bytes body)
+OA_HOT struct oa_bytes oa_mysql_query_text(const void *state, struct oa_bytes body)
 {
 	const struct mysql_state *st = state;
 	uint64_t count, sets;
@@ -171,7 +172,7 @@ static struct oa_bytes query_uses(struct oa_bytes text)
 	return oa_bytes_cut(name, OA_STORE_NAME_MAX);
 }
 
-static int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, const struct oa_sink *sink)
+static OA_HOT int command(struct mysql_state *st, uint8_t code, struct oa_bytes body, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_MYSQL, .hint = (uint16_t)(st->hint | code) };
 
@@ -280,7 +281,7 @@ static void commands_skipped(void *state, const struct oa_sink *sink)
 
 /* -- answers -- */
 
-static void finish(struct mysql_state *st, struct oa_store_msg *m, const struct oa_sink *sink)
+static OA_HOT void finish(struct mysql_state *st, struct oa_store_msg *m, const struct oa_sink *sink)
 {
 	m->system = OA_STORE_MYSQL;
 	if (st->has_rows) {
@@ -317,7 +318,7 @@ static void result_end(struct mysql_state *st, unsigned status, const struct oa_
 }
 
 /* How strings are to be read from here on, and whether a transaction is open. */
-static unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
+static OA_HOT unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_MYSQL };
 
@@ -347,7 +348,7 @@ static bool is_eof(const struct mysql_state *st, struct oa_bytes body, uint32_t 
 	return body.len && body.ptr[0] == 0xfe && (len < 9 || (st->hint & MYSQL_HINT_NO_EOF && len < PACKET_LONG));
 }
 
-static unsigned eof_status(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
+static OA_HOT unsigned eof_status(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)
 {
 	if (st->hint & MYSQL_HINT_NO_EOF)
 		return ok_status(st, body, sink);
@@ -545,7 +546,7 @@ static void answers_skipped(void *state, const struct oa_sink *sink)
 	answers_close(state, sink);
 }
 
-static long mysql_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT long mysql_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	return dir == OA_DIR_REQUEST ? store_feed(state, dir, in, sink, command_unit, commands_skipped)
 				     : store_feed(state, dir, in, sink, answer_unit, answers_skipped);

@@ -3,6 +3,7 @@
  * text remembers the NOTE that brought it. Passwords and rows are passed over unread. */
 #include "proto/postgres.h"
 
+#include "core/attr.h"
 #include "proto/store_frame.h"
 
 #define PG_STARTUP_MAX 10000      /* the server's own limit */
@@ -95,7 +96,7 @@ static STORE_COLD long startup(struct postgres_state *st, struct oa_bytes in, co
 	return len;
 }
 
-static void command(struct postgres_state *st, struct oa_store_msg *m, unsigned flags, unsigned hint,
+static OA_HOT void command(struct postgres_state *st, struct oa_store_msg *m, unsigned flags, unsigned hint,
 		    const struct oa_sink *sink)
 {
 	m->system = OA_STORE_POSTGRESQL;
@@ -233,7 +234,7 @@ static void on_copy(struct postgres_state *st)
 	}
 }
 
-static int on_message(struct postgres_state *st, uint8_t type, struct oa_bytes body, bool cut, const struct oa_sink *sink)
+static OA_HOT int on_message(struct postgres_state *st, uint8_t type, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	switch (type) {
 	case 'Q':
@@ -301,7 +302,7 @@ static unsigned waits_for(const struct postgres_state *st, const struct oa_sink 
 	return note.known ? note.hint : 0;
 }
 
-static void answer(struct postgres_state *st, struct oa_store_msg *m, bool end, const struct oa_sink *sink)
+static OA_HOT void answer(struct postgres_state *st, struct oa_store_msg *m, bool end, const struct oa_sink *sink)
 {
 	m->system = OA_STORE_POSTGRESQL;
 	m->flags |= OA_STORE_BY_GROUP;
@@ -349,7 +350,7 @@ static void on_prepared(struct postgres_state *st, const struct oa_sink *sink)
 }
 
 /* Status: idle, in a transaction, in one that has failed. */
-static void learn_status(struct postgres_state *st, uint8_t status, const struct oa_sink *sink)
+static OA_HOT void learn_status(struct postgres_state *st, uint8_t status, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .status_num = status == 'I' ? OA_STORE_READY : OA_STORE_IN_TX };
 
@@ -451,7 +452,7 @@ static inline long postgres_answer_unit(void *state, enum oa_dir dir, struct oa_
 	return err ? err : (long)want;
 }
 
-static long postgres_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT long postgres_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	return dir == OA_DIR_REQUEST ? store_feed(state, dir, in, sink, postgres_command_unit, store_done_end)
 				     : store_feed(state, dir, in, sink, postgres_answer_unit, store_done_end);

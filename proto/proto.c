@@ -1,5 +1,6 @@
 /* The table of parsers: one line of protocols.def each. */
 #include "proto/proto.h"
+#include "core/attr.h"
 
 #define OA_PROTO(name) extern const struct oa_proto oa_proto_##name;
 #include "proto/protocols.def"
@@ -12,7 +13,7 @@ const struct oa_proto *const oa_protos[] = {
 	NULL,
 };
 
-uint8_t oa_proto_number(const struct oa_proto *p)
+OA_HOT uint8_t oa_proto_number(const struct oa_proto *p)
 {
 	for (unsigned i = 0; oa_protos[i]; i++)
 		if (oa_protos[i] == p)

@@ -4,6 +4,7 @@
  * was asked, and stops; CLIENT REPLY, which turns answers off, ends it at once. */
 #include "proto/redis.h"
 
+#include "core/attr.h"
 #include "proto/store_frame.h"
 
 #define REDIS_NAME_MAX 64   /* longest command; the longest of Redis 7 has 21 letters */
@@ -80,7 +81,7 @@ enum redis_special {
 	REDIS_PLAIN, REDIS_LAST, REDIS_SELECT, REDIS_CLIENT, REDIS_MULTI, REDIS_MULTI_END, REDIS_RESET, REDIS_SCRIPT,
 };
 
-static enum redis_special redis_special(struct oa_bytes name)
+static OA_HOT enum redis_special redis_special(struct oa_bytes name)
 {
 #define SPECIAL(text, what) { what, sizeof(text) - 1, text }
 	static const struct {
@@ -364,7 +365,7 @@ static bool redis_asked_last(const struct oa_sink *sink)
 	return note.known && note.hint & REDIS_HINT_LAST;
 }
 
-static void redis_response(struct redis_state *st, bool failed, struct oa_bytes error, const struct oa_sink *sink)
+static OA_HOT void redis_response(struct redis_state *st, bool failed, struct oa_bytes error, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_REDIS };
 
@@ -517,7 +518,7 @@ static void redis_skipped(void *state, const struct oa_sink *sink)
 	/* The CRLF behind it is a unit of its own. */
 }
 
-static long redis_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT long redis_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	return dir == OA_DIR_REQUEST ? store_feed(state, dir, in, sink, redis_request_unit, redis_skipped)
 				     : store_feed(state, dir, in, sink, redis_response_unit, redis_skipped);

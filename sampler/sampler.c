@@ -1,4 +1,5 @@
 /* The table of samplers and the configured one. */
+#include "core/attr.h"
 #include "core/config.h"
 #include "core/config_value.h"
 #include "sampler/arg.h"
@@ -26,7 +27,7 @@ struct oa_sampling *oa_sampling(void)
 	return oa_tree ? &oa_tree->sampling : &alone;
 }
 
-void oa_sample(const struct oa_sample_ask *ask, struct oa_decision *ret)
+OA_HOT void oa_sample(const struct oa_sample_ask *ask, struct oa_decision *ret)
 {
 	const struct oa_sampler *s = oa_samplers[oa_config.sampler];
 
