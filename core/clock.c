@@ -1,4 +1,4 @@
-/* Clocks through the C library, which reads them from the vDSO: no system call. */
+/* Clocks through the C library itself (glibc_floor.c), which reads them from the vDSO: no system call. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>

@@ -32,7 +32,7 @@ struct floor_tables {
 	X(dlsym) X(dlvsym) X(dlopen) X(dlclose) X(dlerror) X(dladdr) \
 	X(pthread_create) X(pthread_detach) X(pthread_setname_np) X(pthread_key_create) \
 	X(pthread_setspecific) X(pthread_getspecific) X(pthread_attr_setstacksize) \
-	X(pthread_attr_getstack) X(pthread_getattr_np)
+	X(pthread_attr_getstack) X(pthread_getattr_np) X(clock_gettime)
 
 enum floor_idx {
 #define X(name) FLOOR_##name,
@@ -298,6 +298,16 @@ static void *floor_find(enum floor_idx i)
 		__typeof__(&x) real_ = (__typeof__(&x))floor_find(FLOOR_##x); \
 		real_ ? real_(__VA_ARGS__) : (otherwise); \
 	})
+
+/* libc's own, also where another preloaded library has a clock of its own making (libfaketime): on one that stands
+ * still no deadline ever passes, and a program would not end. The constructor has found it; before, the kernel is asked. */
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret_now)
+{
+	__typeof__(&clock_gettime) real =
+		(__typeof__(&clock_gettime))atomic_load_explicit(&floor_found[FLOOR_clock_gettime], memory_order_acquire);
+
+	return real ? real(id, ret_now) : (int)oa_sys2(SYS_clock_gettime, id, ret_now);
+}
 
 /* RTLD_NEXT goes by the address of the caller: this object, as for a direct call. */
 void *__wrap_dlsym(void *restrict handle, const char *restrict name)

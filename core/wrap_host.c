@@ -1,7 +1,9 @@
 /* Functions of the third parties that would read the host's environment, change its signals, take one of
  * libc's locks (a host that forks meanwhile leaves it locked in the child), or end the process. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <sys/utsname.h>
 
 #include "core/civil_time.h"
 #include "core/id.h"
@@ -10,6 +12,61 @@
 
 char *__wrap_getenv(const char *name) { return NULL; }
 char *__wrap_secure_getenv(const char *name) { return NULL; }
+
+/* Another preloaded library may have its own of these, whose state is gone when the process ends (nss_wrapper), or that
+ * take locks: our thread runs none of them. */
+int __wrap_gethostname(char *ret_name, size_t bytes)
+{
+	struct utsname names;
+
+	if (oa_sys1(SYS_uname, &names) < 0 || strlen(names.nodename) >= bytes) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(ret_name, names.nodename);
+	return 0;
+}
+
+uid_t __wrap_getuid(void) { return (uid_t)oa_sys0(SYS_getuid); }
+uid_t __wrap_geteuid(void) { return (uid_t)oa_sys0(SYS_geteuid); }
+gid_t __wrap_getgid(void) { return (gid_t)oa_sys0(SYS_getgid); }
+gid_t __wrap_getegid(void) { return (gid_t)oa_sys0(SYS_getegid); }
+pid_t __wrap_getpid(void) { return (pid_t)oa_sys0(SYS_getpid); }
+
+long __wrap_syscall(long number, ...)
+{
+	long arguments[6], result;
+	va_list list;
+
+	va_start(list, number);
+	for (unsigned i = 0; i < 6; i++)
+		arguments[i] = va_arg(list, long);
+	va_end(list);
+	result = oa_sys6(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+int __wrap_gettimeofday(struct timeval *restrict ret_now, void *restrict zone)
+{
+	struct timespec now;
+
+	__wrap_clock_gettime(CLOCK_REALTIME, &now);
+	*ret_now = (struct timeval){ .tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000 };
+	return 0;
+}
+
+time_t __wrap_time(time_t *ret_now)
+{
+	struct timespec now;
+
+	__wrap_clock_gettime(CLOCK_REALTIME, &now);
+	if (ret_now)
+		*ret_now = now.tv_sec;
+	return now.tv_sec;
+}
 
 struct tm *__wrap_gmtime_r(const time_t *restrict seconds, struct tm *restrict ret_date)
 {

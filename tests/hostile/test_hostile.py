@@ -159,6 +159,18 @@ def test_other_preloaded_libraries_keep_working(build, library, collector):
         assert sorted(last) == ["CLIENT", "SERVER"], preload
 
 
+def test_clocks_of_another_library_that_stand_still(build, library, hole, collector):
+    """Rows 109, 120: no deadline of ours is on such a clock, nor does our thread run the other library's code."""
+    stopped = build / "libstopped.so"
+    for preload in (f"{stopped}:{library}", f"{library}:{stopped}"):
+        for settings in (settings_of("hole", hole), deliver_to(collector)):
+            before = len(collector.spans)
+            settings["LD_PRELOAD"] = preload
+            assert run([build / "early"], settings=settings) == run([build / "early"], preload=False)
+        ends = [s.end for s in collector.spans[before:] if s.path == "/last"]
+        assert len(ends) == 2 and min(ends) > 1700000000_000000000  # the time of the system
+
+
 def test_opened_instead_of_preloaded(build, library):
     """Row 15: it is never unloaded, and a program that it cannot see is left alone."""
     assert run([build / "loaded_late", library], preload=False) == run([build / "loaded_late"], preload=False)
