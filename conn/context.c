@@ -30,6 +30,8 @@
 #define CTX_WORKER     0x400u /* has made calls for requests that a loop left parked */
 #define CTX_UNSURE     0x200u /* current may have acted: an ambiguous call was made in its turn */
 #define CTX_STRANGER   0x800u /* what was read last was an answer for nobody known */
+#define CTX_SEVERAL    0x1000u /* this turn carried several exchanges, each acted on before the next */
+#define CTX_LEFT_OVER  0x2000u /* this turn began without waiting: the loop had something left to do */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
 struct oa_ctx_thread {
@@ -64,6 +66,8 @@ static _Atomic uint64_t ctx_matched; /* targets of uncertain calls that one open
 static _Atomic uint32_t ctx_indexed; /* requests, up to CTX_INDEX_FIRST */
 static _Atomic bool ctx_calls;       /* has sent a request while it served */
 static _Atomic bool ctx_served;
+static _Atomic bool ctx_loop_shared; /* several threads wait on one epoll descriptor */
+static _Atomic bool ctx_moved; /* one thread read a request, another what came for it */
 
 /* -- threads -- */
 
@@ -334,6 +338,7 @@ static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 		return;
 	if (t->flags & CTX_SETTLED) {
 		t->in_order++;
+		thread_flag(t, CTX_SEVERAL, 0);
 		return;
 	}
 	if (!t->deferred && t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
@@ -353,6 +358,8 @@ OA_HOT void oa_ctx_touch(struct oa_ref ref)
 		ctx_mix(t);
 		ctx_leave_current(t);
 	}
+	if (OA_UNLIKELY(ctx_thread_get(ctx_owner(ex)) != t) && !atomic_load_explicit(&ctx_moved, memory_order_relaxed))
+		atomic_store_explicit(&ctx_moved, true, memory_order_relaxed);
 	t->current = ref;
 	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
 		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER);
@@ -372,7 +379,7 @@ static OA_COLD void ctx_touch_unknown(void)
 	ctx_leave_current(t);
 	t->current.gen = 0;
 	thread_flag(t, CTX_STRANGER | (t->in_order >= CTX_AT_ONCE_MIN && !t->deferred ? 0 : CTX_MIXED),
-		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK);
+		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE);
 }
 
 void oa_ctx_answered(const struct oa_exchange *call)
@@ -530,6 +537,16 @@ void oa_ctx_wake(void)
 		thread_flag(t, CTX_MIXED, 0);
 }
 
+/* It may have been made before we were active, or be a second number of one that was (mio waits on one and adds to another). */
+static OA_COLD void ctx_epoll_found(int ident)
+{
+	struct oa_fd *slot = oa_fd_get(ident);
+	union oa_fd_word none = { .word = 0 }, epoll = { .kind = OA_FD_EPOLL };
+
+	if (slot)
+		atomic_compare_exchange_strong(oa_fd_word(slot), &none.word, epoll.word);
+}
+
 /* NULL: it is none, or not known. */
 static struct oa_fd *ctx_epoll(int ident)
 {
@@ -547,8 +564,11 @@ static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 	thread_flag(t, CTX_LOOP, 0);
 	if (!slot)
 		return;
-	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self)
+	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self) {
 		atomic_store_explicit(&slot->conn, UINT32_MAX, memory_order_relaxed);
+		if (!atomic_load_explicit(&ctx_loop_shared, memory_order_relaxed))
+			atomic_store_explicit(&ctx_loop_shared, true, memory_order_relaxed);
+	}
 	if (atomic_load_explicit(&slot->conn, memory_order_relaxed) != self)
 		thread_flag(t, CTX_SHARED, 0);
 	else
@@ -594,7 +614,11 @@ OA_HOT void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
-	if (!t || !loop)
+	if (!loop)
+		return;
+	if (n >= 0 && ident >= 0 && OA_UNLIKELY(!oa_fd_tracked(ident)))
+		ctx_epoll_found(ident);
+	if (!t)
 		return;
 	if (!(t->flags & CTX_SHARED))
 		ctx_note_shared(t, ident);
@@ -602,7 +626,9 @@ OA_HOT void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 		return; /* delivered nothing and waited for nothing: the turn goes on */
 	thread_add(&t->waits, 1);
 	t->current.gen = 0;
-	thread_flag(t, 0, CTX_MIXED | CTX_SETTLED | CTX_UNSURE | CTX_STRANGER);
+	/* Who does not wait has work of its own left, and may do that before what it is told now. */
+	thread_flag(t, timeout_ms ? 0 : CTX_LEFT_OVER,
+		    CTX_MIXED | CTX_SETTLED | CTX_UNSURE | CTX_STRANGER | CTX_SEVERAL | (timeout_ms ? CTX_LEFT_OVER : 0));
 }
 
 /* -- recognising requests -- */
@@ -851,28 +877,18 @@ static void pick_set(struct oa_pick *p, struct oa_ref parent, enum oa_evidence e
 /* Server exchanges besides `current` that may act now for reasons we cannot see. */
 static uint32_t ctx_others_loose(const struct oa_ctx_thread *t, bool process_wide, const struct oa_exchange *current)
 {
-	uint32_t open, quiet, loose;
-	bool own = ctx_thread_get(ctx_owner(current)) == t;
+	struct ctx_sums sums = { .open = thread_open(t), .quiet = thread_quiet(t) };
 	bool itself = atomic_load_explicit(&current->loose, memory_order_acquire);
+	uint32_t loose;
 
-	if (process_wide) {
-		struct ctx_sums sums;
-
-		if (!ctx_process(&sums))
-			return 1;
-		open = sums.open;
-		quiet = sums.quiet;
-		own = true;
-	} else {
-		open = thread_open(t);
-		quiet = thread_quiet(t);
-	}
-	loose = open > quiet ? open - quiet : 0;
+	if (process_wide && !ctx_process(&sums))
+		return 1;
+	loose = sums.open > sums.quiet ? sums.open - sums.quiet : 0;
 	/* Another thread may have read its answer meanwhile: then nobody knows whether it was counted. */
 	atomic_thread_fence(memory_order_acquire);
 	if (itself != (bool)atomic_load_explicit(&current->loose, memory_order_relaxed))
 		return 1;
-	return loose - (own && itself && loose);
+	return loose - (itself && loose);
 }
 
 /* May another exchange of this loop act because a timer fired? Only timers set before this turn count. */
@@ -891,7 +907,8 @@ static bool ctx_acts_at_once(const struct oa_ctx_thread *t)
 
 static bool ctx_is_sync(const struct oa_ctx_thread *t)
 {
-	return !(t->flags & CTX_NONBLOCK) || (t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN;
+	return !(t->flags & CTX_NONBLOCK) || ((t->flags & (CTX_WAITED_OWN | CTX_LOOP)) == CTX_WAITED_OWN &&
+					      !atomic_load_explicit(&ctx_loop_shared, memory_order_relaxed));
 }
 
 /* Tasks may come to this thread from others without a system call: several wait on its epoll descriptor, or it reads
@@ -899,6 +916,23 @@ static bool ctx_is_sync(const struct oa_ctx_thread *t)
 static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
 {
 	return !ctx_is_sync(t) && (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP;
+}
+
+/* Do threads take up each other's requests? Then a request that waits for one answer may have more to do, in a queue in
+ * memory that any thread empties. */
+static bool ctx_tasks_move(void)
+{
+	return atomic_load_explicit(&ctx_loop_shared, memory_order_relaxed) ||
+	       atomic_load_explicit(&ctx_moved, memory_order_relaxed);
+}
+
+/* The same for the queue of this thread's own loop: may another request's task run in this turn when current does not, or no
+ * more? Who reads an answer often has somebody else wait for it; only a request is worked on by who read it, unless once it
+ * was not. */
+static bool ctx_queue_may_run(const struct oa_ctx_thread *t)
+{
+	return t->flags & (CTX_SEVERAL | CTX_LEFT_OVER) &&
+	       (t->flags & (CTX_RESUMED | CTX_SETTLED | CTX_UNSURE) || t->deferred);
 }
 
 /* Is what this thread read last certainly what it works for now? */
@@ -909,9 +943,11 @@ static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_e
 	bool process_wide = shared || ctx_shares_tasks(t) || ctx_thread_get(ctx_owner(current)) != t;
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
+	if (open > 1 && process_wide && ctx_tasks_move())
+		return false;
 	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
 		return false;
-	if (open > 1 && (t->flags & CTX_MIXED || (!ctx_is_sync(t) && ctx_timer_due(t))))
+	if (open > 1 && (t->flags & CTX_MIXED || ctx_queue_may_run(t) || (!ctx_is_sync(t) && ctx_timer_due(t))))
 		return false;
 	/* Else another thread has answered it, and what was counted are the others. */
 	return ctx_still_counted(current) && oa_exchange_get(t->current) == current;

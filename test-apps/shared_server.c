@@ -1,7 +1,9 @@
-/* shared_server UPSTREAM WORKERS: workers that wait on one epoll descriptor, each event for one of them (EPOLLONESHOT). What
+/* shared_server UPSTREAM [WORKERS [dup]]: workers that wait on one epoll descriptor, each event for one of them (EPOLLONESHOT). What
  * an event brings becomes a task in one of the workers' queues in turn; a worker runs its own tasks first, then steals another's,
  * and only then waits. So a request is read by one thread, its upstream is asked by a second, the answer is read by a third
- * and passed on by a fourth, without a system call in between. */
+ * and passed on by a fourth, without a system call in between. dup: the descriptor was made before anything else, and what is
+ * watched is added to a second number of it (mio, Rust's, does so). */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,14 +35,14 @@ struct queue {
 
 static struct side listener_side = { .kind = LISTENER };
 static struct queue queues[WORKERS_MAX];
-static int upstream, epfd, workers = 4;
+static int upstream, epfd, watched, workers = 4;
 static atomic_uint turn_of;
 
 static void watch(struct side *s, int op, unsigned events)
 {
 	struct epoll_event ev = { .events = events | EPOLLONESHOT, .data.ptr = s };
 
-	epoll_ctl(epfd, op, s->c.fd, &ev);
+	epoll_ctl(watched, op, s->c.fd, &ev);
 }
 
 static void task(struct side *s)
@@ -202,9 +204,10 @@ int main(int argc, char **argv)
 		workers = atoi(argv[2]);
 	if (workers < 1 || workers > WORKERS_MAX)
 		return 2;
+	epfd = epoll_create1(EPOLL_CLOEXEC);
+	watched = argc > 3 ? fcntl(epfd, F_DUPFD_CLOEXEC, 3) : epfd;
 	listener_side.c.fd = app_listen();
 	app_nonblock(listener_side.c.fd);
-	epfd = epoll_create1(EPOLL_CLOEXEC);
 	watch(&listener_side, EPOLL_CTL_ADD, EPOLLIN);
 	for (int i = 0; i < workers; i++) {
 		pthread_mutex_init(&queues[i].lock, NULL);
@@ -216,6 +219,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < workers; i++)
 		pthread_join(thread[i], NULL);
 	close(listener_side.c.fd);
+	if (watched != epfd)
+		close(watched);
 	close(epfd);
 	return app_finish(0);
 }

@@ -100,6 +100,13 @@ def test_work_that_overlaps_just_a_little(collector, name):
     drive(f"{name}, two at a time", collector, c_server(collector, name, "2"), parallel=2, rounds=100)
 
 
+@pytest.mark.parametrize("parallel", [2, 4, 64])
+def test_tasks_that_workers_take_from_each_other(collector, parallel):
+    """Links at most, but for requests that were alone."""
+    drive(f"shared_server dup, {parallel} at a time", collector, c_server(collector, "shared_server", "4", "dup"),
+          parallel=parallel, rounds=256 // parallel, delay=(0.0, 0.005))
+
+
 def test_connection_that_becomes_ready_when_anothers_answer_was_read(collector):
     """HAProxy's loop: what was read is worked on after connections that became ready have sent. The second request comes in a
     turn that another thread woke, so that nobody can tell what its connection is opened for; it becomes ready in the turn
@@ -189,3 +196,11 @@ def test_parallel_requests_in_real_runtimes(collector, index, same_path):
     verdict = drive(name + (", same path" if same_path else ""), collector, make(), same_path=same_path, rounds=2,
                     keep_alive=not name.startswith("gunicorn"))
     demand(verdict, share, 128)
+
+
+@pytest.mark.parametrize("parallel", [4, 32])
+def test_second_call_from_a_queue_in_memory(collector, parallel):
+    """A request that waits for its first answer is not done: what else it has to do may be run behind another's."""
+    start = host_server(collector, [need("node"), "node_server.js", "{port}", "{leaf}", "twice"], "node")
+    drive(f"node, two calls, {parallel} at a time", collector, start, parallel=parallel, rounds=512 // parallel,
+          delay=(0.0, 0.005), calls_per_request=2)

@@ -680,6 +680,54 @@ START_TEST(context_epoll_shared_by_threads_counts_the_whole_process)
 }
 END_TEST
 
+START_TEST(context_waiting_request_may_have_more_to_do_where_threads_share_a_loop)
+{
+	loop_start();
+	turn();
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	oa_fd_peek(EPOLL)->conn = 77; /* another thread waited on it */
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	turn();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0); /* the first one's second call, taken from that thread? */
+}
+END_TEST
+
+START_TEST(context_epoll_descriptor_made_before_anything_was_seen_is_known_when_waited_on)
+{
+	rig_start();
+	turn();
+	ck_assert_int_eq(oa_fd_peek(EPOLL)->kind, OA_FD_EPOLL);
+}
+END_TEST
+
+START_TEST(context_second_call_in_a_turn_of_several_may_be_any_ones)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	ck_assert_int_eq(call_out(521), 1); /* alone so far */
+	serve(511, 2);
+	ck_assert_int_eq(call_out(522), 2);
+	ck_assert_int_eq(call_out(523), 0); /* from a queue of either's */
+}
+END_TEST
+
+START_TEST(context_turn_without_waiting_began_with_something_left_to_do)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 0, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 0, 1);
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2); /* as it has always done */
+	ck_assert_int_eq(call_out(522), 0);
+}
+END_TEST
+
 static void *parking_thread(void *arg)
 {
 	(void)arg;
@@ -820,6 +868,10 @@ int main(void)
 	tcase_add_test(tc, context_candidates_are_found_however_many_threads_there_are);
 	tcase_add_test(tc, context_background_thread_is_never_taken_for_a_worker);
 	tcase_add_test(tc, context_epoll_shared_by_threads_counts_the_whole_process);
+	tcase_add_test(tc, context_waiting_request_may_have_more_to_do_where_threads_share_a_loop);
+	tcase_add_test(tc, context_epoll_descriptor_made_before_anything_was_seen_is_known_when_waited_on);
+	tcase_add_test(tc, context_second_call_in_a_turn_of_several_may_be_any_ones);
+	tcase_add_test(tc, context_turn_without_waiting_began_with_something_left_to_do);
 	tcase_add_test(tc, context_header_handed_on_is_rewritten_to_name_our_span);
 	tcase_add_test(tc, context_header_of_the_program_itself_is_left_alone_and_joined);
 	suite_add_tcase(s, tc);
