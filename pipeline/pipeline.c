@@ -21,6 +21,7 @@
 #define PIPELINE_SECOND_NS 1000000000ull
 #define PIPELINE_DOZE_MS   20
 #define PIPELINE_NAP_MS    10  /* how often the rings are looked at while there are records */
+#define PIPELINE_FAST_MS   7   /* rings that fill within a shorter time than this are looked at as often as possible */
 #define PIPELINE_LOOP_MS   100 /* what a stop or a flush may have to wait for the thread */
 
 static bool pipeline_has_loop;
@@ -107,8 +108,11 @@ static unsigned pipeline_wait_ms(unsigned max_wait_ms, uint64_t now_ns)
 }
 
 /* A wake-up for the answer to a batch costs some thirty spans: it can wait for the next look at the rings, unless the next batch
- * waits for it. */
-static bool pipeline_may_nap(unsigned ms) { return ms <= PIPELINE_NAP_MS && oa_loop_has_sent() && !oa_batch_queues(); }
+ * waits for it or records come so fast that an early look is welcome. */
+static bool pipeline_may_nap(unsigned ms)
+{
+	return ms >= PIPELINE_FAST_MS && ms <= PIPELINE_NAP_MS && oa_loop_has_sent() && !oa_batch_queues();
+}
 
 /* Nobody can wake the thread in its loop, so it is there only for what comes soon or is awaited. */
 bool oa_pipeline_wait(unsigned max_wait_ms)
@@ -121,7 +125,7 @@ bool oa_pipeline_wait(unsigned max_wait_ms)
 	if (ms >= PIPELINE_DOZE_MS && !oa_loop_awaits()) {
 		woken = oa_doze(ms);
 		ms = 0;
-	} else if (ms && oa_loop_awaits()) {
+	} else if (ms >= PIPELINE_FAST_MS && oa_loop_awaits()) {
 		woken = oa_loop_turn(0); /* what was begun goes out */
 		if (pipeline_may_nap(ms)) {
 			woken |= oa_doze_briefly(ms);
