@@ -20,16 +20,6 @@ struct guess_node {
 	bool ends;    /* a path ended here that was not refused */
 };
 
-/* Paths without values come again as they were, and a template that was given stays: the tree only grows. */
-#define GUESS_MEMO_BITS 6
-#define GUESS_MEMO_TEXT 64
-
-struct guess_memo {
-	uint16_t path_len, route_len; /* path_len 0: free */
-	uint8_t path[GUESS_MEMO_TEXT], route[GUESS_MEMO_TEXT];
-};
-
-static struct guess_memo guess_memos[1 << GUESS_MEMO_BITS];
 static struct guess_node guess_nodes[GUESS_NODES_MAX];
 static unsigned guess_node_count = 1;
 static char guess_text[GUESS_TEXT_MAX];
@@ -37,7 +27,6 @@ static size_t guess_text_len;
 
 void oa_route_guess_reset(void)
 {
-	memset(guess_memos, 0, sizeof(guess_memos));
 	memset(guess_nodes, 0, sizeof(guess_nodes[0]));
 	guess_node_count = 1;
 	guess_text_len = 0;
@@ -194,37 +183,7 @@ static unsigned guess_next_node(unsigned parent, struct oa_bytes segment, bool d
 	return guess_step(parent, &name, learn);
 }
 
-/* Where a path is, or would be; NULL when it is too short or too long for that. */
-static struct guess_memo *guess_memo_find(struct oa_bytes path)
-{
-	uint64_t hash;
-
-	if (path.len < 8 || path.len > GUESS_MEMO_TEXT)
-		return NULL;
-	hash = oa_load64(path.ptr) * 31 ^ oa_load64(path.ptr + path.len - 8) ^ oa_load64(path.ptr + (path.len - 8) / 2) * 7;
-	return &guess_memos[(hash + path.len) * 0x9e3779b97f4a7c15ull >> (64 - GUESS_MEMO_BITS)];
-}
-
-static bool guess_memo_is(const struct guess_memo *m, struct oa_bytes path)
-{
-	uint64_t differ = m->path_len ^ path.len;
-
-	for (size_t i = 0; !differ && i + 8 < path.len; i += 8)
-		differ = oa_load64(m->path + i) ^ oa_load64(path.ptr + i);
-	return !differ && oa_load64(m->path + path.len - 8) == oa_load64(path.ptr + path.len - 8);
-}
-
-static void guess_memo_keep(struct guess_memo *m, struct oa_bytes path, const char *route, size_t len)
-{
-	if (!len || len > GUESS_MEMO_TEXT)
-		return;
-	m->path_len = (uint16_t)path.len;
-	m->route_len = (uint16_t)len;
-	memcpy(m->path, path.ptr, path.len);
-	memcpy(m->route, route, len);
-}
-
-static size_t guess_make(struct oa_bytes path, bool learn, char *ret_route, bool *ret_lasts)
+size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
 {
 	struct oa_bytes segment;
 	unsigned node = 0, depth = 0;
@@ -234,7 +193,6 @@ static size_t guess_make(struct oa_bytes path, bool learn, char *ret_route, bool
 		const struct guess_node *n;
 
 		node = guess_next_node(node, segment, ++depth > GUESS_DEPTH_MAX, len, learn);
-		*ret_lasts = node;
 		if (!node)
 			return learn ? guess_put(ret_route, len, OA_LIT("**")) : 0;
 		n = &guess_nodes[node];
@@ -246,20 +204,4 @@ static size_t guess_make(struct oa_bytes path, bool learn, char *ret_route, bool
 		ret_route[len++] = '/';
 	guess_nodes[node].ends |= learn;
 	return guess_nodes[node].ends ? len : 0;
-}
-
-size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
-{
-	struct guess_memo *m = guess_memo_find(path);
-	bool lasts = false;
-	size_t len;
-
-	if (m && guess_memo_is(m, path)) {
-		memcpy(ret_route, m->route, m->route_len);
-		return m->route_len;
-	}
-	len = guess_make(path, learn, ret_route, &lasts);
-	if (m && lasts)
-		guess_memo_keep(m, path, ret_route, len);
-	return len;
 }
