@@ -398,6 +398,13 @@ void oa_ctx_never_opened(const struct oa_conn *c)
 		ctx_touch_unknown();
 }
 
+/* This thread reads a request without having waited: another one did, and handed it over in memory. */
+static OA_COLD void ctx_waited_for(void)
+{
+	if (ctx_threads() > 1)
+		atomic_store_explicit(&ctx_moved, true, memory_order_relaxed);
+}
+
 OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 {
 	struct oa_ctx_thread *t = ctx_thread_self();
@@ -424,6 +431,8 @@ OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK | CTX_STRANGER);
 	if (OA_UNLIKELY(!atomic_load_explicit(&ctx_served, memory_order_relaxed)))
 		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
+	if (OA_UNLIKELY(nonblock && !(t->flags & (CTX_LOOP | CTX_WAITED_OWN))))
+		ctx_waited_for();
 }
 
 /* Before it leaves the counts: who has counted without it sees that it is over. */
@@ -911,13 +920,6 @@ static bool ctx_is_sync(const struct oa_ctx_thread *t)
 					      !atomic_load_explicit(&ctx_loop_shared, memory_order_relaxed));
 }
 
-/* Tasks may come to this thread from others without a system call: several wait on its epoll descriptor, or it reads
- * non-blocking sockets that it never waited for. */
-static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
-{
-	return !ctx_is_sync(t) && (t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP;
-}
-
 /* Do threads take up each other's requests? Then a request that waits for one answer may have more to do, in a queue in
  * memory that any thread empties. */
 static bool ctx_tasks_move(void)
@@ -926,7 +928,14 @@ static bool ctx_tasks_move(void)
 	       atomic_load_explicit(&ctx_moved, memory_order_relaxed);
 }
 
-/* The same for the queue of this thread's own loop: may another request's task run in this turn when current does not, or no
+/* Tasks may come to this thread from others without a system call: several wait on its epoll descriptor, or it reads
+ * non-blocking sockets that it never waited for. Where some do so, a loop that one thread had for itself so far is nobody's. */
+static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
+{
+	return !ctx_is_sync(t) && ((t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP || ctx_tasks_move());
+}
+
+/* For the queue of this thread's own loop: may another request's task run in this turn when current does not, or no
  * more? Who reads an answer often has somebody else wait for it; only a request is worked on by who read it, unless once it
  * was not. */
 static bool ctx_queue_may_run(const struct oa_ctx_thread *t)
@@ -1088,6 +1097,9 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 	if (bound) {
 		/* When another one is current, it must have acted already: then this connection has become writable. */
 		if (current && current != bound && !(t->flags & CTX_SETTLED))
+			return false;
+		/* A pool may give it to another request than it was opened for (hyper), when that found an idle one meanwhile. */
+		if (ctx_tasks_move() && !ctx_is_sync(t) && oa_ctx_open_count() > 1)
 			return false;
 		pick_set(ret, c->bound, OA_EV_BOUND);
 		return true;

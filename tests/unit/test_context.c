@@ -786,6 +786,47 @@ START_TEST(context_thread_that_only_waits_shares_the_epoll_descriptor_too)
 }
 END_TEST
 
+/* It was handed to it in memory: so may others' tasks be to the loop that waited for it. */
+START_TEST(context_request_read_by_who_never_waited_says_that_tasks_move)
+{
+	pthread_t t;
+
+	loop_start();
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_barrier_init(&over, NULL, 2);
+	turn();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	pthread_create(&t, NULL, parking_thread, NULL);
+	pthread_barrier_wait(&step);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 0); /* any of the three's */
+	pthread_barrier_wait(&over);
+	pthread_join(t, NULL);
+}
+END_TEST
+
+/* A pool gives a connection to whoever waits, when the request that it was opened for has found another one meanwhile. */
+START_TEST(context_connection_of_a_pool_that_threads_share_is_nobodys_in_particular)
+{
+	loop_start();
+	turn();
+	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
+	oa_fd_peek(EPOLL)->conn = 77; /* another thread waited on it */
+	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	turn();
+	serve(510, 1);
+	rig_connect(530);
+	rig_connect(531);
+	turn();
+	ck_assert_int_eq(call_out(530), 1); /* it is the only one */
+	serve(511, 2);
+	turn();
+	ck_assert_int_eq(call_out(531), 0);
+}
+END_TEST
+
 START_TEST(context_header_handed_on_is_rewritten_to_name_our_span)
 {
 	const struct oa_span *client, *server;
@@ -872,6 +913,8 @@ int main(void)
 	tcase_add_test(tc, context_epoll_descriptor_made_before_anything_was_seen_is_known_when_waited_on);
 	tcase_add_test(tc, context_second_call_in_a_turn_of_several_may_be_any_ones);
 	tcase_add_test(tc, context_turn_without_waiting_began_with_something_left_to_do);
+	tcase_add_test(tc, context_request_read_by_who_never_waited_says_that_tasks_move);
+	tcase_add_test(tc, context_connection_of_a_pool_that_threads_share_is_nobodys_in_particular);
 	tcase_add_test(tc, context_header_handed_on_is_rewritten_to_name_our_span);
 	tcase_add_test(tc, context_header_of_the_program_itself_is_left_alone_and_joined);
 	suite_add_tcase(s, tc);
