@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.certificates import node_shares_openssl
 from lib.preload import BUILD, TOP
 
 SERVER = r"""
@@ -337,9 +338,7 @@ def test_programs_of_this_machine(box, program, language, verdict, unseen):
 
 
 def test_node_of_this_machine(box):
-    """TLS is inside the program, unless it was built to take the system's OpenSSL, as Debian's is."""
-    shared = subprocess.run(["node", "-p", "process.config.variables.node_shared_openssl"], capture_output=True, text=True,
-                            check=True).stdout == "true\n"
+    shared = node_shares_openssl()
     report = box.doctor("node")
     assert (report["language"], report["verdict"]) == ("Node.js", "fine" if shared else "partly")
     assert ("inside the node program" in report["unseen"]) != shared

@@ -29,3 +29,9 @@ def server_context(**options):
 
 def client_context():
     return ssl.create_default_context(cafile=str(certificate()[0]))
+
+
+def node_shares_openssl():
+    """Debian's node takes the system's OpenSSL, others have their own inside."""
+    return subprocess.run(["node", "-p", "process.config.variables.node_shared_openssl"], capture_output=True, text=True,
+                          check=True).stdout == "true\n"
