@@ -91,7 +91,8 @@ def test_one_request_at_a_time_is_always_right(collector, name, arguments, share
     """But for a thread's first call on behalf of a loop that may not have gone back to wait yet."""
     verdict = drive(f"{name}, one at a time", collector, c_server(collector, name, *arguments), parallel=1, rounds=30,
                     delay=0)
-    demand(verdict, 0.3 if name == "offload_server" else CERTAIN, 30)
+    # A worker that is quicker than the loop, which has not gone on to wait, could be anybody.
+    demand(verdict, 1 / 30 if name == "offload_server" else CERTAIN, 30)
 
 
 @pytest.mark.parametrize("name", ["epoll_defer", "shared_server", "offload_server"])
