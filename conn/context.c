@@ -69,6 +69,13 @@ static _Atomic bool ctx_served;
 static _Atomic bool ctx_loop_shared; /* several threads wait on one epoll descriptor */
 static _Atomic bool ctx_moved; /* one thread read a request, another what came for it */
 
+/* Once true, true for good: written once, so that nobody's cache line is taken away. */
+static inline void ctx_learn(_Atomic bool *what)
+{
+	if (OA_UNLIKELY(!atomic_load_explicit(what, memory_order_relaxed)))
+		atomic_store_explicit(what, true, memory_order_relaxed);
+}
+
 /* -- threads -- */
 
 static inline struct oa_ctx_thread *thread_at(uint32_t index)
@@ -358,8 +365,8 @@ OA_HOT void oa_ctx_touch(struct oa_ref ref)
 		ctx_mix(t);
 		ctx_leave_current(t);
 	}
-	if (OA_UNLIKELY(ctx_thread_get(ctx_owner(ex)) != t) && !atomic_load_explicit(&ctx_moved, memory_order_relaxed))
-		atomic_store_explicit(&ctx_moved, true, memory_order_relaxed);
+	if (OA_UNLIKELY(ctx_thread_get(ctx_owner(ex)) != t))
+		ctx_learn(&ctx_moved);
 	t->current = ref;
 	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
 		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER);
@@ -402,7 +409,7 @@ void oa_ctx_never_opened(const struct oa_conn *c)
 static OA_COLD void ctx_waited_for(void)
 {
 	if (ctx_threads() > 1)
-		atomic_store_explicit(&ctx_moved, true, memory_order_relaxed);
+		ctx_learn(&ctx_moved);
 }
 
 OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
@@ -429,8 +436,7 @@ OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 	atomic_store_explicit(&ex->touch_wait, atomic_load_explicit(&t->waits, memory_order_relaxed), memory_order_relaxed);
 	thread_flag(t, CTX_SERVED | (nonblock ? CTX_NONBLOCK : 0),
 		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK | CTX_STRANGER);
-	if (OA_UNLIKELY(!atomic_load_explicit(&ctx_served, memory_order_relaxed)))
-		atomic_store_explicit(&ctx_served, true, memory_order_relaxed);
+	ctx_learn(&ctx_served);
 	if (OA_UNLIKELY(nonblock && !(t->flags & (CTX_LOOP | CTX_WAITED_OWN))))
 		ctx_waited_for();
 }
@@ -575,8 +581,7 @@ static void ctx_note_loop(struct oa_ctx_thread *t, int ident)
 		return;
 	if (!atomic_compare_exchange_strong(&slot->conn, &was, self) && was != self) {
 		atomic_store_explicit(&slot->conn, UINT32_MAX, memory_order_relaxed);
-		if (!atomic_load_explicit(&ctx_loop_shared, memory_order_relaxed))
-			atomic_store_explicit(&ctx_loop_shared, true, memory_order_relaxed);
+		ctx_learn(&ctx_loop_shared);
 	}
 	if (atomic_load_explicit(&slot->conn, memory_order_relaxed) != self)
 		thread_flag(t, CTX_SHARED, 0);
@@ -637,7 +642,7 @@ OA_HOT void oa_ctx_after_wait(bool loop, int ident, int timeout_ms, int n)
 	t->current.gen = 0;
 	/* Who does not wait has work of its own left, and may do that before what it is told now. */
 	thread_flag(t, timeout_ms ? 0 : CTX_LEFT_OVER,
-		    CTX_MIXED | CTX_SETTLED | CTX_UNSURE | CTX_STRANGER | CTX_SEVERAL | (timeout_ms ? CTX_LEFT_OVER : 0));
+		    CTX_MIXED | CTX_SETTLED | CTX_UNSURE | CTX_STRANGER | CTX_SEVERAL | CTX_LEFT_OVER);
 }
 
 /* -- recognising requests -- */
@@ -1150,8 +1155,8 @@ OA_HOT void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head
 		ret->evidence = OA_EV_AMBIGUOUS;
 		return;
 	}
-	if (head && !atomic_load_explicit(&ctx_calls, memory_order_relaxed))
-		atomic_store_explicit(&ctx_calls, true, memory_order_relaxed);
+	if (head)
+		ctx_learn(&ctx_calls);
 	if (ctx_pick_by_flow(t, c, head, ret)) {
 		if (!head || !ctx_contradicts(ret->parent, head)) {
 			if (head && ret->evidence != OA_EV_ONLY)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "core/bytes.h"
 #include "core/stats.h"
 
 struct oa_lib_place oa_lib_places[OA_LIB_PLACES];
@@ -166,8 +167,8 @@ static const struct oa_lib *lib_add(const struct oa_lib_names *names, const stru
 	oa_libs[i].from = image->from;
 	oa_libs[i].to = image->to;
 	name = names->names;
-	for (unsigned n = 0; n < names->count; n++, name += strlen(name) + 1) {
-		oa_libs[i].fn[n] = look_up(handle, name);
+	for (unsigned n = 0; n < names->count; n++) {
+		oa_libs[i].fn[n] = look_up(handle, oa_text_next(&name));
 		if (!oa_libs[i].fn[n])
 			oa_libs[i].fn[n] = names->refusal(n);
 	}

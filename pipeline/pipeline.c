@@ -109,10 +109,7 @@ static unsigned pipeline_wait_ms(unsigned max_wait_ms, uint64_t now_ns)
 
 /* A wake-up for the answer to a batch costs some thirty spans: it can wait for the next look at the rings, unless the next batch
  * waits for it or records come so fast that an early look is welcome. */
-static bool pipeline_may_nap(unsigned ms)
-{
-	return ms >= PIPELINE_FAST_MS && ms <= PIPELINE_NAP_MS && oa_loop_has_sent() && !oa_batch_queues();
-}
+static bool pipeline_may_nap(void) { return oa_loop_has_sent() && !oa_batch_queues(); }
 
 /* Nobody can wake the thread in its loop, so it is there only for what comes soon or is awaited. */
 bool oa_pipeline_wait(unsigned max_wait_ms)
@@ -125,9 +122,9 @@ bool oa_pipeline_wait(unsigned max_wait_ms)
 	if (ms >= PIPELINE_DOZE_MS && !oa_loop_awaits()) {
 		woken = oa_doze(ms);
 		ms = 0;
-	} else if (ms >= PIPELINE_FAST_MS && oa_loop_awaits()) {
+	} else if (ms >= PIPELINE_FAST_MS && ms <= PIPELINE_NAP_MS && oa_loop_awaits()) {
 		woken = oa_loop_turn(0); /* what was begun goes out */
-		if (pipeline_may_nap(ms)) {
+		if (pipeline_may_nap()) {
 			woken |= oa_doze_briefly(ms);
 			ms = 0;
 		}

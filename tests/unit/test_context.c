@@ -680,14 +680,18 @@ START_TEST(context_epoll_shared_by_threads_counts_the_whole_process)
 }
 END_TEST
 
-START_TEST(context_waiting_request_may_have_more_to_do_where_threads_share_a_loop)
+/* A loop on whose descriptor another thread has waited, too. */
+static void shared_loop_start(void)
 {
 	loop_start();
 	turn();
-	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
-	oa_fd_peek(EPOLL)->conn = 77; /* another thread waited on it */
-	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	oa_fd_peek(EPOLL)->conn = 77;
 	turn();
+}
+
+START_TEST(context_waiting_request_may_have_more_to_do_where_threads_share_a_loop)
+{
+	shared_loop_start();
 	serve(510, 1);
 	ck_assert_int_eq(call_out(520), 1);
 	serve(511, 2);
@@ -810,12 +814,7 @@ END_TEST
 /* A pool gives a connection to whoever waits, when the request that it was opened for has found another one meanwhile. */
 START_TEST(context_connection_of_a_pool_that_threads_share_is_nobodys_in_particular)
 {
-	loop_start();
-	turn();
-	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
-	oa_fd_peek(EPOLL)->conn = 77; /* another thread waited on it */
-	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
-	turn();
+	shared_loop_start();
 	serve(510, 1);
 	rig_connect(530);
 	rig_connect(531);
