@@ -329,10 +329,9 @@ static OA_NOINLINE void ctx_leave_current(struct oa_ctx_thread *t)
 {
 	struct oa_exchange *current = oa_exchange_get(t->current);
 
-	if (!current || t->flags & (CTX_SETTLED | CTX_UNSURE))
+	if (!current || t->flags & (CTX_SETTLED | CTX_UNSURE) || !(current->flags & OA_EX_REQ_DONE))
 		return;
-	if (t->flags & CTX_RESUMED ? !atomic_load_explicit(&current->pending, memory_order_relaxed) :
-				     current->flags & OA_EX_REQ_DONE)
+	if (!(t->flags & CTX_RESUMED) || !atomic_load_explicit(&current->pending, memory_order_relaxed))
 		t->deferred++;
 }
 

@@ -49,6 +49,8 @@ def test_files_and_an_upstream(ways, leaf, how):
     """Requests one after another: each is one span of Apache's, child of the client's; what goes to the upstream is its child."""
     (words,), scheme = HOW[how]
     paths = ["/small.txt", "/big.bin", "/missing", "/small.txt?a=b", "/", "/up/one", "/up/two?x=1"]
+    if how == "upgrade":
+        paths.remove("/big.bin")  # after an upgrade Apache mostly says goodbye when the first window is used up, bare too
 
     def scenario(way):
         with apache2(way, leaf.port) as (program, tree, plain, secret):
