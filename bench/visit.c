@@ -9,6 +9,7 @@
 #include "measure.h"
 
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,16 @@ static SSL *secure(SSL_CTX *ctx, int fd)
 	if (tls && (SSL_set_fd(tls, fd) != 1 || SSL_connect(tls) != 1))
 		measure_die("TLS");
 	return tls;
+}
+
+/* Which of the copies let go, and when, tells the library's fault from the server's. */
+static void lost(const struct server *s, unsigned conn, const char *what)
+{
+	fprintf(stderr, "visit: %s copy %d, port %u, connection %u, stream %u: ", what, (int)(s - servers), s->port, conn,
+		s->stream[conn]);
+	if (s->tls[conn])
+		ERR_print_errors_fp(stderr);
+	measure_die(what);
 }
 
 static bool say_bytes(const struct server *s, unsigned conn, const char *bytes, size_t len)
@@ -168,17 +179,17 @@ static void learn_reply(struct server *s, unsigned conn)
 
 	if (request_data) {
 		if (!say(s, conn) || !hear_stream(s, conn))
-			measure_die("gRPC");
+			lost(s, conn, "gRPC");
 		return;
 	}
 
 	if (!say(s, conn))
-		measure_die("write");
+		lost(s, conn, "write");
 	while (!(s->reply_len = reply_length(have))) {
 		ssize_t n = hear(s, conn, reply + have, sizeof(reply) - 1 - have);
 
 		if (n <= 0)
-			measure_die("read");
+			lost(s, conn, "read");
 		have += (size_t)n;
 	}
 	if (have != s->reply_len || (reply[0] == 'H' && strncmp(reply + 9, "200", 3) != 0)) {
@@ -194,10 +205,10 @@ static uint32_t wave(struct server *s)
 
 	for (unsigned i = 0; i < conns; i++)
 		if (!say(s, i))
-			measure_die("write");
+			lost(s, i, "write");
 	for (unsigned i = 0; i < conns; i++)
 		if (!hear_all(s, i))
-			measure_die("read");
+			lost(s, i, "read");
 	return (uint32_t)((measure_now_ns() - start) / conns);
 }
 
@@ -239,7 +250,7 @@ static void greet(struct server *s, unsigned conn)
 	static const char greeting[] = HTTP2_PREFACE HTTP2_FRAMES;
 
 	if (!say_bytes(s, conn, greeting, sizeof(greeting) - 1))
-		measure_die("write");
+		lost(s, conn, "write");
 	learn_reply(s, conn);
 }
 
