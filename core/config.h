@@ -40,7 +40,7 @@ bool oa_config_override(const char *name, struct oa_bytes text);
 void oa_config_settle(void);
 
 /* What is to be said of the configuration file: why it cannot be used, or which keys mean nothing here. "" nothing. */
-#define OA_CONFIG_FILE_SAYS_MAX 512
+#define OA_CONFIG_FILE_SAYS_MAX 896 /* a line of the log has room for it */
 extern char oa_config_file_says[OA_CONFIG_FILE_SAYS_MAX];
 
 /* True when a kill switch is set; looks at nothing else. */

@@ -1,6 +1,7 @@
 /* A configuration file's tree into settings, by the paths of config_keys.def. What has no place there is named in one
  * warning. */
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
@@ -13,6 +14,8 @@
 #define MAP_PENDING_MAX 64
 #define MAP_TEXT_MAX    4096
 #define MAP_ENV_MAX     96
+#define MAP_MORE        ", and more (%u times)"
+#define MAP_DIGITS_MAX  10
 
 enum map_how { MAP_IGNORED, MAP_KEY, MAP_LIST, MAP_PAIRS, MAP_NAMES, MAP_PART, MAP_WORD, MAP_FILE, MAP_BEFORE, MAP_LIMITS, MAP_SERVICE, MAP_ONLY,
 	       MAP_STABLE };
@@ -72,6 +75,7 @@ static struct map_pending {
 static char map_path[MAP_PATH_MAX];
 static const cJSON *map_limits; /* of series */
 static bool map_service;        /* OTEL_SERVICE_NAME is asked for */
+static unsigned map_unnamed;    /* what the one warning has no room for */
 
 /* As another element of a list, say. */
 static bool map_is_said(const char *path)
@@ -89,9 +93,20 @@ void oa_config_unknown(const char *path)
 	size_t used = strlen(oa_config_file_says);
 	const char *before = used ? ", " : "means nothing here: ";
 
-	if (map_is_said(path) || used + strlen(before) + strlen(path) >= OA_CONFIG_FILE_SAYS_MAX)
+	if (map_is_said(path))
 		return;
-	(void)stpcpy(stpcpy(oa_config_file_says + used, before), path);
+	if (map_unnamed || used + strlen(before) + strlen(path) + sizeof(MAP_MORE) + MAP_DIGITS_MAX > OA_CONFIG_FILE_SAYS_MAX)
+		map_unnamed++;
+	else
+		(void)stpcpy(stpcpy(oa_config_file_says + used, before), path);
+}
+
+static void map_count_unnamed(void)
+{
+	size_t used = strlen(oa_config_file_says);
+
+	if (map_unnamed)
+		(void)snprintf(oa_config_file_says + used, OA_CONFIG_FILE_SAYS_MAX - used, MAP_MORE, map_unnamed);
 }
 
 const cJSON *oa_config_members(const cJSON *node) { return cJSON_IsObject(node) ? node->child : NULL; }
@@ -549,6 +564,7 @@ bool oa_config_map(const cJSON *top)
 	map_path[0] = '\0';
 	map_limits = NULL;
 	map_service = false;
+	map_unnamed = 0;
 	if (disabled && !text && !cJSON_IsNull(disabled))
 		oa_config_unknown("disabled");
 	for (const cJSON *node = oa_config_members(top); node; node = node->next)
@@ -558,6 +574,7 @@ bool oa_config_map(const cJSON *top)
 		oa_config_cardinality(map_limits);
 	map_service_name();
 	map_flush();
+	map_count_unnamed();
 	oa_config_settle();
 	return true;
 }

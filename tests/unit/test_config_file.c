@@ -550,6 +550,24 @@ static cJSON *node_of_number(cJSON *node, unsigned *left)
 	return NULL;
 }
 
+START_TEST(what_the_one_warning_has_no_room_for_is_counted)
+{
+	char text[4096] = "{\"file_format\": \"1.0\"", *at = text + strlen(text);
+	unsigned named = 1, more = 0;
+
+	for (int i = 0; i < 60; i++)
+		at += sprintf(at, ", \"a_key_that_means_nothing_%02d\": 1", i);
+	strcpy(at, "}");
+	ck_assert(apply(text));
+	for (at = oa_config_file_says; (at = strstr(at, ", a_key")); at++)
+		named++;
+	at = strstr(oa_config_file_says, ", and more (");
+	ck_assert_ptr_nonnull(at);
+	ck_assert_int_eq(sscanf(at, ", and more (%u times)", &more), 1);
+	ck_assert_uint_eq(named + more, 60);
+}
+END_TEST
+
 static void nothing_is_said_twice(void)
 {
 	char said[OA_CONFIG_FILE_SAYS_MAX], *items[OA_CONFIG_FILE_SAYS_MAX], *at = strstr(oa_config_file_says, ": ");
@@ -704,6 +722,7 @@ int main(void)
 	tcase_add_test(t, a_description_that_is_no_utf8_is_not_taken);
 	tcase_add_test(t, what_of_a_view_means_nothing_is_named);
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, what_the_one_warning_has_no_room_for_is_counted);
 	tcase_add_loop_test(t, no_shape_is_the_end_of_the_program, 0,
 			     sizeof(examples) / sizeof(examples[0]));
 	tcase_add_loop_test(t, a_wrong_shape_is_named_once_and_the_default_stays, 0,
