@@ -70,7 +70,7 @@ static enum oa_fd_kind slot_kind(struct oa_fd *slot)
 }
 
 /* Locked by the caller, who was the last to know it. */
-static void conn_free(struct oa_conn *c, uint32_t index)
+static OA_HOT void conn_free(struct oa_conn *c, uint32_t index)
 {
 	if (c->flags & OA_CONN_WORKING)
 		oa_ctx_drop_work(c->bound);
@@ -114,7 +114,7 @@ static OA_COLD void conn_drop_parents(struct oa_conn *c)
 	}
 }
 
-static void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
+static OA_HOT void conn_finish_closed(struct oa_conn *c, uint64_t closed_ns)
 {
 	oa_conn_heed(c);
 	if (OA_UNLIKELY(c->first && oa_exchange_home))
@@ -142,7 +142,7 @@ void oa_conn_end(struct oa_conn *c)
 	conn_free(c, c->index);
 }
 
-static void conn_unref(uint32_t index, bool closing)
+static OA_HOT void conn_unref(uint32_t index, bool closing)
 {
 	struct oa_conn *c = oa_conn_at(index);
 	uint64_t closed_ns;
@@ -190,7 +190,7 @@ static void slot_ended(union oa_fd_word was)
 }
 
 /* Gives a slot its meaning in one step, so that nobody sees half of it and what it meant before ends once. */
-static void slot_set(struct oa_fd *slot, enum oa_fd_kind kind, uint16_t aux, uint32_t conn)
+static OA_HOT void slot_set(struct oa_fd *slot, enum oa_fd_kind kind, uint16_t aux, uint32_t conn)
 {
 	union oa_fd_word to = { .kind = (uint8_t)kind, .aux = aux, .conn = conn };
 
@@ -211,7 +211,7 @@ static bool slot_swap(struct oa_fd *slot, union oa_fd_word from, union oa_fd_wor
 }
 
 /* The slot of a number the kernel just handed out: whatever it meant before is over. */
-static struct oa_fd *slot_fresh(int fd)
+static OA_HOT struct oa_fd *slot_fresh(int fd)
 {
 	struct oa_fd *slot = oa_fd_get(fd);
 
@@ -226,7 +226,7 @@ static struct oa_fd *slot_fresh(int fd)
 
 /* A pool object becomes a connection. Threads that still think of its last life may look at it, and lock it for a
  * moment to find out; so it is set up under its lock, which the caller releases. */
-static struct oa_conn *conn_make(enum oa_role role, enum oa_conn_state state)
+static OA_HOT struct oa_conn *conn_make(enum oa_role role, enum oa_conn_state state)
 {
 	int64_t index = oa_pool_take(&oa_conn_pool);
 	struct oa_conn *c;
@@ -410,7 +410,7 @@ void oa_conn_on_listen(int fd)
 	slot_set(slot, OA_FD_LISTENER, a.port, 0);
 }
 
-void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, socklen_t len, bool nonblock)
+OA_HOT void oa_conn_on_accepted(int listener, int fd, const struct sockaddr *addr, socklen_t len, bool nonblock)
 {
 	struct oa_fd *slot = slot_fresh(fd), *from = oa_fd_peek(listener);
 	struct oa_conn *c;
@@ -489,7 +489,7 @@ static void close_gives_up(struct oa_conn *c)
 	oa_conn_unlock(c);
 }
 
-void oa_conn_before_close(int fd)
+OA_HOT void oa_conn_before_close(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
 	struct oa_conn *c;
@@ -775,7 +775,7 @@ void oa_conn_on_epoll_ctl(int epfd, int op, int fd)
 		atomic_store_explicit(&ep->aux, 1, memory_order_relaxed);
 }
 
-void oa_conn_before_accept(int listener)
+OA_HOT void oa_conn_before_accept(int listener)
 {
 	(void)listener;
 	oa_conn_want_side_thread();

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "conn/fd_table.h"
+#include "core/attr.h"
 #include "core/sys.h"
 
 struct oa_fd *_Atomic oa_fd_chunks[OA_FDS_MAX / OA_FD_CHUNK];
@@ -18,7 +19,7 @@ static struct oa_fd *fd_map_chunk(unsigned i)
 	return none;
 }
 
-struct oa_fd *oa_fd_get(int fd)
+OA_HOT struct oa_fd *oa_fd_get(int fd)
 {
 	struct oa_fd *slot = oa_fd_peek(fd), *chunk;
 

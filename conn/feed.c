@@ -22,7 +22,7 @@
 #define LOCK_MOMENTS   2000
 #define FEED_CANCEL    8 /* HTTP/2: RFC 9113, 7 */
 
-OA_COLD bool oa_conn_lock_patiently(struct oa_conn *c)
+OA_COLD bool oa_conn_lock_wait(struct oa_conn *c)
 {
 	static const struct timespec moment = { .tv_nsec = LOCK_MOMENT_NS };
 
@@ -51,7 +51,7 @@ OA_HOT bool oa_conn_lock(struct oa_conn *c)
 			return false;
 		__builtin_ia32_pause();
 	}
-	if (lock_is_shared(c) && oa_conn_lock_patiently(c))
+	if (lock_is_shared(c) && oa_conn_lock_wait(c))
 		return true;
 	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
 	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);
@@ -152,7 +152,7 @@ void oa_feed_forget(struct oa_conn *c, enum oa_dir dir)
 
 /* -- opaque -- */
 
-void oa_feed_release(struct oa_conn *c)
+OA_HOT void oa_feed_release(struct oa_conn *c)
 {
 	struct oa_sink sink = { .memory = oa_http2_memory };
 
@@ -513,7 +513,7 @@ void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
 		oa_conn_make_opaque(c, c->proto ? OA_STAT_opaque_parse : OA_STAT_opaque_not_http);
 }
 
-void oa_feed_end(struct oa_conn *c, bool in)
+OA_HOT void oa_feed_end(struct oa_conn *c, bool in)
 {
 	enum oa_dir dir = oa_conn_dir(c, in);
 	struct oa_feed f = { .c = c, .dir = dir };
@@ -535,7 +535,7 @@ void oa_conn_calls_failed(struct oa_conn *c)
 		oa_ctx_wake(); /* whose turn it is now, nobody knows */
 }
 
-void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)
+OA_HOT void oa_conn_end_exchanges(struct oa_conn *c, uint64_t now_ns, enum oa_error error)
 {
 	for (unsigned n = c->open; c->first && n; n--) {
 		struct oa_exchange *ex = oa_exchange_at(c->first - 1);

@@ -19,7 +19,12 @@ bool oa_conn_lock(struct oa_conn *c);
 /* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
 bool oa_conn_try_lock(struct oa_conn *c);
 /* Waits for a holder that has lost its processor, 100 ms at the most: for what cannot be left undone. */
-bool oa_conn_lock_patiently(struct oa_conn *c);
+bool oa_conn_lock_wait(struct oa_conn *c);
+static inline bool oa_conn_lock_patiently(struct oa_conn *c)
+{
+	return OA_LIKELY(oa_conn_lock_once(c)) || oa_conn_lock_wait(c);
+}
+
 static inline void oa_conn_unlock(struct oa_conn *c)
 {
 	atomic_store_explicit(&c->lock, 0, memory_order_release);

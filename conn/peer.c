@@ -4,8 +4,9 @@
 #include <sys/un.h>
 
 #include "conn/peer.h"
+#include "core/attr.h"
 
-struct oa_addr oa_peer_from(const struct sockaddr *addr, socklen_t len)
+OA_HOT struct oa_addr oa_peer_from(const struct sockaddr *addr, socklen_t len)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	struct oa_addr out = { 0 };

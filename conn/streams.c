@@ -143,7 +143,7 @@ OA_HOT void oa_stream_remove(struct oa_conn *c, uint32_t stream)
 	t->slot[hole].exchange = 0;
 }
 
-void oa_streams_free(struct oa_conn *c)
+OA_HOT void oa_streams_free(struct oa_conn *c)
 {
 	uint32_t *name;
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/attr.h"
 #include "core/inject_result.h"
 #include "core/span.h"
 #include "core/tree.h"
@@ -50,7 +51,7 @@ _Static_assert(OA_STAT_parent_ROOT + OA_EV_COUNT - 1 == OA_STAT_parent_AMBIGUOUS
 
 static _Atomic uint64_t stats_early[OA_STAT_COUNT];
 
-void oa_stat_add(enum oa_stat s, uint64_t n)
+OA_HOT void oa_stat_add(enum oa_stat s, uint64_t n)
 {
 	struct oa_proc *self = atomic_load_explicit(&oa_self, memory_order_acquire);
 

@@ -12,7 +12,7 @@
 
 static _Atomic uint8_t notes[NOTE_FDS];
 
-void oa_note_set(int fd, enum oa_note what)
+OA_HOT void oa_note_set(int fd, enum oa_note what)
 {
 	if ((unsigned)fd < NOTE_FDS)
 		atomic_store_explicit(&notes[fd], (uint8_t)what, memory_order_relaxed);

@@ -135,7 +135,7 @@ static socklen_t accept_peer_len(const struct accept_peer *p)
 	return *p->len < p->room ? *p->len : p->room;
 }
 
-OA_SLOW int accept_watched(int listener, struct sockaddr *addr, socklen_t *len, int flags, bool four)
+OA_SLOW OA_HOT int accept_watched(int listener, struct sockaddr *addr, socklen_t *len, int flags, bool four)
 {
 	struct accept_peer peer;
 	int fd, err = errno;
@@ -165,13 +165,13 @@ static int accept_off(int fd)
 	return fd;
 }
 
-OA_EXPORT int accept(int listener, struct sockaddr *addr, socklen_t *len)
+OA_EXPORT OA_HOT int accept(int listener, struct sockaddr *addr, socklen_t *len)
 {
 	return oa_hook_awake() ? accept_watched(listener, addr, len, 0, false) :
 				 accept_off(OA_REAL(accept)(listener, addr, len));
 }
 
-OA_EXPORT int accept4(int listener, struct sockaddr *addr, socklen_t *len, int flags)
+OA_EXPORT OA_HOT int accept4(int listener, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	return oa_hook_awake() ? accept_watched(listener, addr, len, flags, true) :
 				 accept_off(OA_REAL(accept4)(listener, addr, len, flags));

@@ -17,6 +17,7 @@
 
 #include "conn/conn.h"
 #include "core/arena.h"
+#include "core/attr.h"
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/doze.h"
@@ -203,7 +204,7 @@ static int side_create(size_t stack_bytes)
 	return ret;
 }
 
-void oa_side_thread_want(void)
+OA_HOT void oa_side_thread_want(void)
 {
 	uint32_t none = SIDE_NONE;
 	int ret;
