@@ -664,7 +664,7 @@ static struct oa_conn *connect_new(struct oa_fd *slot, int fd, const struct sock
 	oa_ctx_used(c);
 	c->dns_us = oa_lookup_take(&c->peer, start_ns);
 	oa_ctx_pick(c, NULL, &pick);
-	c->bound = oa_ctx_opener(&pick);
+	c->bound = oa_ctx_opener(&pick, &c->bound_at);
 	if (pick.parent.gen) {
 		c->flags |= OA_CONN_WORKING;
 		oa_ctx_begin_work(pick.parent);

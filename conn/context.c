@@ -68,6 +68,9 @@ static _Atomic bool ctx_calls;       /* has sent a request while it served */
 static _Atomic bool ctx_served;
 static _Atomic bool ctx_loop_shared; /* several threads wait on one epoll descriptor */
 static _Atomic bool ctx_moved; /* one thread read a request, another what came for it */
+static _Atomic bool ctx_put_off; /* a loop has left a request that it had read without acting on it */
+static _Atomic bool ctx_branches; /* a request has had two calls at the same time, or opened a connection that it did not use */
+static _Atomic uint16_t ctx_unclear; /* calls over used connections that may be of a request that is opening another */
 
 /* Once true, true for good: written once, so that nobody's cache line is taken away. */
 static inline void ctx_learn(_Atomic bool *what)
@@ -331,8 +334,10 @@ static OA_NOINLINE void ctx_leave_current(struct oa_ctx_thread *t)
 
 	if (!current || t->flags & (CTX_SETTLED | CTX_UNSURE) || !(current->flags & OA_EX_REQ_DONE))
 		return;
-	if (!(t->flags & CTX_RESUMED) || !atomic_load_explicit(&current->pending, memory_order_relaxed))
-		t->deferred++;
+	if (t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
+		return;
+	t->deferred++;
+	ctx_learn(&ctx_put_off);
 }
 
 /* Another exchange's bytes are read: before the current one has acted, or behind what it did. */
@@ -932,11 +937,20 @@ static bool ctx_tasks_move(void)
 	       atomic_load_explicit(&ctx_moved, memory_order_relaxed);
 }
 
+/* Loops of their own may hand each other work as well (Netty), and need not wake who is awake. Then the request is one that
+ * its own loop left without having acted on it. What a loop does before it has shown what it does with its own is no sign. */
+static bool ctx_may_be_handed(const struct oa_ctx_thread *t)
+{
+	return ctx_threads() > 1 &&
+	       (t->at_once < CTX_AT_ONCE_MIN || atomic_load_explicit(&ctx_put_off, memory_order_relaxed));
+}
+
 /* Tasks may come to this thread from others without a system call: several wait on its epoll descriptor, or it reads
  * non-blocking sockets that it never waited for. Where some do so, a loop that one thread had for itself so far is nobody's. */
 static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
 {
-	return !ctx_is_sync(t) && ((t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP || ctx_tasks_move());
+	return !ctx_is_sync(t) && ((t->flags & (CTX_LOOP | CTX_SHARED)) != CTX_LOOP || ctx_tasks_move() ||
+				   ctx_may_be_handed(t));
 }
 
 /* For the queue of this thread's own loop: may another request's task run in this turn when current does not, or no
@@ -948,6 +962,13 @@ static bool ctx_queue_may_run(const struct oa_ctx_thread *t)
 	       (t->flags & (CTX_RESUMED | CTX_SETTLED | CTX_UNSURE) || t->deferred);
 }
 
+/* An answer frees a connection, or a place, for whoever waits for one. A request that waits for an answer itself may be
+ * among them where requests make several calls at a time. */
+static bool ctx_answer_frees_another(const struct oa_ctx_thread *t)
+{
+	return t->flags & CTX_RESUMED && !ctx_is_sync(t) && atomic_load_explicit(&ctx_branches, memory_order_relaxed);
+}
+
 /* Is what this thread read last certainly what it works for now? */
 static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_exchange *current, bool shared)
 {
@@ -957,6 +978,8 @@ static bool ctx_current_certain(const struct oa_ctx_thread *t, const struct oa_e
 	uint32_t open = process_wide ? oa_ctx_open_count() : thread_open(t);
 
 	if (open > 1 && process_wide && ctx_tasks_move())
+		return false;
+	if (open > 1 && ctx_answer_frees_another(t))
 		return false;
 	if (ctx_others_loose(t, process_wide, current) && !(own_loop && !process_wide && ctx_acts_at_once(t)))
 		return false;
@@ -996,10 +1019,11 @@ static uint32_t ctx_opened(void)
 	return opened ? opened : 1;
 }
 
-struct oa_ref oa_ctx_opener(const struct oa_pick *pick)
+struct oa_ref oa_ctx_opener(const struct oa_pick *pick, uint16_t *ret_at)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 
+	*ret_at = atomic_load_explicit(&ctx_unclear, memory_order_relaxed);
 	if (pick->parent.gen)
 		return pick->parent;
 	if (pick->evidence == OA_EV_AMBIGUOUS || (pick->evidence == OA_EV_ROOT && t && t->flags & CTX_LOOP))
@@ -1026,6 +1050,36 @@ static bool ctx_opened_by_another(const struct oa_ctx_thread *t, const struct oa
 static bool ctx_opened_before(const struct oa_ctx_thread *t, const struct oa_conn *c, const struct oa_http_head *head)
 {
 	return ctx_opened_by_another(t, c, head) || (oa_exchange_get(c->bound) && !(c->flags & OA_CONN_USED));
+}
+
+/* A pool that opens a connection for a request may give that one an idle connection meanwhile, and the new one to whoever
+ * comes next (hyper). Such a call went over a used connection, and it was that request's, or nobody knows whose. */
+static bool ctx_opener_served(const struct oa_ctx_thread *t, const struct oa_conn *c)
+{
+	return c->bound_at != atomic_load_explicit(&ctx_unclear, memory_order_relaxed) && !ctx_is_sync(t) &&
+	       oa_ctx_open_count() > 1;
+}
+
+static OA_COLD void ctx_note_unclear(const struct oa_conn *c)
+{
+	if (c->flags & OA_CONN_USED)
+		atomic_fetch_add_explicit(&ctx_unclear, 1, memory_order_relaxed);
+}
+
+static OA_COLD void ctx_note_branches(const struct oa_conn *c)
+{
+	ctx_learn(&ctx_branches);
+	ctx_note_unclear(c);
+}
+
+/* What the connection was opened for, and counts as pending, is this very call. */
+static inline void ctx_learn_branches(const struct oa_conn *c, struct oa_ref parent)
+{
+	const struct oa_exchange *ex = oa_exchange_get(parent);
+	uint32_t own = c->flags & OA_CONN_WORKING && ref_eq(c->bound, parent);
+
+	if (OA_UNLIKELY(ex && atomic_load_explicit(&ex->pending, memory_order_relaxed) > own))
+		ctx_note_branches(c);
 }
 
 /* The single open exchange of the thread, when there is one. */
@@ -1092,6 +1146,8 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 	bool shared = multiplexed && ctx_shared_conn(t, c);
 	uint32_t open = shared || ctx_shares_tasks(t) ? oa_ctx_open_count() : thread_open(t);
 
+	if (OA_UNLIKELY(c->bound.gen && !bound && head && c->open <= 1 && !(c->flags & OA_CONN_USED)))
+		ctx_learn(&ctx_branches);
 	if (bound && (c->flags & OA_CONN_USED))
 		bound = NULL; /* a pooled connection: what it was opened for says nothing any more */
 	if (bound && multiplexed && (c->open > 1 || c->user == CTX_USERS_MANY))
@@ -1104,6 +1160,8 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 			return false;
 		/* A pool may give it to another request than it was opened for (hyper), when that found an idle one meanwhile. */
 		if (ctx_tasks_move() && !ctx_is_sync(t) && oa_ctx_open_count() > 1)
+			return false;
+		if (OA_UNLIKELY(ctx_opener_served(t, c)))
 			return false;
 		pick_set(ret, c->bound, OA_EV_BOUND);
 		return true;
@@ -1158,6 +1216,7 @@ OA_HOT void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head
 		ctx_learn(&ctx_calls);
 	if (ctx_pick_by_flow(t, c, head, ret)) {
 		if (!head || !ctx_contradicts(ret->parent, head)) {
+			ctx_learn_branches(c, ret->parent);
 			if (head && ret->evidence != OA_EV_ONLY)
 				ctx_learn_proxy(ret->parent, head);
 			return;
@@ -1177,6 +1236,7 @@ OA_HOT void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head
 	}
 	if (!ctx_opened_before(t, c, head))
 		thread_flag(t, CTX_UNSURE, 0);
+	ctx_note_unclear(c);
 	ret->evidence = OA_EV_AMBIGUOUS;
 	ctx_links(t, ret);
 }

@@ -48,8 +48,10 @@ void oa_ctx_used(struct oa_conn *c);
 /* Decides for an outgoing request. head: the request about to be sent, NULL when only a connection is opened. */
 void oa_ctx_pick(const struct oa_conn *c, const struct oa_http_head *head, struct oa_pick *ret);
 
-/* What to remember of a connection as `bound`, given what was decided when it was opened. */
-struct oa_ref oa_ctx_opener(const struct oa_pick *pick);
+/* What to remember of a connection as `bound`, given what was decided when it was opened.
+ *
+ * ret_at    and as `bound_at`: tells at its first use whether that may be another request's */
+struct oa_ref oa_ctx_opener(const struct oa_pick *pick, uint16_t *ret_at);
 
 /* The open server exchange whose peer sent exactly this context, when there is exactly one. */
 struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t parent_id[8]);

@@ -83,7 +83,11 @@ struct oa_conn {
 	uint8_t stash_cls;
 	uint8_t answered;        /* requests of the call being fed whose exchanges are over already; HTTP/2: some are
 				  * OA_EX_ANSWERED */
-	uint16_t stash_off, stash_len;
+	union {
+		uint16_t stash_off;
+		uint16_t bound_at; /* client, before its first use: see oa_ctx_opener() */
+	};
+	uint16_t stash_len;
 	uint16_t stash_skip;     /* host bytes they replace */
 	uint16_t peer_path_len;
 	uint8_t tls;             /* enum oa_conn_tls */

@@ -229,6 +229,7 @@ static void link_take(struct oa_conn *c, struct oa_conn *sock)
 	c->flags = (uint8_t)((c->flags & ~kept) | (sock->flags & kept));
 	sock->flags &= (uint8_t)~OA_CONN_WORKING;
 	c->bound = sock->bound;
+	c->bound_at = sock->bound_at;
 	c->dns_us = sock->dns_us;
 	c->connect_us = oa_conn_connect_us(sock);
 	if (c->role == OA_ROLE_UNKNOWN)
