@@ -963,10 +963,11 @@ static bool ctx_queue_may_run(const struct oa_ctx_thread *t)
 }
 
 /* An answer frees a connection, or a place, for whoever waits for one. A request that waits for an answer itself may be
- * among them where requests make several calls at a time. */
+ * among them where requests make several calls at a time; a loop that has not shown yet what it does may do so. */
 static bool ctx_answer_frees_another(const struct oa_ctx_thread *t)
 {
-	return t->flags & CTX_RESUMED && !ctx_is_sync(t) && atomic_load_explicit(&ctx_branches, memory_order_relaxed);
+	return t->flags & CTX_RESUMED && !ctx_is_sync(t) &&
+	       (t->at_once < CTX_AT_ONCE_MIN || atomic_load_explicit(&ctx_branches, memory_order_relaxed));
 }
 
 /* Is what this thread read last certainly what it works for now? */

@@ -62,6 +62,19 @@ static void loop_start(void)
 	turn();
 }
 
+/* Then it is known that this loop acts upon what it has just read. */
+static void loop_shows_itself(void)
+{
+	for (int number = 20; number < 24; number++) {
+		turn();
+		serve(510, number);
+		ck_assert_int_eq(call_out(520), number);
+		answer(520);
+		rig_respond(510);
+	}
+	turn();
+}
+
 START_TEST(context_blocking_thread_calls_for_what_it_read)
 {
 	rig_start();
@@ -439,6 +452,7 @@ END_TEST
 START_TEST(context_request_whose_call_failed_is_what_its_thread_works_for)
 {
 	loop_start();
+	loop_shows_itself();
 	serve(510, 1);
 	ck_assert_int_eq(call_out(520), 1);
 	turn();
@@ -911,6 +925,7 @@ END_TEST
 START_TEST(context_answer_may_free_a_connection_for_a_request_that_makes_several_calls)
 {
 	loop_start();
+	loop_shows_itself();
 	serve(510, 1);
 	ck_assert_int_eq(call_out(520), 1);
 	turn();
@@ -928,6 +943,20 @@ START_TEST(context_answer_may_free_a_connection_for_a_request_that_makes_several
 	turn();
 	answer(522);
 	ck_assert_int_eq(call_out(522), 0);
+}
+END_TEST
+
+START_TEST(context_answer_may_free_a_connection_as_long_as_a_loop_has_shown_nothing)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2);
+	turn();
+	answer(521);
+	ck_assert_int_eq(call_out(521), 0); /* the pool may have been used up from the start */
 }
 END_TEST
 
@@ -1046,6 +1075,7 @@ int main(void)
 	tcase_add_test(tc, context_request_that_another_loop_acts_on_stays_there);
 	tcase_add_test(tc, context_task_after_waiting_may_be_for_the_request_of_another_loop);
 	tcase_add_test(tc, context_answer_may_free_a_connection_for_a_request_that_makes_several_calls);
+	tcase_add_test(tc, context_answer_may_free_a_connection_as_long_as_a_loop_has_shown_nothing);
 	tcase_add_test(tc, context_connection_whose_request_was_served_by_another_is_nobodys);
 	tcase_add_test(tc, context_connection_of_a_pool_that_threads_share_is_nobodys_in_particular);
 	tcase_add_test(tc, context_header_handed_on_is_rewritten_to_name_our_span);
