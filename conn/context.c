@@ -32,6 +32,8 @@
 #define CTX_STRANGER   0x800u /* what was read last was an answer for nobody known */
 #define CTX_SEVERAL    0x1000u /* this turn carried several exchanges, each acted on before the next */
 #define CTX_LEFT_OVER  0x2000u /* this turn began without waiting: the loop had something left to do */
+#define CTX_ANSWERED   0x4000u /* current came from the answer to a call made for it */
+#define CTX_PUT_OFF    0x8000u /* once it did not act on a request in the turn that read it */
 #define CTX_WAITED_OWN 0x100u /* this thread waits for single descriptors: blocking style on non-blocking sockets */
 
 struct oa_ctx_thread {
@@ -46,7 +48,7 @@ struct oa_ctx_thread {
 	uint32_t spare;               /* free exchange, index + 1 */
 	uint32_t flights;             /* what its sends hold, see conn/inject.c */
 	struct oa_ref current;
-	uint32_t at_once, deferred;   /* requests acted on in the turn that read them, and not */
+	uint32_t at_once, deferred;   /* requests and answers acted on in the turn that read them, and not */
 	uint32_t in_order;            /* and how often before the next one was read */
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
 	/* Looked at by others. */
@@ -338,6 +340,8 @@ static OA_NOINLINE void ctx_leave_current(struct oa_ctx_thread *t)
 		return;
 	t->deferred++;
 	ctx_learn(&ctx_put_off);
+	if (!(t->flags & CTX_ANSWERED))
+		thread_flag(t, CTX_PUT_OFF, 0);
 }
 
 /* Another exchange's bytes are read: before the current one has acted, or behind what it did. */
@@ -373,7 +377,7 @@ OA_HOT void oa_ctx_touch(struct oa_ref ref)
 		ctx_learn(&ctx_moved);
 	t->current = ref;
 	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
-		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER);
+		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER | CTX_ANSWERED);
 	atomic_store_explicit(&ex->touch_wait, t->waits, memory_order_relaxed);
 	ctx_set_loose(ex, true);
 }
@@ -393,10 +397,17 @@ static OA_COLD void ctx_touch_unknown(void)
 		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE);
 }
 
+static void ctx_answer(struct oa_ref parent)
+{
+	oa_ctx_touch(parent);
+	if (ctx_thread_peek())
+		thread_flag(ctx_thread_peek(), CTX_ANSWERED, 0);
+}
+
 void oa_ctx_answered(const struct oa_exchange *call)
 {
 	if (OA_LIKELY(call->parent.gen))
-		oa_ctx_touch(call->parent);
+		ctx_answer(call->parent);
 	else if (oa_exchange_span(call)->evidence == OA_EV_AMBIGUOUS)
 		ctx_touch_unknown();
 }
@@ -439,7 +450,7 @@ OA_HOT void oa_ctx_open(struct oa_exchange *ex, uint32_t index, bool nonblock)
 	t->current = ref;
 	atomic_store_explicit(&ex->touch_wait, atomic_load_explicit(&t->waits, memory_order_relaxed), memory_order_relaxed);
 	thread_flag(t, CTX_SERVED | (nonblock ? CTX_NONBLOCK : 0),
-		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK | CTX_STRANGER);
+		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_NONBLOCK | CTX_STRANGER | CTX_ANSWERED);
 	ctx_learn(&ctx_served);
 	if (OA_UNLIKELY(nonblock && !(t->flags & (CTX_LOOP | CTX_WAITED_OWN))))
 		ctx_waited_for();
@@ -959,7 +970,7 @@ static bool ctx_shares_tasks(const struct oa_ctx_thread *t)
 static bool ctx_queue_may_run(const struct oa_ctx_thread *t)
 {
 	return t->flags & (CTX_SEVERAL | CTX_LEFT_OVER) &&
-	       (t->flags & (CTX_RESUMED | CTX_SETTLED | CTX_UNSURE) || t->deferred);
+	       t->flags & (CTX_RESUMED | CTX_SETTLED | CTX_UNSURE | CTX_PUT_OFF);
 }
 
 /* An answer frees a connection, or a place, for whoever waits for one. A request that waits for an answer itself may be

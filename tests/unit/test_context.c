@@ -511,6 +511,39 @@ START_TEST(context_body_read_piece_by_piece_is_not_put_off)
 }
 END_TEST
 
+START_TEST(context_answer_that_waits_for_its_end_is_no_request_put_off)
+{
+	loop_start();
+	serve(510, 1);
+	ck_assert_int_eq(call_out(520), 1);
+	turn();
+	answer(520); /* to a HEAD, say: a proxy may wait for the connection's end all the same (lighttpd) */
+	turn();
+	rig_respond(510);
+	turn();
+	for (int i = 1; i < 3; i++) {
+		serve(510 + i, 1 + i);
+		ck_assert_int_eq(call_out(520 + i), 1 + i);
+	}
+}
+END_TEST
+
+START_TEST(context_body_put_off_is_a_request_put_off)
+{
+	loop_start();
+	rig_receive(510, "POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n");
+	turn();
+	rig_receive(510, "ab");
+	turn();
+	call_out(520);
+	turn();
+	serve(511, 2);
+	ck_assert_int_eq(call_out(521), 2);
+	serve(512, 3);
+	ck_assert_int_eq(call_out(522), 0);
+}
+END_TEST
+
 START_TEST(context_requests_whose_calls_failed_together_are_not_told_apart)
 {
 	static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
@@ -1044,6 +1077,8 @@ int main(void)
 	tcase_add_test(tc, context_request_whose_call_failed_goes_on);
 	tcase_add_test(tc, context_request_whose_call_failed_is_what_its_thread_works_for);
 	tcase_add_test(tc, context_request_whose_call_was_given_up_may_go_on_at_any_time);
+	tcase_add_test(tc, context_answer_that_waits_for_its_end_is_no_request_put_off);
+	tcase_add_test(tc, context_body_put_off_is_a_request_put_off);
 	tcase_add_test(tc, context_body_read_piece_by_piece_is_not_put_off);
 	tcase_add_test(tc, context_call_that_the_kernel_did_not_take_yet_leaves_its_request_unquiet);
 	tcase_add_test(tc, context_call_that_the_kernel_did_not_take_yet_keeps_the_connection_opened_for_it);
