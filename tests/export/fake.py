@@ -202,7 +202,7 @@ class Outcome:
         return {"ok": self.ok, "rejected": self.rejected, "failed": self.failed}
 
 
-def emit(endpoint=None, *options, exporter="otlp", batches=1, spans=7, deadline=5000, cwd=None, timeout=60, **env):
+def emit(endpoint=None, *options, exporter="otlp", batches=1, spans=7, deadline=15000, cwd=None, timeout=60, **env):
     """Runs emit_spans with these settings and nothing else in its environment."""
     environ = {"OTEL_SERVICE_NAME": "emit", **env}
     if endpoint:
