@@ -45,7 +45,7 @@ void oa_conn_on_shutdown(int fd, int how);
 /* -- bytes in -- */
 
 /* After a receiving call. n: its result; err: errno when n < 0; flags: MSG_* as passed, 0 for read. PEEK, OOB, ERRQUEUE
- * are ignored inside; with MSG_TRUNC only what fits the buffers is looked at. n == 0 is end of stream. */
+ * are ignored inside; what TCP throws away for MSG_TRUNC counts as passed, and nothing is looked at. n == 0 is end of stream. */
 void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, int err, int flags);
 void oa_conn_on_received_iov(int fd, const struct iovec *iov, int iovcnt, ssize_t n, int err, int flags);
 /* Bytes left the socket without passing through memory (splice, sendfile from a socket). */

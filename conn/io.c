@@ -80,6 +80,12 @@ static bool recv_is_wake(int fd)
 	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_WAKE;
 }
 
+/* TCP throws the bytes away then, and the buffer may be NULL (HAProxy empties sockets so); Unix sockets take no notice. */
+static bool recv_discards(const struct oa_conn *c, int flags)
+{
+	return flags & MSG_TRUNC && !(c->flags & OA_CONN_UNIX);
+}
+
 /* Anything but bytes of an HTTP connection. */
 static OA_COLD void received_otherwise(int fd, const void *buf, size_t len, ssize_t n, int err, int flags)
 {
@@ -92,7 +98,11 @@ static OA_COLD void received_otherwise(int fd, const void *buf, size_t len, ssiz
 		return;
 	if (n >= 0)
 		oa_conn_connected(c);
-	if (!recv_nothing(c, n, err))
+	if (recv_nothing(c, n, err))
+		;
+	else if (recv_discards(c, flags))
+		oa_feed_blind(c, true, (uint64_t)n);
+	else
 		oa_feed_bytes(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));
 	oa_conn_unlock(c);
 }
@@ -101,7 +111,7 @@ OA_HOT void oa_conn_on_received(int fd, const void *buf, size_t len, ssize_t n, 
 {
 	struct oa_conn *c;
 
-	if (OA_UNLIKELY(n <= 0 || flags & RECV_NOT_DATA)) {
+	if (OA_UNLIKELY(n <= 0 || flags & (RECV_NOT_DATA | MSG_TRUNC))) {
 		if (n >= 0 || err != EAGAIN)
 			received_otherwise(fd, buf, len, n, err, flags);
 		return;
@@ -126,7 +136,11 @@ void oa_conn_on_received_iov(int fd, const struct iovec *iov, int iovcnt, ssize_
 		return;
 	if (n >= 0)
 		oa_conn_connected(c);
-	if (!recv_nothing(c, n, err))
+	if (recv_nothing(c, n, err))
+		;
+	else if (recv_discards(c, flags))
+		oa_feed_blind(c, true, (uint64_t)n);
+	else
 		oa_feed_iov(c, true, iov, iovcnt, (size_t)n);
 	oa_conn_unlock(c);
 }

@@ -160,14 +160,37 @@ static void all(int fd, int other)
 	close(ep);
 }
 
+/* TCP throws bytes away for MSG_TRUNC, and the buffer may be NULL: HAProxy empties sockets so. */
+static void throw_away(int fd, int other)
+{
+	void *const nil = null;
+	struct iovec iov = { nil, 10 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct mmsghdr many[1] = { { .msg_hdr = msg } };
+
+	for (int i = 0; i < 6; i++) {
+		CHECK(write(other, "GET /thrown HTTP/1.1\r\nHost: x\r\n\r\n", 36) == 36);
+		SAY(recv(fd, nil, 0x7fffffff, MSG_TRUNC));
+		CHECK(write(other, "GET /away HTTP/1.1\r\nHost: x\r\n\r\n", 34) == 34);
+		SAY(recvfrom(fd, nil, 0x7fffffff, MSG_TRUNC, nil, nil));
+		CHECK(write(other, "0123456789", 10) == 10);
+		SAY(recvmsg(fd, &msg, MSG_TRUNC));
+		CHECK(write(other, "0123456789", 10) == 10);
+		SAY(recvmmsg(fd, many, 1, MSG_TRUNC, nil));
+	}
+}
+
 int main(void)
 {
-	int fd[2], p[2], closed;
+	int fd[2], p[2], thrown[2], closed;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	puts("-- bytes thrown away");
+	hostile_start(thrown, NULL);
+	throw_away(thrown[1], thrown[0]);
 	hostile_start(fd, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	puts("-- connected socket");
+	puts("-- connected socket"); /* we stand down in the course of it */
 	all(fd[1], fd[0]);
 	puts("-- closed number");
 	closed = fcntl(fd[1], F_DUPFD, 500);
