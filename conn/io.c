@@ -62,14 +62,23 @@ static struct oa_conn *recv_enter(int fd, ssize_t n, int flags)
 	return NULL;
 }
 
-static bool recv_nothing(struct oa_conn *c, ssize_t n, int err)
+/* TCP throws the bytes away then, and the buffer may be NULL (HAProxy empties sockets so); Unix sockets take no notice. */
+static bool recv_discards(const struct oa_conn *c, int flags)
 {
-	if (n > 0)
+	return flags & MSG_TRUNC && !(c->flags & OA_CONN_UNIX);
+}
+
+/* There are no bytes to look at: it failed, or ended, or they were thrown away. */
+static bool recv_nothing(struct oa_conn *c, ssize_t n, int err, int flags)
+{
+	if (n > 0 && !recv_discards(c, flags))
 		return false;
 	if (n < 0)
 		oa_io_failed(c, err);
-	else
+	else if (n == 0)
 		oa_io_eof(c);
+	else
+		oa_feed_blind(c, true, (uint64_t)n);
 	return true;
 }
 
@@ -78,12 +87,6 @@ static bool recv_is_wake(int fd)
 	struct oa_fd *slot = oa_fd_peek(fd);
 
 	return slot && atomic_load_explicit(&slot->kind, memory_order_relaxed) == OA_FD_WAKE;
-}
-
-/* TCP throws the bytes away then, and the buffer may be NULL (HAProxy empties sockets so); Unix sockets take no notice. */
-static bool recv_discards(const struct oa_conn *c, int flags)
-{
-	return flags & MSG_TRUNC && !(c->flags & OA_CONN_UNIX);
 }
 
 /* Anything but bytes of an HTTP connection. */
@@ -98,11 +101,7 @@ static OA_COLD void received_otherwise(int fd, const void *buf, size_t len, ssiz
 		return;
 	if (n >= 0)
 		oa_conn_connected(c);
-	if (recv_nothing(c, n, err))
-		;
-	else if (recv_discards(c, flags))
-		oa_feed_blind(c, true, (uint64_t)n);
-	else
+	if (!recv_nothing(c, n, err, flags))
 		oa_feed_bytes(c, true, oa_bytes(buf, (size_t)n < len ? (size_t)n : len));
 	oa_conn_unlock(c);
 }
@@ -136,11 +135,7 @@ void oa_conn_on_received_iov(int fd, const struct iovec *iov, int iovcnt, ssize_
 		return;
 	if (n >= 0)
 		oa_conn_connected(c);
-	if (recv_nothing(c, n, err))
-		;
-	else if (recv_discards(c, flags))
-		oa_feed_blind(c, true, (uint64_t)n);
-	else
+	if (!recv_nothing(c, n, err, flags))
 		oa_feed_iov(c, true, iov, iovcnt, (size_t)n);
 	oa_conn_unlock(c);
 }
@@ -151,7 +146,7 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err)
 
 	if (!c)
 		return;
-	if (!recv_nothing(c, n, err))
+	if (!recv_nothing(c, n, err, 0))
 		oa_feed_blind(c, true, (uint64_t)n);
 	oa_conn_unlock(c);
 }

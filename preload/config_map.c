@@ -1,7 +1,7 @@
 /* A configuration file's tree into settings, by the paths of config_keys.def. What has no place there is named in one
  * warning. */
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
