@@ -362,7 +362,8 @@ static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 		thread_flag(t, CTX_MIXED, 0);
 }
 
-OA_HOT void oa_ctx_touch(struct oa_ref ref)
+/* how: CTX_ANSWERED, or 0 */
+static inline void ctx_touch(struct oa_ref ref, uint32_t how)
 {
 	struct oa_ctx_thread *t = ctx_thread_self();
 	struct oa_exchange *ex = oa_exchange_get(ref);
@@ -376,10 +377,15 @@ OA_HOT void oa_ctx_touch(struct oa_ref ref)
 	if (OA_UNLIKELY(ctx_thread_get(ctx_owner(ex)) != t))
 		ctx_learn(&ctx_moved);
 	t->current = ref;
-	thread_flag(t, CTX_RESUMED | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
+	thread_flag(t, CTX_RESUMED | how | (ex->flags & OA_EX_NONBLOCK ? CTX_NONBLOCK : 0),
 		    CTX_SETTLED | CTX_NONBLOCK | CTX_UNSURE | CTX_STRANGER | CTX_ANSWERED);
 	atomic_store_explicit(&ex->touch_wait, t->waits, memory_order_relaxed);
 	ctx_set_loose(ex, true);
+}
+
+OA_HOT void oa_ctx_touch(struct oa_ref ref)
+{
+	ctx_touch(ref, 0);
 }
 
 /* Some request goes on now, and which one is not known. Only a loop that handles one event after another will be done with
@@ -397,17 +403,10 @@ static OA_COLD void ctx_touch_unknown(void)
 		    CTX_RESUMED | CTX_SETTLED | CTX_UNSURE);
 }
 
-static void ctx_answer(struct oa_ref parent)
-{
-	oa_ctx_touch(parent);
-	if (ctx_thread_peek())
-		thread_flag(ctx_thread_peek(), CTX_ANSWERED, 0);
-}
-
 void oa_ctx_answered(const struct oa_exchange *call)
 {
 	if (OA_LIKELY(call->parent.gen))
-		ctx_answer(call->parent);
+		ctx_touch(call->parent, CTX_ANSWERED);
 	else if (oa_exchange_span(call)->evidence == OA_EV_AMBIGUOUS)
 		ctx_touch_unknown();
 }
