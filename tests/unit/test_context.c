@@ -39,16 +39,28 @@ static int call_out(int fd)
 	return call_with(fd, "");
 }
 
+/* The request is read, and its call is known to be its own: each on connections of its number. */
+static void serve_and_call(int number)
+{
+	serve(509 + number, number);
+	ck_assert_int_eq(call_out(519 + number), number);
+}
+
 static void answer(int fd)
 {
 	rig_receive(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 }
 
 /* One turn of an epoll loop that delivers something and whose timers are far away. */
+static void turn_of(int epoll)
+{
+	oa_conn_before_wait(OA_WAIT_LOOP, epoll, 60000, false);
+	oa_conn_after_wait(OA_WAIT_LOOP, epoll, 60000, 1);
+}
+
 static void turn(void)
 {
-	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 60000, false);
-	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 60000, 1);
+	turn_of(EPOLL);
 }
 
 static void loop_start(void)
@@ -80,8 +92,7 @@ START_TEST(context_blocking_thread_calls_for_what_it_read)
 	rig_start();
 	rig_accept(510, false);
 	rig_connect(520);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	answer(520);
 	ck_assert_int_eq(call_out(520), 1);
 	rig_respond(510);
@@ -125,8 +136,7 @@ END_TEST
 START_TEST(context_timer_that_may_have_fired_makes_the_turn_uncertain)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 1, false); /* a timer is due in a millisecond */
 	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 1, 1);
 	serve(511, 2);
@@ -138,8 +148,7 @@ START_TEST(context_wake_up_makes_the_turn_uncertain_only_with_others_open)
 {
 	loop_start();
 	oa_conn_on_wake_fd(601);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	serve(511, 2);
 	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
@@ -167,8 +176,7 @@ END_TEST
 START_TEST(context_polling_without_result_does_not_end_a_turn)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	serve(511, 2);
 	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 0, false);
@@ -335,8 +343,7 @@ START_TEST(context_connection_opened_for_one_of_several_is_not_used_first_by_wha
 {
 	loop_start();
 	warm_up(8);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	open_uncertain(511, 2, 530);
 	turn();
@@ -350,8 +357,7 @@ START_TEST(context_connection_opened_for_one_of_several_is_not_used_first_by_a_l
 {
 	loop_start();
 	warm_up(8);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	open_uncertain(511, 2, 530);
 	turn();
@@ -399,8 +405,7 @@ END_TEST
 START_TEST(context_answer_to_a_call_of_nobody_known_is_not_what_was_read_before_it)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	open_uncertain(511, 2, 530);
 	ck_assert_int_eq(call_out(521), 0);
@@ -420,8 +425,7 @@ START_TEST(context_answer_to_a_call_of_nobody_known_may_be_acted_on_behind_what_
 {
 	loop_start();
 	warm_up(8);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	oa_conn_on_wake_fd(601);
 	oa_conn_on_received(601, "12345678", 8, 8, 0, 0);
@@ -437,8 +441,7 @@ END_TEST
 START_TEST(context_request_whose_call_failed_goes_on)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	serve(511, 2);
 	oa_conn_on_received(520, "", 1, 0, 0, 0); /* the end of the stream instead of an answer */
@@ -453,11 +456,9 @@ START_TEST(context_request_whose_call_failed_is_what_its_thread_works_for)
 {
 	loop_start();
 	loop_shows_itself();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
-	serve(511, 2);
-	ck_assert_int_eq(call_out(521), 2);
+	serve_and_call(2);
 	turn();
 	oa_conn_on_received(520, "", 1, -1, ECONNRESET, 0);
 	ck_assert_int_eq(call_out(522), 1);
@@ -470,8 +471,7 @@ END_TEST
 START_TEST(context_request_whose_call_was_given_up_may_go_on_at_any_time)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	oa_conn_before_close(520); /* it took too long */
 	turn();
@@ -483,14 +483,12 @@ END_TEST
 START_TEST(context_request_whose_call_is_open_under_another_number_still_waits)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	oa_conn_on_dup(520, 529);
 	turn();
 	oa_conn_before_close(529);
 	turn();
-	serve(511, 2);
-	ck_assert_int_eq(call_out(521), 2);
+	serve_and_call(2);
 }
 END_TEST
 
@@ -514,8 +512,7 @@ END_TEST
 START_TEST(context_answer_that_waits_for_its_end_is_no_request_put_off)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	answer(520); /* to a HEAD, say: a proxy may wait for the connection's end all the same (lighttpd) */
 	turn();
@@ -528,6 +525,24 @@ START_TEST(context_answer_that_waits_for_its_end_is_no_request_put_off)
 }
 END_TEST
 
+START_TEST(context_answer_for_a_request_that_is_over_does_not_stand_for_the_one_read)
+{
+	loop_start();
+	serve_and_call(1);
+	turn();
+	rig_respond(510);
+	serve(511, 2);
+	answer(520); /* nobody waits for it any more */
+	turn();      /* the one that was read is put off */
+	ck_assert_int_eq(call_out(521), 2);
+	rig_respond(511);
+	turn();
+	serve_and_call(3);
+	serve(513, 4);
+	ck_assert_int_eq(call_out(523), 0);
+}
+END_TEST
+
 START_TEST(context_body_put_off_is_a_request_put_off)
 {
 	loop_start();
@@ -537,8 +552,7 @@ START_TEST(context_body_put_off_is_a_request_put_off)
 	turn();
 	call_out(520);
 	turn();
-	serve(511, 2);
-	ck_assert_int_eq(call_out(521), 2);
+	serve_and_call(2);
 	serve(512, 3);
 	ck_assert_int_eq(call_out(522), 0);
 }
@@ -756,8 +770,7 @@ static void shared_loop_start(void)
 START_TEST(context_waiting_request_may_have_more_to_do_where_threads_share_a_loop)
 {
 	shared_loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	serve(511, 2);
 	ck_assert_int_eq(call_out(521), 0); /* the first one's second call, taken from that thread? */
 }
@@ -774,8 +787,7 @@ END_TEST
 START_TEST(context_second_call_in_a_turn_of_several_may_be_any_ones)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	ck_assert_int_eq(call_out(521), 1); /* alone so far */
 	serve(511, 2);
 	ck_assert_int_eq(call_out(522), 2);
@@ -786,8 +798,7 @@ END_TEST
 START_TEST(context_turn_without_waiting_began_with_something_left_to_do)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL, 0, false);
 	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL, 0, 1);
 	serve(511, 2);
@@ -863,8 +874,7 @@ START_TEST(context_request_read_by_who_never_waited_says_that_tasks_move)
 	pthread_barrier_init(&step, NULL, 2);
 	pthread_barrier_init(&over, NULL, 2);
 	turn();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	pthread_create(&t, NULL, parking_thread, NULL);
 	pthread_barrier_wait(&step);
 	turn();
@@ -896,8 +906,7 @@ static void *neighbour_loop(void *arg)
 	oa_conn_on_epoll_fd(EPOLL + 1);
 	rig_accept(540, true);
 	rig_connect(541);
-	oa_conn_before_wait(OA_WAIT_LOOP, EPOLL + 1, 60000, false);
-	oa_conn_after_wait(OA_WAIT_LOOP, EPOLL + 1, 60000, 1);
+	turn_of(EPOLL + 1);
 	serve(540, 9);
 	if (arg)
 		other_result = call_out(541);
@@ -906,21 +915,34 @@ static void *neighbour_loop(void *arg)
 	return NULL;
 }
 
+static pthread_t neighbour_begin(bool acts)
+{
+	pthread_t t;
+
+	pthread_barrier_init(&step, NULL, 2);
+	pthread_barrier_init(&over, NULL, 2);
+	ck_assert_int_eq(pthread_create(&t, NULL, neighbour_loop, acts ? "acts" : NULL), 0);
+	pthread_barrier_wait(&step);
+	return t;
+}
+
+static void neighbour_end(pthread_t t)
+{
+	pthread_barrier_wait(&over);
+	pthread_join(t, NULL);
+}
+
 /* Netty's loops hand each other work, and wake nobody who is awake. */
 static void beside_neighbour(bool acts, int expected)
 {
 	pthread_t t;
 
 	loop_start();
-	pthread_barrier_init(&step, NULL, 2);
-	pthread_barrier_init(&over, NULL, 2);
-	pthread_create(&t, NULL, neighbour_loop, acts ? "acts" : NULL);
-	pthread_barrier_wait(&step);
+	t = neighbour_begin(acts);
 	turn();
 	serve(510, 1);
 	ck_assert_int_eq(call_out(520), expected);
-	pthread_barrier_wait(&over);
-	pthread_join(t, NULL);
+	neighbour_end(t);
 }
 
 START_TEST(context_request_that_another_loop_has_not_acted_on_may_have_been_handed_over)
@@ -941,16 +963,11 @@ START_TEST(context_task_after_waiting_may_be_for_the_request_of_another_loop)
 	pthread_t t;
 
 	loop_start();
-	pthread_barrier_init(&step, NULL, 2);
-	pthread_barrier_init(&over, NULL, 2);
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
-	pthread_create(&t, NULL, neighbour_loop, NULL);
-	pthread_barrier_wait(&step);
+	serve_and_call(1);
+	t = neighbour_begin(false);
 	turn();
 	ck_assert_int_eq(call_out(521), 0);
-	pthread_barrier_wait(&over);
-	pthread_join(t, NULL);
+	neighbour_end(t);
 }
 END_TEST
 
@@ -959,11 +976,9 @@ START_TEST(context_answer_may_free_a_connection_for_a_request_that_makes_several
 {
 	loop_start();
 	loop_shows_itself();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
-	serve(511, 2);
-	ck_assert_int_eq(call_out(521), 2);
+	serve_and_call(2);
 	turn();
 	answer(521);
 	ck_assert_int_eq(call_out(521), 2); /* one after the other: so far all do */
@@ -971,8 +986,7 @@ START_TEST(context_answer_may_free_a_connection_for_a_request_that_makes_several
 	rig_respond(510);
 	ck_assert_int_eq(call_out(520), 2); /* a second one at the same time, alone */
 	turn();
-	serve(512, 3);
-	ck_assert_int_eq(call_out(522), 3);
+	serve_and_call(3);
 	turn();
 	answer(522);
 	ck_assert_int_eq(call_out(522), 0);
@@ -982,11 +996,9 @@ END_TEST
 START_TEST(context_answer_may_free_a_connection_as_long_as_a_loop_has_shown_nothing)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
-	serve(511, 2);
-	ck_assert_int_eq(call_out(521), 2);
+	serve_and_call(2);
 	turn();
 	answer(521);
 	ck_assert_int_eq(call_out(521), 0); /* the pool may have been used up from the start */
@@ -997,8 +1009,7 @@ END_TEST
 START_TEST(context_connection_whose_request_was_served_by_another_is_nobodys)
 {
 	loop_start();
-	serve(510, 1);
-	ck_assert_int_eq(call_out(520), 1);
+	serve_and_call(1);
 	turn();
 	answer(520);
 	rig_respond(510);
@@ -1078,6 +1089,7 @@ int main(void)
 	tcase_add_test(tc, context_request_whose_call_failed_is_what_its_thread_works_for);
 	tcase_add_test(tc, context_request_whose_call_was_given_up_may_go_on_at_any_time);
 	tcase_add_test(tc, context_answer_that_waits_for_its_end_is_no_request_put_off);
+	tcase_add_test(tc, context_answer_for_a_request_that_is_over_does_not_stand_for_the_one_read);
 	tcase_add_test(tc, context_body_put_off_is_a_request_put_off);
 	tcase_add_test(tc, context_body_read_piece_by_piece_is_not_put_off);
 	tcase_add_test(tc, context_call_that_the_kernel_did_not_take_yet_leaves_its_request_unquiet);
