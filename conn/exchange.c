@@ -270,12 +270,14 @@ static OA_COLD void exchange_give(uint32_t index)
 	oa_pool_give(&oa_exchange_pool, index);
 }
 
+static inline void exchange_count_inactive(struct oa_exchange *ex)
+{
+	if ((atomic_load_explicit(&ex->flags, memory_order_relaxed) & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
+		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
+}
+
 static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_exchange *ex)
 {
-	uint32_t flags = atomic_load_explicit(&ex->flags, memory_order_relaxed);
-
-	if ((flags & OA_EX_ACTIVE) && ex->home == oa_exchange_home && oa_self)
-		atomic_fetch_sub_explicit(exchange_gauge(ex, oa_exchange_span(ex)), 1, memory_order_relaxed);
 	exchange_unlink(c, index, ex);
 	if (ex->stream)
 		oa_stream_remove(c, ex->stream);
@@ -289,6 +291,7 @@ static inline void exchange_free(struct oa_conn *c, uint32_t index, struct oa_ex
 
 OA_COLD void oa_exchange_discard(struct oa_conn *c, uint32_t index)
 {
+	exchange_count_inactive(oa_exchange_at(index));
 	exchange_free(c, index, oa_exchange_at(index));
 }
 
@@ -302,6 +305,8 @@ OA_HOT void oa_exchange_finish(struct oa_conn *c, uint32_t index, uint64_t now_n
 	if (OA_UNLIKELY(error != OA_ERR_NONE) && (s->flags & OA_SPAN_HAS_STATUS))
 		s->flags |= OA_SPAN_INCOMPLETE;
 	s->pid = oa_self ? oa_self->id.pid : 0;
+	/* Before the record is written, because a locked operation waits for all that was: our thread had the ring's lines last. */
+	exchange_count_inactive(ex);
 	oa_tree_push(s);
 	if (c->served < UINT16_MAX)
 		c->served++;

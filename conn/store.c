@@ -242,6 +242,18 @@ static inline int64_t store_open(struct oa_feed *f, const struct oa_store_msg *m
 							  oa_span_open_call(f->c, OA_WHAT_DB, oa_feed_now(f));
 }
 
+/* A command is whole. One that gets no answer is over; or when its bytes are sent, see store_sent(). */
+static inline void store_command_ends(struct oa_feed *f, struct oa_exchange *ex)
+{
+	oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
+	if (OA_LIKELY(!(ex->flags & OA_EX_SILENT)))
+		return;
+	if (ex->flags & OA_EX_PREPARED)
+		oa_exchange_flag(ex, OA_EX_ANSWERED, 0);
+	else
+		oa_exchange_finish(f->c, f->c->last - 1, oa_feed_now(f), OA_ERR_NONE);
+}
+
 static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
@@ -254,10 +266,13 @@ static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 	store_batch_ends(c);
 	if (OA_LIKELY(c->open < STORE_PIPELINE_MAX))
 		index = store_open(f, ev->u.store);
-	if (OA_UNLIKELY(index < 0))
+	if (OA_UNLIKELY(index < 0)) {
 		store_declined(c);
-	else
-		store_opened(c, (uint32_t)index, ev);
+		return;
+	}
+	store_opened(c, (uint32_t)index, ev);
+	if (ev->whole)
+		store_command_ends(f, oa_exchange_at((uint32_t)index));
 }
 
 /* -- answers -- */
@@ -301,31 +316,6 @@ static void store_succeeded(struct oa_conn *c, struct oa_exchange *ex, const str
 		oa_session_used(c);
 }
 
-static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
-{
-	const struct oa_store_msg *m = ev->u.store;
-	struct oa_conn *c = f->c;
-	uint32_t asked = store_asked(c, ev->stream);
-	struct oa_exchange *ex;
-
-	if (OA_UNLIKELY(!asked)) {
-		if (!(m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM)))
-			oa_conn_make_opaque(c, OA_STAT_opaque_parse);
-		return;
-	}
-	ex = oa_exchange_at(asked - 1);
-	store_moves_context(f, ex);
-	oa_exchange_flag(ex, OA_EX_RESPONDED | (m->flags & OA_STORE_QUIET ? OA_EX_QUIET : 0), 0);
-	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED))
-		store_failed(c, ex, m);
-	else
-		store_succeeded(c, ex, m);
-	if (m->flags || m->status_num)
-		store_record_answer(ex, m);
-	if (OA_UNLIKELY(m->system == OA_STORE_AMQP && m->text.len))
-		oa_message_from(ex, m->text);
-}
-
 /* One of a group: more of its batch may come as long as nothing else has. */
 static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
 {
@@ -349,50 +339,64 @@ static void store_check_counted(struct oa_exchange *ex)
 		oa_stat_inc(OA_STAT_uncounted_messages);
 }
 
-/* A command is whole. One that gets no answer is over; or when its bytes are sent, see store_sent(). */
-static void store_on_command_end(struct oa_feed *f)
+/* An answer is whole. index: of its command, which has its RESPONSE */
+static inline void store_answer_ends(struct oa_feed *f, struct oa_exchange *ex, uint32_t index, uint32_t stream)
 {
 	struct oa_conn *c = f->c;
-	struct oa_exchange *ex = c->last ? oa_exchange_at(c->last - 1) : NULL;
 
-	if (!ex)
+	if (OA_UNLIKELY(ex->flags & OA_EX_QUIET)) {
+		oa_stat_inc(OA_STAT_quiet_calls);
+		oa_exchange_discard(c, index);
 		return;
-	oa_exchange_flag(ex, OA_EX_REQ_DONE, 0);
-	if (OA_LIKELY(!(ex->flags & OA_EX_SILENT)))
+	}
+	if (stream && store_db(ex).flags & OA_DB_EXECUTE) {
+		store_answered(f, ex);
 		return;
-	if (ex->flags & OA_EX_PREPARED)
-		oa_exchange_flag(ex, OA_EX_ANSWERED, 0);
+	}
+	if (OA_UNLIKELY(stream))
+		store_check_counted(ex);
+	oa_exchange_finish(c, index, oa_feed_now(f), OA_ERR_NONE);
+}
+
+static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
+{
+	const struct oa_store_msg *m = ev->u.store;
+	struct oa_conn *c = f->c;
+	uint32_t asked = store_asked(c, ev->stream);
+	struct oa_exchange *ex;
+
+	if (OA_UNLIKELY(!asked)) {
+		if (!(m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM)))
+			oa_conn_make_opaque(c, OA_STAT_opaque_parse);
+		return;
+	}
+	ex = oa_exchange_at(asked - 1);
+	store_moves_context(f, ex);
+	oa_exchange_flag(ex, OA_EX_RESPONDED | (m->flags & OA_STORE_QUIET ? OA_EX_QUIET : 0), 0);
+	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED))
+		store_failed(c, ex, m);
 	else
-		oa_exchange_finish(c, c->last - 1, oa_feed_now(f), OA_ERR_NONE);
+		store_succeeded(c, ex, m);
+	if (m->flags || m->status_num)
+		store_record_answer(ex, m);
+	if (OA_UNLIKELY(m->system == OA_STORE_AMQP && m->text.len))
+		oa_message_from(ex, m->text);
+	if (ev->whole)
+		store_answer_ends(f, ex, asked - 1, ev->stream);
 }
 
 static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
-	struct oa_exchange *ex;
-	uint32_t asked;
+	uint32_t i = f->dir == OA_DIR_REQUEST ? c->last : store_asked(c, ev->stream);
+	struct oa_exchange *ex = i ? oa_exchange_at(i - 1) : NULL;
 
-	if (f->dir == OA_DIR_REQUEST) {
-		store_on_command_end(f);
-		return;
+	if (ex && f->dir == OA_DIR_REQUEST) {
+		store_command_ends(f, ex);
+	} else if (ex && ex->flags & OA_EX_RESPONDED) {
+		store_moves_context(f, ex);
+		store_answer_ends(f, ex, i - 1, ev->stream);
 	}
-	asked = store_asked(c, ev->stream);
-	ex = asked ? oa_exchange_at(asked - 1) : NULL;
-	if (!ex || !(ex->flags & OA_EX_RESPONDED))
-		return;
-	store_moves_context(f, ex);
-	if (OA_UNLIKELY(ex->flags & OA_EX_QUIET)) {
-		oa_stat_inc(OA_STAT_quiet_calls);
-		oa_exchange_discard(c, asked - 1);
-		return;
-	}
-	if (ev->stream && store_db(ex).flags & OA_DB_EXECUTE) {
-		store_answered(f, ex);
-		return;
-	}
-	if (OA_UNLIKELY(ev->stream))
-		store_check_counted(ex);
-	oa_exchange_finish(c, asked - 1, oa_feed_now(f), OA_ERR_NONE);
 }
 
 /* Answered or not: what the server passed over behind an error gets no answer of its own. */

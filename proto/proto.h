@@ -28,6 +28,7 @@ enum oa_event_type {
 struct oa_event {
 	enum oa_event_type type;
 	uint32_t stream; /* 0 where a connection has only one at a time */
+	bool whole;      /* REQUEST and RESPONSE of stores: nothing of it follows, and its END is not told */
 	union {
 		const struct oa_http_head *head;
 		const struct oa_store_msg *store;

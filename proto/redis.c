@@ -10,6 +10,7 @@
 #define REDIS_NAME_MAX 64   /* longest command; the longest of Redis 7 has 21 letters */
 #define REDIS_ARG_MAX  64   /* first argument, where it is of interest: a script's hash, a database */
 #define REDIS_STRING_MAX INT32_MAX /* the server takes 512 MiB unless told otherwise */
+#define REDIS_ARGS_AHEAD 8 /* a command's arguments are looked for before it is told when they are no more than this */
 #define REDIS_LEFT_MAX (1u << 31)
 #define REDIS_LINE_MAX 1024 /* what is kept of a line to find its end; a longer one is passed over in pieces */
 
@@ -28,8 +29,8 @@ struct redis_state {
 
 _Static_assert(sizeof(struct redis_state) <= 32, "conn/ keeps two of them per connection");
 
-/* A number and CRLF. returns bytes, 0 wait, -EPROTO */
-static inline long redis_number(const uint8_t *p, size_t len, int64_t *ret)
+/* The same as redis_number(), for what is not one or two digits. */
+static OA_NOINLINE long redis_number_slow(const uint8_t *p, size_t len, int64_t *ret)
 {
 	bool minus = len && p[0] == '-';
 	size_t i = minus;
@@ -48,6 +49,22 @@ static inline long redis_number(const uint8_t *p, size_t len, int64_t *ret)
 		return 0;
 	*ret = minus ? -1 : (int64_t)n;
 	return p[i + 1] == '\n' ? (long)i + 2 : -EPROTO;
+}
+
+/* A number and CRLF. returns bytes, 0 wait, -EPROTO */
+static inline long redis_number(const uint8_t *p, size_t len, int64_t *ret)
+{
+	if (OA_LIKELY(len >= 4 && (uint8_t)(p[0] - '0') < 10)) {
+		if (p[1] == '\r' && p[2] == '\n') {
+			*ret = p[0] - '0';
+			return 3;
+		}
+		if ((uint8_t)(p[1] - '0') < 10 && p[2] == '\r' && p[3] == '\n') {
+			*ret = (p[0] - '0') * 10 + p[1] - '0';
+			return 4;
+		}
+	}
+	return redis_number_slow(p, len, ret);
 }
 
 /* "$3\r\nGET\r\n" with at most `max` bytes. *ret_len: what it says, also when that is more.
@@ -154,13 +171,12 @@ static STORE_COLD int redis_command_special(struct redis_state *st, enum redis_s
 	return 0;
 }
 
-static inline void redis_say(const struct redis_state *st, struct oa_store_msg *m, const struct oa_sink *sink)
+static inline void redis_set_database(const struct redis_state *st, struct oa_store_msg *m)
 {
 	if (st->database != REDIS_NS_UNKNOWN) {
 		m->flags |= OA_STORE_HAS_NS;
 		m->ns_num = st->database;
 	}
-	store_emit(sink, OA_EVENT_REQUEST, 0, m);
 }
 
 void oa_redis_forget_database(void *state)
@@ -168,10 +184,46 @@ void oa_redis_forget_database(void *state)
 	((struct redis_state *)state)->database = REDIS_NS_UNKNOWN;
 }
 
+static inline void redis_command_ended(struct redis_state *st)
+{
+	st->st.closed = st->last ? STORE_SILENT : 0;
+}
+
 static inline void redis_command_end(struct redis_state *st, const struct oa_sink *sink)
 {
 	store_emit(sink, OA_EVENT_END, 0, NULL);
-	st->st.closed = st->last ? STORE_SILENT : 0;
+	redis_command_ended(st);
+}
+
+static inline void redis_whole_command(struct redis_state *st, struct oa_store_msg *m, const struct oa_sink *sink)
+{
+	redis_set_database(st, m);
+	store_emit_whole(sink, OA_EVENT_REQUEST, m);
+	redis_command_ended(st);
+}
+
+/* Length of the next `args` arguments when they are few, and all here; 0: what they are is seen one by one. */
+static inline size_t redis_arguments(struct oa_bytes in, uint32_t args)
+{
+	size_t at = 0;
+
+	if (args > REDIS_ARGS_AHEAD)
+		return 0;
+	for (; args; args--) {
+		int64_t len;
+		long n;
+
+		if (at + 1 >= in.len || in.ptr[at] != '$')
+			return 0;
+		n = redis_number(in.ptr + at + 1, in.len - at - 1, &len);
+		if (n <= 0 || len < 0 || len > REDIS_STRING_MAX)
+			return 0;
+		at += 1 + (size_t)n;
+		if (in.len - at < (size_t)len + 2 || in.ptr[at + (size_t)len] != '\r' || in.ptr[at + (size_t)len + 1] != '\n')
+			return 0;
+		at += (size_t)len + 2;
+	}
+	return at;
 }
 
 static inline bool redis_is_name(struct oa_bytes name)
@@ -184,13 +236,14 @@ static inline bool redis_is_name(struct oa_bytes name)
 	return true;
 }
 
-static long redis_command(struct redis_state *st, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE long redis_command(struct redis_state *st, struct oa_bytes in, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_REDIS };
 	struct oa_bytes arg = { 0 };
 	enum redis_special what;
 	int64_t argc, len;
 	uint32_t args;
+	size_t ahead;
 	long at, n;
 
 	at = redis_number(in.ptr + 1, in.len - 1, &argc);
@@ -220,10 +273,14 @@ static long redis_command(struct redis_state *st, struct oa_bytes in, const stru
 	}
 	if (what != REDIS_PLAIN && redis_command_special(st, what, arg, &m) < 0)
 		return -EPROTO;
-	redis_say(st, &m, sink);
+	ahead = redis_arguments(oa_bytes(in.ptr + at, in.len - (size_t)at), args);
+	if (OA_LIKELY(ahead || !args)) {
+		redis_whole_command(st, &m, sink);
+		return at + (long)ahead;
+	}
+	redis_set_database(st, &m);
+	store_emit(sink, OA_EVENT_REQUEST, 0, &m);
 	st->args = args;
-	if (!args)
-		redis_command_end(st, sink);
 	return at;
 }
 
@@ -243,7 +300,7 @@ static inline void redis_argument_end(struct redis_state *st, const struct oa_si
 		redis_command_end(st, sink);
 }
 
-static inline long redis_argument(struct redis_state *st, struct oa_bytes in, const struct oa_sink *sink)
+static OA_NOINLINE long redis_argument(struct redis_state *st, struct oa_bytes in, const struct oa_sink *sink)
 {
 	int64_t len;
 	long n;
@@ -321,8 +378,7 @@ static STORE_COLD long redis_inline(struct redis_state *st, struct oa_bytes in, 
 		m.args = words - 1;
 		if (redis_command_special(st, redis_special(m.operation), oa_bytes_cut(arg, REDIS_ARG_MAX), &m) < 0)
 			return -EPROTO;
-		redis_say(st, &m, sink);
-		redis_command_end(st, sink);
+		redis_whole_command(st, &m, sink);
 	}
 	return nl + 1 - in.ptr;
 }
@@ -365,17 +421,34 @@ static bool redis_asked_last(const struct oa_sink *sink)
 	return note.known && note.hint & REDIS_HINT_LAST;
 }
 
-static OA_HOT void redis_response(struct redis_state *st, bool failed, struct oa_bytes error, const struct oa_sink *sink)
+static inline void redis_answer(struct redis_state *st, bool failed, struct oa_bytes error, bool whole, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_REDIS };
 
-	if (failed) {
+	if (OA_UNLIKELY(failed)) {
 		m.flags = OA_STORE_FAILED;
 		m.status = redis_status(error);
 	}
-	st->responded = 1;
 	st->last = redis_asked_last(sink);
-	store_emit(sink, OA_EVENT_RESPONSE, 0, &m);
+	if (whole)
+		store_emit_whole(sink, OA_EVENT_RESPONSE, &m);
+	else
+		store_emit(sink, OA_EVENT_RESPONSE, 0, &m);
+}
+
+static void redis_response(struct redis_state *st, bool failed, struct oa_bytes error, const struct oa_sink *sink)
+{
+	st->responded = 1;
+	redis_answer(st, failed, error, false, sink);
+}
+
+/* All of it: a line, or a string that is here to its end. */
+static inline void redis_whole_response(struct redis_state *st, bool failed, struct oa_bytes error, const struct oa_sink *sink)
+{
+	redis_answer(st, failed, error, true, sink);
+	st->left = 0;
+	if (OA_UNLIKELY(st->last))
+		store_upgraded(&st->st, sink);
 }
 
 static inline void redis_value_end(struct redis_state *st, const struct oa_sink *sink)
@@ -391,7 +464,7 @@ static inline void redis_value_end(struct redis_state *st, const struct oa_sink 
 }
 
 /* A line value. returns bytes, 0 wait, -EPROTO */
-static long redis_line(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE long redis_line(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
 {
 	size_t room = in.len < REDIS_LINE_MAX ? in.len : REDIS_LINE_MAX;
 	const uint8_t *cr = memchr(in.ptr, '\r', room);
@@ -403,8 +476,12 @@ static long redis_line(struct redis_state *st, struct oa_bytes in, bool top, con
 		return 0;
 	if (cr && cr[1] != '\n')
 		return -EPROTO;
+	if (OA_LIKELY(top && cr)) {
+		redis_whole_response(st, error, oa_bytes(in.ptr + 1, (size_t)(cr - in.ptr) - 1), sink);
+		return cr + 2 - in.ptr;
+	}
 	if (top)
-		redis_response(st, error, oa_bytes(in.ptr + 1, (cr ? (size_t)(cr - in.ptr) : room) - 1), sink);
+		redis_response(st, error, oa_bytes(in.ptr + 1, room - 1), sink);
 	if (!cr) {
 		st->in_line = 1;
 		return (long)room;
@@ -424,9 +501,9 @@ static STORE_COLD long redis_line_rest(struct redis_state *st, struct oa_bytes i
 	return nl + 1 - in.ptr;
 }
 
-static long redis_string(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE long redis_string(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
 {
-	bool error = in.ptr[0] == '!';
+	bool error = in.ptr[0] == '!', here;
 	size_t shown = 0;
 	int64_t len;
 	long n = redis_number(in.ptr + 1, in.len - 1, &len);
@@ -441,24 +518,26 @@ static long redis_string(struct redis_state *st, struct oa_bytes in, bool top, c
 		if (in.len - (size_t)n < shown)
 			return 0;
 	}
-	if (top)
-		redis_response(st, error, oa_bytes(in.ptr + n, shown), sink);
-	if (len < 0) {
-		redis_value_end(st, sink);
-		return n;
-	}
-	if (in.len - (size_t)n < (size_t)len + 2) {
-		st->st.skip = (uint32_t)len;
-		st->crlf = 1;
-		return n;
-	}
-	if (memcmp(in.ptr + n + len, "\r\n", 2))
+	here = len < 0 || in.len - (size_t)n >= (size_t)len + 2;
+	if (here && len >= 0 && memcmp(in.ptr + n + len, "\r\n", 2)) {
+		if (top)
+			redis_response(st, error, oa_bytes(in.ptr + n, shown), sink);
 		return -EPROTO;
-	redis_value_end(st, sink);
-	return n + (long)len + 2;
+	}
+	if (OA_LIKELY(top && here))
+		redis_whole_response(st, error, oa_bytes(in.ptr + n, shown), sink);
+	else if (top)
+		redis_response(st, error, oa_bytes(in.ptr + n, shown), sink);
+	else if (here)
+		redis_value_end(st, sink);
+	if (here)
+		return len < 0 ? n : n + (long)len + 2;
+	st->st.skip = (uint32_t)len;
+	st->crlf = 1;
+	return n;
 }
 
-static long redis_aggregate(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
+static OA_NOINLINE long redis_aggregate(struct redis_state *st, struct oa_bytes in, bool top, const struct oa_sink *sink)
 {
 	uint8_t type = in.ptr[0];
 	int64_t count;

@@ -35,6 +35,14 @@ static inline void store_emit(const struct oa_sink *sink, enum oa_event_type typ
 	sink->event(sink->ctx, &ev);
 }
 
+/* REQUEST or RESPONSE, and its END. */
+static inline void store_emit_whole(const struct oa_sink *sink, enum oa_event_type type, const struct oa_store_msg *msg)
+{
+	struct oa_event ev = { .type = type, .whole = true, .u.store = msg };
+
+	sink->event(sink->ctx, &ev);
+}
+
 static inline void store_end(struct store_state *st, const struct oa_sink *sink, uint32_t stream)
 {
 	if (st->skip) {

@@ -104,6 +104,8 @@ static inline void store_play_event(void *ctx, const struct oa_event *ev)
 	struct store_play *p = ctx;
 
 	store_print_event(&p->feed.text, ev);
+	if (ev->whole)
+		store_play_event(ctx, &(struct oa_event){ .type = OA_EVENT_END, .stream = ev->stream });
 	p->upgraded |= ev->type == OA_EVENT_UPGRADED;
 	p->feed.noted += ev->type == OA_EVENT_END; /* the next command is the first that is open */
 }
