@@ -33,7 +33,7 @@
 #define SIDE_RETRY_NS      1000000000ull
 #define SIDE_BUSY_MS       10
 #define SIDE_IDLE_MS       100
-#define SIDE_DOZE_MS       500
+#define SIDE_DOZE_MS       800 /* what a scrape may have to wait: less than the second that some give it */
 #define SIDE_DOZE_AFTER_NS 2000000000ull /* without anything happening */
 #define SIDE_TURN_RECORDS  448 /* a third of what the rings of two processors hold of ordinary records */
 #define SIDE_LAST_FLUSH_NS 20000000ull /* what a stop leaves for the last spans */
@@ -86,7 +86,7 @@ static void side_answer_flush(void)
 }
 
 /* Busy processes are looked after every 10 ms, earlier when their rings fill faster, idle ones ten times a second and then
- * twice. A wait that an answer of the collector cut short says little about how fast they fill. */
+ * every 0.8 s. A wait that an answer of the collector cut short says little about how fast they fill. */
 struct side_pace {
 	unsigned wait_ms;
 	bool cut;           /* the last wait was: something happened in it */
