@@ -20,11 +20,10 @@ _Static_assert(sizeof(((struct oa_send *)0)->before.parser) == OA_PROTO_STATE_BY
 
 /* -- the record -- */
 
-static uint8_t store_put(uint8_t *to, struct oa_bytes text)
+static inline uint8_t store_put(uint8_t *to, struct oa_bytes text)
 {
 	text = oa_bytes_cut(text, OA_DB_NAME_MAX);
-	if (text.len)
-		memcpy(to, text.ptr, text.len);
+	oa_copy_text(to, text.ptr, text.len);
 	return (uint8_t)text.len;
 }
 
@@ -371,7 +370,8 @@ static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
 		return;
 	}
 	ex = oa_exchange_at(asked - 1);
-	store_moves_context(f, ex);
+	if (!ev->whole || c->role != OA_ROLE_SERVER) /* one that was served ends here */
+		store_moves_context(f, ex);
 	oa_exchange_flag(ex, OA_EX_RESPONDED | (m->flags & OA_STORE_QUIET ? OA_EX_QUIET : 0), 0);
 	if (OA_UNLIKELY(m->flags & OA_STORE_FAILED))
 		store_failed(c, ex, m);
