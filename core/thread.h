@@ -6,13 +6,13 @@
 
 struct oa_tls {
 	uintptr_t guard_sp;   /* 0: outside; else the frame that entered, see below */
-	uint32_t thread_idx;  /* conn/context.c: index + 1 of the thread's context state, 0 none */
+	uint32_t thread_idx;  /* conn/context_thread.c: index + 1 of the thread's context state, 0 none */
 	uint32_t fork_gen;    /* generation the two fields around were made for */
 	uint64_t rng[2];      /* core/id.c; all zero: seed first */
 	uintptr_t send_sp;    /* 0: none; else where the bookkeeping of the sending call stands that this thread is in */
 	uint32_t send_conn, send_gen; /* and its connection */
 	const void *lib_call; /* hooks/lib_find.h: the call of such a library that this thread is in */
-	struct oa_ctx_thread *context; /* conn/context.c: what thread_idx names */
+	struct oa_ctx_thread *context; /* conn/context_thread.c: what thread_idx names */
 };
 
 extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));
