@@ -141,7 +141,7 @@ static bool hear_all(struct server *s, unsigned conn)
 {
 	ssize_t n;
 
-	if (request_data)
+	if (http2) /* a date is a byte longer or shorter at times */
 		return hear_stream(s, conn);
 	if (!s->tls[conn])
 		return measure_read_all(s->fd[conn], reply, s->reply_len);
