@@ -157,8 +157,6 @@ static size_t reply_length(size_t have)
 	const char *end, *length;
 	size_t whole;
 
-	if (http2)
-		return http2_reply_length(have);
 	reply[have] = '\0';
 	if (reply[0] == '$') /* $<bytes>\r\n<bytes>\r\n */
 		end = strstr(reply, "\r\n"), length = reply + 1;
@@ -177,9 +175,9 @@ static void learn_reply(struct server *s, unsigned conn)
 {
 	size_t have = 0;
 
-	if (request_data) {
+	if (http2) {
 		if (!say(s, conn) || !hear_stream(s, conn))
-			lost(s, conn, "gRPC");
+			lost(s, conn, "HTTP/2");
 		return;
 	}
 

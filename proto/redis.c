@@ -210,18 +210,13 @@ static inline size_t redis_arguments(struct oa_bytes in, uint32_t args)
 	if (args > REDIS_ARGS_AHEAD)
 		return 0;
 	for (; args; args--) {
+		struct oa_bytes arg;
 		int64_t len;
-		long n;
+		long n = redis_bulk(oa_bytes(in.ptr + at, in.len - at), REDIS_STRING_MAX, &arg, &len);
 
-		if (at + 1 >= in.len || in.ptr[at] != '$')
+		if (n <= 0 || len > REDIS_STRING_MAX)
 			return 0;
-		n = redis_number(in.ptr + at + 1, in.len - at - 1, &len);
-		if (n <= 0 || len < 0 || len > REDIS_STRING_MAX)
-			return 0;
-		at += 1 + (size_t)n;
-		if (in.len - at < (size_t)len + 2 || in.ptr[at + (size_t)len] != '\r' || in.ptr[at + (size_t)len + 1] != '\n')
-			return 0;
-		at += (size_t)len + 2;
+		at += (size_t)n;
 	}
 	return at;
 }
@@ -592,43 +587,15 @@ static inline long redis_response_unit(void *state, enum oa_dir dir, struct oa_b
 	}
 }
 
-/* Nothing has begun, and nothing is over. */
-static inline bool redis_at_rest(const struct redis_state *st)
-{
-	_Static_assert(offsetof(struct store_state, stream) == 8, "skip, dead, closed and end_due in one word");
-	return !(oa_load64(st) | st->args | st->left | st->in_line | st->crlf | st->responded);
-}
-
 static void redis_skipped(void *state, const struct oa_sink *sink)
 {
 	/* The CRLF behind it is a unit of its own. */
 }
 
-static OA_NOINLINE long redis_feed_on(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
+static OA_HOT long redis_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
 {
 	return dir == OA_DIR_REQUEST ? store_feed(state, dir, in, sink, redis_request_unit, redis_skipped)
 				     : store_feed(state, dir, in, sink, redis_response_unit, redis_skipped);
-}
-
-/* One command, or one answer, mostly begins here and is all there is. */
-static OA_HOT long redis_feed(void *state, enum oa_dir dir, struct oa_bytes in, const struct oa_sink *sink)
-{
-	struct redis_state *st = state;
-	long n, more;
-
-	if (OA_UNLIKELY(!in.len || !redis_at_rest(st) || (dir == OA_DIR_REQUEST && in.ptr[0] != '*')))
-		return redis_feed_on(state, dir, in, sink);
-	n = dir == OA_DIR_REQUEST ? redis_command(st, in, sink) : redis_response_unit(state, dir, in, sink);
-	if (OA_LIKELY(n == (long)in.len))
-		return n;
-	if (n < 0)
-		st->st.dead = (uint8_t)-n;
-	if (n <= 0)
-		return n;
-	if (st->st.closed)
-		return st->st.closed == STORE_SILENT ? (long)in.len : n;
-	more = redis_feed_on(state, dir, oa_bytes(in.ptr + n, in.len - (size_t)n), sink);
-	return more < 0 ? more : n + more;
 }
 
 static long redis_skip(void *state, enum oa_dir dir, uint64_t n, const struct oa_sink *sink)

@@ -1,8 +1,8 @@
 #pragma once
 /* Commands and answers of data stores, caches and brokers, as all their parsers report them. A command is one
  * REQUEST, maybe BODY-less bytes nobody reports, and one END; its answer is one RESPONSE or more, and one END; an event
- * that says `whole` is both in one. What
- * says something about the connection without being a command is a NOTE. Slices live as long as the event call.
+ * that says `whole` is both in one. What says something about the connection without being a command is a NOTE. Slices live as long
+ * as the event call.
  *
  * How an answer finds its command:
  *   by order    stream 0: the first command that is open
