@@ -110,6 +110,43 @@ static inline void oa_copy_text(uint8_t *out, const uint8_t *in, size_t len)
 	}
 }
 
+/* The first eight bytes, or all of them, as a number. */
+static inline uint64_t oa_load_begin(struct oa_bytes text)
+{
+	uint64_t word = 0;
+
+	if (text.len >= 8)
+		return oa_load64(text.ptr);
+	if (text.len >= 4)
+		return oa_load32(text.ptr) | (uint64_t)oa_load32(text.ptr + text.len - 4) << (8 * (text.len - 4));
+	while (text.len--)
+		word = word << 8 | text.ptr[text.len];
+	return word;
+}
+
+/* memcmp() of what is mostly a few words: without the call. */
+static inline bool oa_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t differ;
+
+	if (len < 8)
+		return oa_load_begin(oa_bytes(a, len)) == oa_load_begin(oa_bytes(b, len));
+	differ = oa_load64(a + len - 8) ^ oa_load64(b + len - 8);
+	for (size_t i = 0; i + 8 < len; i += 8)
+		differ |= oa_load64(a + i) ^ oa_load64(b + i);
+	return !differ;
+}
+
+/* Eight bytes at a time: for tables in which a newer text takes the place of an older one. */
+static inline uint64_t oa_hash_words(uint64_t hash, struct oa_bytes text)
+{
+	hash = (hash ^ text.len) * 0x9e3779b97f4a7c15ull;
+	for (; text.len > 8; text = oa_bytes(text.ptr + 8, text.len - 8))
+		hash = ((hash ^ oa_load64(text.ptr)) * 0x9e3779b97f4a7c15ull) ^ hash >> 29;
+	hash = (hash ^ oa_load_begin(text)) * 0x9e3779b97f4a7c15ull;
+	return hash ^ hash >> 29;
+}
+
 /* FNV-1a, 64 bit: for hash tables that hold attacker-chosen text only under a cap. */
 static inline uint64_t oa_hash(uint64_t seed, const void *ptr, size_t len)
 {

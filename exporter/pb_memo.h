@@ -21,18 +21,6 @@ struct oa_pb_memo {
 
 extern struct oa_pb_memo oa_pb_memos[OA_PB_MEMOS];
 
-static inline bool oa_pb_memo_same(const uint8_t *a, const uint8_t *b, size_t len)
-{
-	uint64_t differ;
-
-	if (len < 8)
-		return memcmp(a, b, len) == 0;
-	differ = oa_load64(a + len - 8) ^ oa_load64(b + len - 8);
-	for (size_t i = 0; i + 8 < len; i += 8)
-		differ |= oa_load64(a + i) ^ oa_load64(b + i);
-	return !differ;
-}
-
 /* Where a group is, or would be. NULL when its text is too long. Equal hashes cost time only. */
 static inline struct oa_pb_memo *oa_pb_memo_find(const struct oa_attr_group *g)
 {
@@ -49,7 +37,7 @@ static inline struct oa_pb_memo *oa_pb_memo_find(const struct oa_attr_group *g)
 static inline bool oa_pb_memo_is(const struct oa_pb_memo *m, const struct oa_attr_group *g)
 {
 	return m->fields == g->fields && m->text_len == g->text.len && m->count &&
-	       (!g->text.len || oa_pb_memo_same(m->text, g->text.ptr, g->text.len));
+	       (!g->text.len || oa_same(m->text, g->text.ptr, g->text.len));
 }
 
 /* Puts `count` attributes there, encoded as `bytes`; what is too long is not remembered. */

@@ -6,16 +6,16 @@
 #include <errno.h>
 
 #include "core/config.h"
-#include "pipeline/redact_scan.h"
+#include "pipeline/scan.h"
 
 #define REDACT_KEYS_MAX  64
 #define REDACT_KEY_BYTES 64
 #define REDACTED         "REDACTED"
 #define REDACTED_USER    "REDACTED:REDACTED@"
 
-static struct oa_bytes redact_keys[REDACT_KEYS_MAX];
+static struct oa_bytes redact_keys[REDACT_KEYS_MAX]; /* the shorter ones first */
 static unsigned redact_key_count;
-static uint64_t redact_key_lens; /* a bit for each length that a key has; REDACT_KEY_BYTES is bit 63 */
+static uint8_t redact_key_from[REDACT_KEY_BYTES + 2]; /* the first that is not shorter */
 static bool redact_all;
 
 static struct {
@@ -66,22 +66,24 @@ static struct oa_bytes redact_decode(struct oa_bytes key, uint8_t buf[REDACT_KEY
 	return oa_bytes(buf, n);
 }
 
-static bool redact_wanted(struct oa_bytes key)
+/* key: decoded. One that is longer than any of ours is compared by its beginning. */
+static bool redact_is_key(struct oa_bytes key)
 {
-	uint8_t buf[REDACT_KEY_BYTES];
-
-	if (redact_all)
-		return true;
 	if (!key.len)
 		return false;
-	key = redact_decode(key, buf);
-	for (unsigned i = 0; i < redact_key_count; i++)
-		if (oa_bytes_eq(key, redact_keys[i]))
+	key = oa_bytes_cut(key, REDACT_KEY_BYTES);
+	for (unsigned i = redact_key_from[key.len]; i < redact_key_from[key.len + 1]; i++)
+		if (key.ptr[0] == redact_keys[i].ptr[0] && oa_bytes_eq(key, redact_keys[i]))
 			return true;
 	return false;
 }
 
-static uint64_t redact_len_bit(size_t len) { return 1ull << (len < 63 ? len : 63); }
+static bool redact_wanted(struct oa_bytes key)
+{
+	uint8_t buf[REDACT_KEY_BYTES];
+
+	return redact_all || redact_is_key(redact_decode(key, buf));
+}
 
 /* How far the look at a query has come. */
 struct redact_names {
@@ -92,10 +94,9 @@ struct redact_names {
 
 static bool redact_is_ours(const struct redact_names *n, struct oa_bytes query, size_t end)
 {
-	bool encoded = n->percent > n->name;
+	struct oa_bytes name = oa_bytes(query.ptr + n->name, end - n->name);
 
-	return (encoded || redact_key_lens & redact_len_bit(end - n->name)) &&
-	       redact_wanted(oa_bytes(query.ptr + n->name, end - n->name));
+	return n->percent > n->name ? redact_wanted(name) : redact_is_key(name);
 }
 
 /* Of 64 bytes from `at` on. */
@@ -375,15 +376,29 @@ static int redact_on_span(struct oa_span_buf *span, const struct oa_proc_id *who
 	return 0;
 }
 
+static void redact_sort_keys(void)
+{
+	for (unsigned i = 1; i < redact_key_count; i++)
+		for (unsigned at = i; at && redact_keys[at].len < redact_keys[at - 1].len; at--) {
+			struct oa_bytes longer = redact_keys[at - 1];
+
+			redact_keys[at - 1] = redact_keys[at];
+			redact_keys[at] = longer;
+		}
+	memset(redact_key_from, 0, sizeof(redact_key_from));
+	for (unsigned i = 0; i < redact_key_count; i++)
+		for (size_t len = redact_keys[i].len + 1; len < sizeof(redact_key_from); len++)
+			redact_key_from[len]++;
+}
+
 static int redact_open(void)
 {
 	struct oa_bytes list = oa_bytes_str(oa_config.redact_query);
 
 	redact_key_count = 0;
-	redact_key_lens = 0;
 	redact_all = false;
 	if (oa_bytes_eq(oa_bytes_trim(list), OA_LIT("none")))
-		return 0;
+		list.len = 0;
 	while (list.len && redact_key_count < REDACT_KEYS_MAX) {
 		size_t end = redact_find(list, 0, REDACT_CHAR(','));
 		struct oa_bytes key = oa_bytes_cut(oa_bytes_trim(oa_bytes_cut(list, end)),
@@ -393,10 +408,10 @@ static int redact_open(void)
 			redact_all = true;
 		else if (key.len)
 			redact_keys[redact_key_count++] = key;
-		redact_key_lens |= redact_len_bit(key.len);
 		end += end < list.len;
 		list = oa_bytes(list.ptr + end, list.len - end);
 	}
+	redact_sort_keys();
 	return 0;
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "pipeline/scan.h"
+
 #define GUESS_NODES_MAX  1024
 #define GUESS_TEXT_MAX   24576
 #define GUESS_STATIC_MAX 10 /* names under one prefix */
@@ -32,35 +34,16 @@ void oa_route_guess_reset(void)
 	guess_text_len = 0;
 }
 
-/* The first eight letters, or all of them, as a number. */
-static inline uint64_t guess_begin(struct oa_bytes text)
-{
-	uint64_t word = 0;
-	uint32_t half = 0, last = 0;
-
-	if (text.len >= 8) {
-		memcpy(&word, text.ptr, 8);
-	} else if (text.len >= 4) {
-		memcpy(&half, text.ptr, 4);
-		memcpy(&last, text.ptr + text.len - 4, 4);
-		word = half | (uint64_t)last << (8 * (text.len - 4));
-	} else {
-		while (text.len--)
-			word = word << 8 | text.ptr[text.len];
-	}
-	return word;
-}
-
 static inline bool guess_is(const struct guess_node *n, struct oa_bytes text, uint64_t begin)
 {
 	return n->begin == begin && n->len == text.len &&
-	       (text.len <= 8 || memcmp(guess_text + n->off + 8, text.ptr + 8, text.len - 8) == 0);
+	       (text.len <= 8 || oa_same((const uint8_t *)guess_text + n->off + 8, text.ptr + 8, text.len - 8));
 }
 
 static unsigned guess_find(unsigned parent, struct oa_bytes text)
 {
 	unsigned i = guess_nodes[parent].child;
-	uint64_t begin = guess_begin(text);
+	uint64_t begin = oa_load_begin(text);
 
 	while (i && !guess_is(&guess_nodes[i], text, begin))
 		i = guess_nodes[i].next;
@@ -85,7 +68,7 @@ static unsigned guess_add(unsigned parent, struct oa_bytes text, bool is_static,
 	guess_nodes[i] = (struct guess_node){ .next = guess_nodes[parent].child,
 					      .off = (uint16_t)guess_text_len,
 					      .len = (uint16_t)text.len,
-					      .begin = guess_begin(text),
+					      .begin = oa_load_begin(text),
 					      .is_static = is_static,
 					      .is_name = is_name };
 	memcpy(guess_text + guess_text_len, text.ptr, text.len);
@@ -125,16 +108,17 @@ static unsigned guess_step(unsigned parent, const struct guess_name *name, bool 
  * skipped. */
 static bool guess_next_segment(struct oa_bytes *path, struct oa_bytes *ret_segment)
 {
-	size_t end = 0, semicolon = SIZE_MAX;
+	size_t name, end;
 
 	while (path->len && path->ptr[0] == '/')
 		*path = oa_bytes(path->ptr + 1, path->len - 1);
 	if (!path->len)
 		return false;
-	for (; end < path->len && path->ptr[end] != '/'; end++)
-		if (path->ptr[end] == ';' && semicolon == SIZE_MAX)
-			semicolon = end;
-	*ret_segment = oa_bytes(path->ptr, semicolon < end ? semicolon : end);
+	name = oa_scan_first(*path, '/', ';');
+	end = name;
+	if (name < path->len && path->ptr[name] == ';')
+		end += oa_scan_first(oa_bytes(path->ptr + name, path->len - name), '/', '/');
+	*ret_segment = oa_bytes(path->ptr, name);
 	*path = oa_bytes(path->ptr + end, path->len - end);
 	return true;
 }
@@ -166,7 +150,7 @@ static void guess_name(struct oa_bytes segment, struct guess_name *ret)
 static size_t guess_put(char *route, size_t len, struct oa_bytes text)
 {
 	route[len++] = '/';
-	memcpy(route + len, text.ptr, text.len);
+	oa_copy_text((uint8_t *)route + len, text.ptr, text.len);
 	return len + text.len;
 }
 
@@ -197,7 +181,7 @@ size_t oa_route_guess(struct oa_bytes path, bool learn, char *ret_route)
 			return learn ? guess_put(ret_route, len, OA_LIT("**")) : 0;
 		n = &guess_nodes[node];
 		len = guess_put(ret_route, len, oa_bytes(guess_text + n->off, n->len));
-		if (n->len == 2 && memcmp(guess_text + n->off, "**", 2) == 0) /* and whatever follows */
+		if (oa_bytes_eq(oa_bytes(guess_text + n->off, n->len), OA_LIT("**"))) /* and whatever follows */
 			break;
 	}
 	if (!len)

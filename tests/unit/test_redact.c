@@ -60,6 +60,20 @@ START_TEST(names_are_compared_whole_and_with_their_case)
 }
 END_TEST
 
+/* Settings are cut there: better too much is replaced than too little. */
+START_TEST(a_name_longer_than_64_bytes_is_known_by_its_beginning)
+{
+	char key[80], target[100], query[100];
+
+	memset(key, 'k', 70);
+	key[70] = '\0';
+	(void)snprintf(target, sizeof(target), "/a?%s=abc", key);
+	(void)snprintf(query, sizeof(query), "%s=REDACTED", key);
+	check_query(key, target, query);
+	check_query("sig", target, target + 3);
+}
+END_TEST
+
 START_TEST(a_percent_encoded_name_is_recognised)
 {
 	check_query("sig,token", "/a?s%69g=abc&%74oken=x&%zz=1&si%6",
@@ -248,6 +262,7 @@ int main(void)
 	tcase_add_test(tc, a_secret_is_found_wherever_it_stands);
 	tcase_add_test(tc, secret_values_are_replaced_and_keys_are_kept);
 	tcase_add_test(tc, names_are_compared_whole_and_with_their_case);
+	tcase_add_test(tc, a_name_longer_than_64_bytes_is_known_by_its_beginning);
 	tcase_add_test(tc, a_percent_encoded_name_is_recognised);
 	tcase_add_test(tc, a_semicolon_starts_a_name_but_does_not_end_a_secret);
 	tcase_add_test(tc, a_star_redacts_all_and_none_redacts_nothing);
