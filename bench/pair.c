@@ -8,13 +8,14 @@
  *   client    write a request, read a response, on connected connections (injection included)
  *   tls-server, tls-client  the same inside TLS, by SSL_read and SSL_write
  *   http2-server, http2-client, grpc-server, grpc-client  the same by HTTP/2 in clear text
- *   redis-server, redis-client   the same with a command to Redis and its answer
+ *   STORE-server, STORE-client   the same with a command to a store and its answer: those of pair_store.h
  *   pipe      read and write on a pipe
  *   accept    accept4 and close
  *   --routes  asks for that many paths once before it starts, to fill the metrics
  * Prints one JSON object. */
 #include "measure.h"
 #include "pair_http2.h"
+#include "pair_store.h"
 #include "pair_tls.h"
 
 #include <fcntl.h>
@@ -44,6 +45,7 @@ struct what {
 
 struct worker {
 	const struct what *what;
+	const struct pair_store *store; /* where it is one */
 	pthread_t thread;
 	int cpu, listener;
 	struct sockaddr_in at;
@@ -123,6 +125,41 @@ static void open_grpc_client(struct worker *w, int *ret_client, int *ret_server)
 	pair_http2_open(*ret_client, *ret_server, false, true);
 }
 
+/* -- a store: both sides say what comes before the first command -- */
+
+static void pass(const struct pair_bytes *b, ssize_t (*write_)(int, const void *, size_t), int from,
+		 ssize_t (*read_)(int, void *, size_t), int to)
+{
+	char got[1024];
+
+	expect(write_(from, b->bytes, b->len));
+	expect(read_(to, got, sizeof(got)));
+}
+
+static void open_store(struct worker *w, const struct measure_libc *client, const struct measure_libc *server, int *ret_client,
+		       int *ret_server)
+{
+	open_tcp(w, client, server, ret_client, ret_server);
+	for (unsigned i = 0; w->store->opening[i].len; i++) {
+		const struct pair_bytes *b = &w->store->opening[i];
+
+		if ((i & 1) == w->store->server_first)
+			pass(b, client->write, *ret_client, server->read, *ret_server);
+		else
+			pass(b, server->write, *ret_server, client->read, *ret_client);
+	}
+}
+
+static void open_store_server(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_store(w, &measure_raw, &measure_plt, ret_client, ret_server);
+}
+
+static void open_store_client(struct worker *w, int *ret_client, int *ret_server)
+{
+	open_store(w, &measure_plt, &measure_raw, ret_client, ret_server);
+}
+
 static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
 {
 	int fds[2];
@@ -197,33 +234,32 @@ static uint32_t exchange_grpc_client(struct worker *w, const struct measure_libc
 	return pair_http2_client(w->client[conn], w->server[conn], k, true);
 }
 
-static const char redis_command[] = "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n";
-static const char redis_answer[] = "$3\r\nxxx\r\n";
-
-static uint32_t exchange_redis_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+static uint32_t exchange_store_server(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
+	const struct pair_bytes *command = &w->store->command, *answer = &w->store->answer;
 	int client = w->client[conn], server = w->server[conn];
 	uint64_t t0, t1;
 
-	expect(measure_raw.write(client, redis_command, sizeof(redis_command) - 1));
+	expect(measure_raw.write(client, command->bytes, command->len));
 	t0 = __rdtsc();
 	expect(k->read(server, buf, sizeof(buf)));
-	expect(k->write(server, redis_answer, sizeof(redis_answer) - 1));
+	expect(k->write(server, answer->bytes, answer->len));
 	t1 = __rdtsc();
 	expect(measure_raw.read(client, buf, sizeof(buf)));
 	return (uint32_t)(t1 - t0);
 }
 
-static uint32_t exchange_redis_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+static uint32_t exchange_store_client(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
+	const struct pair_bytes *command = &w->store->command, *answer = &w->store->answer;
 	int client = w->client[conn], server = w->server[conn];
 	uint64_t t0, t1, t2, t3;
 
 	t0 = __rdtsc();
-	expect(k->write(client, redis_command, sizeof(redis_command) - 1));
+	expect(k->write(client, command->bytes, command->len));
 	t1 = __rdtsc();
 	expect(measure_raw.read(server, buf, sizeof(buf)));
-	expect(measure_raw.write(server, redis_answer, sizeof(redis_answer) - 1));
+	expect(measure_raw.write(server, answer->bytes, answer->len));
 	t2 = __rdtsc();
 	expect(k->read(client, buf, sizeof(buf)));
 	t3 = __rdtsc();
@@ -267,10 +303,12 @@ static const struct what whats[] = {
 	{ "http2-client", open_http2_client, exchange_http2_client },
 	{ "grpc-server", open_grpc_server, exchange_grpc_server },
 	{ "grpc-client", open_grpc_client, exchange_grpc_client },
-	{ "redis-server", open_server, exchange_redis_server },
-	{ "redis-client", open_client, exchange_redis_client },
 	{ "pipe", open_pipe, exchange_pipe },
 	{ "accept", NULL, exchange_accept },
+};
+static const struct what store_whats[] = {
+	{ "-server", open_store_server, exchange_store_server },
+	{ "-client", open_store_client, exchange_store_client },
 };
 
 /* -- rounds -- */
@@ -344,7 +382,7 @@ static void print_stat(unsigned stat, const struct worker *w, unsigned workers)
 	       stat_names[stat], a, b, (b + a) / b);
 }
 
-static void print_report(const struct worker *w, unsigned workers, double before, double after)
+static void print_report(const char *name, const struct worker *w, unsigned workers, double before, double after)
 {
 	double exchanges = (double)w->requests * 2 * (w->rounds + 1) * workers, preempted = 0;
 
@@ -352,7 +390,7 @@ static void print_report(const struct worker *w, unsigned workers, double before
 		preempted += (double)w[t].preempted;
 	printf("{\"what\": \"%s\", \"conns\": %u, \"threads\": %u, \"getppid_ns\": %.1f, "
 	       "\"anchor_drift\": %.3f, \"preempted\": %.5f",
-	       w->what->name, w->conns, workers, before, after / before, preempted / exchanges);
+	       name, w->conns, workers, before, after / before, preempted / exchanges);
 	for (unsigned s = 0; s < STATS; s++)
 		print_stat(s, w, workers);
 	printf("}\n");
@@ -367,6 +405,20 @@ static void open_worker(struct worker *w)
 		w->what->open(w, &w->client[i], &w->server[i]);
 }
 
+static void find_what(struct worker *w, const char *name)
+{
+	const char *side = strrchr(name, '-');
+
+	for (unsigned i = 0; i < MEASURE_COUNT(whats); i++)
+		if (!strcmp(whats[i].name, name))
+			w->what = &whats[i];
+	for (unsigned i = 0; side && !w->what && i < MEASURE_COUNT(store_whats); i++)
+		if (!strcmp(store_whats[i].name, side)) {
+			w->store = pair_store_find(name, (size_t)(side - name));
+			w->what = w->store ? &store_whats[i] : NULL;
+		}
+}
+
 int main(int argc, char **argv)
 {
 	static struct worker w[WORKERS_MAX];
@@ -379,9 +431,7 @@ int main(int argc, char **argv)
 				.rounds = (unsigned)measure_number(argc, argv, "--rounds", 7) };
 	double before;
 
-	for (unsigned i = 0; i < MEASURE_COUNT(whats); i++)
-		if (!strcmp(whats[i].name, name))
-			first.what = &whats[i];
+	find_what(&first, name);
 	if (!first.what || !first.conns || !first.requests || !first.rounds ||
 	    first.rounds > ROUNDS_MAX || !workers || workers > WORKERS_MAX) {
 		fprintf(stderr, "pair: bad arguments, see the head of pair.c\n");
@@ -404,6 +454,6 @@ int main(int argc, char **argv)
 			measure_die("pthread_create");
 	for (unsigned i = 0; i < workers; i++)
 		pthread_join(w[i].thread, NULL);
-	print_report(w, workers, before, measure_anchor_ns(first.ns_per_tick));
+	print_report(name, w, workers, before, measure_anchor_ns(first.ns_per_tick));
 	return 0;
 }

@@ -139,12 +139,16 @@ def inject(bench):
                      {"loaded": loaded.details(), "none": before.details(), "plain": plain(bench, *options).details()})
 
 
-@measure("p1-redis")
-def redis(bench):
-    for side, what in (("server", "answered"), ("client", "sent")):
-        options = ("--what", f"redis-{side}")
+@measure("p1-stores")
+def stores(bench):
+    """Of PostgreSQL and MySQL the client's side, which is what is asked for; the servers are seen only when they are traced."""
+    for name, side, words in (("redis", "server", "Redis command answered"), ("redis", "client", "Redis command sent"),
+                              ("postgresql", "client", "PostgreSQL simple query"),
+                              ("postgresql-prepared", "client", "PostgreSQL prepared statement"),
+                              ("mysql", "client", "MySQL query"), ("mysql-prepared", "client", "MySQL prepared statement")):
+        options = ("--what", f"{name}-{side}")
         loaded = Pair(bench, machine.library_env(bench.sink.port), *options)
-        yield _result(f"p1-redis-{side}", "12", f"Redis command {what}, 100 %", bench, loaded, plain(bench, *options), 300, 1.06,
+        yield _result(f"p1-{name}-{side}", "12", f"{words}, 100 %", bench, loaded, plain(bench, *options), 300, 1.06,
                       (200, None))
 
 
