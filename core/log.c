@@ -45,6 +45,7 @@ static struct {
 	int fd;
 	dev_t dev;
 	ino_t ino;
+	bool complained; /* that it cannot be opened */
 } log_file = { .fd = -1 };
 
 static bool log_same_file(int fd)
@@ -71,6 +72,7 @@ static int log_raise_fd(int fd)
 	return fd;
 }
 
+/* returns   its descriptor, or -errno */
 static int log_file_get(const char *path)
 {
 	struct stat st;
@@ -82,7 +84,7 @@ static int log_file_get(const char *path)
 	fd = oa_sys4(SYS_openat, AT_FDCWD, path,
 		     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
 	if (fd < 0)
-		return -1;
+		return (int)fd;
 	fd = log_raise_fd((int)fd);
 	if (oa_sys2(SYS_fstat, fd, &st) == 0) {
 		log_file.dev = st.st_dev;
@@ -170,20 +172,44 @@ static bool log_write_quietly(int fd, const char *text, size_t len)
 	return ok;
 }
 
-static bool log_write_locked(const char *text, size_t len)
+static bool log_to_stderr(const char *text, size_t len)
 {
-	const char *path = oa_config.log_file;
-	int fd;
-	bool ok;
+	int fd = oa_host_fd_borrow(2);
+	bool ok = fd >= 0 && log_is_for_messages(fd) && log_write_quietly(fd, text, len);
 
-	if (path && *path) {
-		fd = log_file_get(path);
-		return fd >= 0 && log_write_quietly(fd, text, len);
-	}
-	fd = oa_host_fd_borrow(2);
-	ok = fd >= 0 && log_is_for_messages(fd) && log_write_quietly(fd, text, len);
 	oa_host_fd_return(fd);
 	return ok;
+}
+
+/* A server that changed its user, mostly. Once is enough, in all of its processes. */
+static void log_complain(const char *path, int err)
+{
+	char line[LOG_LINE_MAX];
+	int len;
+
+	if (log_file.complained)
+		return;
+	log_file.complained = true;
+	len = snprintf(line, sizeof(line), "otelauto: warning: OTELAUTO_LOG_FILE: %.512s cannot be opened (error %d): messages go to stderr\n",
+		       path, err);
+	if (len > 0 && (!oa_tree || oa_tree_first_warning(oa_bytes(line, (size_t)len))))
+		(void)log_to_stderr(line, (size_t)len);
+}
+
+/* message: said on stderr when the file that the settings name cannot be had. */
+static bool log_write_locked(const char *text, size_t len, bool message)
+{
+	const char *path = oa_config.log_file;
+	int fd = path && *path ? log_file_get(path) : -1;
+
+	if (fd >= 0)
+		return log_write_quietly(fd, text, len);
+	if (path && *path) {
+		log_complain(path, -fd);
+		if (!message)
+			return false;
+	}
+	return log_to_stderr(text, len);
 }
 
 bool oa_log_write(const char *text, size_t len)
@@ -192,7 +218,7 @@ bool oa_log_write(const char *text, size_t len)
 
 	if (atomic_flag_test_and_set_explicit(&log_busy, memory_order_acquire))
 		return false;
-	ok = log_write_locked(text, len);
+	ok = log_write_locked(text, len, false);
 	atomic_flag_clear_explicit(&log_busy, memory_order_release);
 	return ok;
 }
@@ -271,7 +297,7 @@ static void log_say_locked(bool limited, enum oa_log_level level, const char *do
 		return;
 	len = log_format(line, level, domain, held, fmt, args);
 	if (!by_tree || oa_tree_first_warning(oa_bytes(line, len)))
-		(void)log_write_locked(line, len);
+		(void)log_write_locked(line, len, true);
 }
 
 static void log_say(bool limited, enum oa_log_level level, const char *domain, const char *fmt,

@@ -31,3 +31,4 @@ def test_nothing_in_it_moves_the_cursor():
 def test_a_place_that_takes_nothing_loses_them_and_says_so():
     got = emit(exporter="console", OTELAUTO_LOG_FILE="/nonexistent/dir/log")
     assert got.counts() == {"ok": 0, "rejected": 0, "failed": 7}
+    assert "OTELAUTO_LOG_FILE: /nonexistent/dir/log cannot be opened (error 2)" in got.stderr and " span \"" not in got.stderr

@@ -226,6 +226,20 @@ START_TEST(a_file_takes_the_messages_and_is_found_again_when_its_number_was_reus
 }
 END_TEST
 
+START_TEST(messages_for_a_file_that_cannot_be_opened_go_to_stderr_which_says_so_once)
+{
+	int fd = stderr_pipe();
+
+	oa_config.log_file = "/nonexistent/log";
+	oa_err("lost %d", 1);
+	oa_err("also lost %d", 2);
+	ck_assert(!oa_log_write("a span\n", 7));
+	ck_assert_str_eq(read_said(fd), "otelauto: warning: OTELAUTO_LOG_FILE: /nonexistent/log cannot be opened (error 2): messages go to stderr\n"
+					"otelauto: error: lost 1\n"
+					"otelauto: error: also lost 2\n");
+}
+END_TEST
+
 START_TEST(a_text_of_many_lines_goes_out_whole)
 {
 	static char text[20000];
@@ -256,6 +270,7 @@ int main(void)
 	tcase_add_test(tc, a_reader_that_sleeps_is_not_waited_for);
 	tcase_add_test(tc, fd_2_that_became_a_connection_or_a_database_is_left_alone);
 	tcase_add_test(tc, a_file_takes_the_messages_and_is_found_again_when_its_number_was_reused);
+	tcase_add_test(tc, messages_for_a_file_that_cannot_be_opened_go_to_stderr_which_says_so_once);
 	tcase_add_test(tc, a_text_of_many_lines_goes_out_whole);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
