@@ -59,7 +59,7 @@ struct oa_ref oa_ctx_find_remote(const uint8_t trace_id[16], const uint8_t paren
 void oa_ctx_index(struct oa_ref ref, const struct oa_http_head *head, bool remote, const uint8_t trace_id[16],
 		  const uint8_t parent_id[8]);
 
-/* A free exchange kept for this thread's next one. returns its index or -1 / false: the pool takes it */
+/* Free exchanges, a few, kept for this thread's next ones. returns the index of one or -1 / false: the pool takes it */
 int64_t oa_ctx_take_spare(void);
 bool oa_ctx_keep_spare(uint32_t index);
 

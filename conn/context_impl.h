@@ -32,7 +32,7 @@ struct oa_ctx_thread {
 	_Atomic uint32_t own_open, own_quiet; /* server exchanges of this thread, and those of them that are quiet */
 	_Atomic uint32_t recent_pos;
 	/* Its own. */
-	uint32_t spare;               /* free exchange, index + 1 */
+	uint32_t spare;               /* its free exchanges: the first one's index + 1 */
 	uint32_t flights;             /* what its sends hold, see conn/inject.c */
 	struct oa_ref current;
 	uint32_t at_once, deferred;   /* requests and answers acted on in the turn that read them, and not */

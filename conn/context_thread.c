@@ -12,6 +12,48 @@ struct oa_ctx_learnt oa_ctx_learnt;
 static pthread_key_t ctx_key;
 static bool ctx_key_ok;
 
+/* -- free exchanges of its own: whoever reads many requests before it answers them needs many at a time -- */
+
+#define CTX_SPARES 32
+
+/* The pool's word links them, and `next` says how many there are. Each change of the list is one store: nothing else of the
+ * thread comes between but a handler that jumps away. */
+static inline int64_t ctx_take_spare(struct oa_ctx_thread *t)
+{
+	uint32_t name = t->spare;
+
+	if (OA_LIKELY(name))
+		t->spare = __atomic_load_n(&oa_exchange_at(name - 1)->pool_next, __ATOMIC_RELAXED);
+	return (int64_t)name - 1;
+}
+
+OA_HOT int64_t oa_ctx_take_spare(void)
+{
+	struct oa_ctx_thread *t = ctx_thread_peek();
+
+	return t ? ctx_take_spare(t) : -1;
+}
+
+OA_HOT bool oa_ctx_keep_spare(uint32_t index)
+{
+	struct oa_exchange *ex = oa_exchange_at(index);
+	struct oa_ctx_thread *t = ctx_thread_peek();
+	uint32_t kept;
+
+	if (!t)
+		return false;
+	kept = t->spare ? oa_exchange_at(t->spare - 1)->next : 0;
+	if (kept == CTX_SPARES)
+		return false;
+	ex->next = kept + 1;
+	__atomic_store_n(&ex->pool_next, t->spare, __ATOMIC_RELAXED);
+	atomic_signal_fence(memory_order_release);
+	t->spare = index + 1;
+	return true;
+}
+
+/* -- beginning and end -- */
+
 static void ctx_thread_exit(void *arg)
 {
 	uint32_t index = (uint32_t)(uintptr_t)arg - 1;
@@ -22,9 +64,8 @@ static void ctx_thread_exit(void *arg)
 	oa_inject_thread_exit(&t->flights);
 	oa_tls.thread_idx = 0;
 	oa_tls.context = NULL;
-	if (t->spare)
-		oa_pool_give(&oa_exchange_pool, t->spare - 1);
-	t->spare = 0;
+	while (t->spare)
+		oa_pool_give(&oa_exchange_pool, (uint32_t)ctx_take_spare(t));
 	atomic_store_explicit(&t->gen, t->gen + 2, memory_order_relaxed);
 	oa_pool_give(&oa_ctx_pool, index);
 }
@@ -70,28 +111,6 @@ int oa_ctx_init(void)
 {
 	ctx_key_ok = !pthread_key_create(&ctx_key, ctx_thread_exit);
 	return 0;
-}
-
-/* -- a free exchange of its own -- */
-
-OA_HOT int64_t oa_ctx_take_spare(void)
-{
-	struct oa_ctx_thread *t = ctx_thread_peek();
-	int64_t index = t ? (int64_t)t->spare - 1 : -1;
-
-	if (index >= 0)
-		t->spare = 0;
-	return index;
-}
-
-OA_HOT bool oa_ctx_keep_spare(uint32_t index)
-{
-	struct oa_ctx_thread *t = ctx_thread_peek();
-
-	if (!t || t->spare)
-		return false;
-	t->spare = index + 1;
-	return true;
 }
 
 /* -- all of them -- */

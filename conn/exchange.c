@@ -102,7 +102,7 @@ static inline void exchange_reset(struct oa_exchange *ex, uint32_t conn, uint32_
 
 OA_HOT int64_t oa_exchange_open(struct oa_conn *c, enum oa_kind kind, enum oa_what what, uint64_t now_ns)
 {
-	/* One free exchange kept by each thread: opening and finishing on the same thread then needs no atomic. */
+	/* Opening and finishing on the same thread needs no atomic step. */
 	int64_t index = oa_ctx_take_spare();
 	struct oa_exchange *ex;
 

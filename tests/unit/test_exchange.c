@@ -3,6 +3,8 @@
 
 #include "conn/context.h"
 
+#include <pthread.h>
+
 static struct oa_conn conn;
 
 static uint32_t open_one(enum oa_kind kind)
@@ -209,6 +211,45 @@ START_TEST(exchange_none_left_is_counted)
 }
 END_TEST
 
+#define MANY 40 /* more than a thread keeps for itself */
+
+static void *open_and_finish_many(void *arg)
+{
+	static struct oa_conn own; /* one thread at a time */
+	int64_t index[MANY];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		index[i] = oa_exchange_open(&own, OA_KIND_SERVER, OA_WHAT_HTTP, 1000);
+		ck_assert_int_ge(index[i], 0);
+		for (unsigned j = 0; j < i; j++)
+			ck_assert_int_ne(index[i], index[j]);
+	}
+	oa_ctx_watch_thread(); /* from now on it keeps some */
+	for (unsigned i = 0; i < MANY; i++)
+		oa_exchange_finish(&own, (uint32_t)index[arg ? i : MANY - 1 - i], 2000, OA_ERR_NONE);
+	return NULL;
+}
+
+START_TEST(exchanges_that_a_thread_keeps_are_others_after_its_end)
+{
+	uint32_t fresh;
+	pthread_t thread;
+
+	(void)open_one(OA_KIND_SERVER);
+	ck_assert_int_eq(oa_ctx_init(), 0);
+	fresh = atomic_load(&oa_exchange_pool.fresh);
+	for (uintptr_t i = 0; i < 4; i++) {
+		ck_assert_int_eq(pthread_create(&thread, NULL, open_and_finish_many, (void *)(i & 1)), 0);
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+		ck_assert_uint_eq(atomic_load(&oa_exchange_pool.fresh), fresh + MANY);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		open_and_finish_many(NULL);
+		ck_assert_uint_eq(atomic_load(&oa_exchange_pool.fresh), fresh + MANY);
+	}
+}
+END_TEST
+
 START_TEST(exchange_counts_as_active_from_its_method_to_its_end)
 {
 	uint32_t a = open_one(OA_KIND_SERVER), b = open_one(OA_KIND_CLIENT), c = open_one(OA_KIND_SERVER);
@@ -293,6 +334,7 @@ int main(void)
 	tcase_add_test(tc, exchange_gives_back_every_block_it_used);
 	tcase_add_test(tc, exchange_without_a_free_block_keeps_what_fits);
 	tcase_add_test(tc, exchange_none_left_is_counted);
+	tcase_add_test(tc, exchanges_that_a_thread_keeps_are_others_after_its_end);
 	tcase_add_test(tc, exchange_counts_as_active_from_its_method_to_its_end);
 	tcase_add_test(tc, exchange_on_a_connection_used_before_says_so);
 	tcase_add_test(tc, exchange_with_a_status_and_an_error_is_incomplete);
