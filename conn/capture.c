@@ -1,5 +1,6 @@
 /* Forwarded (RFC 7239) and X-Forwarded-*, first hop only; and the allow-listed headers. */
 #include "conn/capture.h"
+#include "conn/proxied.h"
 #include "core/buf.h"
 #include "core/config.h"
 
@@ -52,7 +53,7 @@ static void cap_first(struct oa_exchange *ex, const struct oa_http_head *h, enum
 		oa_exchange_set_str(ex, str, oa_bytes_cut(v, 255));
 }
 
-OA_COLD void oa_capture_forwarded_found(struct oa_exchange *ex, const struct oa_http_head *h)
+OA_COLD void oa_capture_forwarded_found(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	if (h->field[OA_FIELD_forwarded].len)
 		cap_rfc7239(ex, oa_http_field(h, OA_FIELD_forwarded));
@@ -62,6 +63,8 @@ OA_COLD void oa_capture_forwarded_found(struct oa_exchange *ex, const struct oa_
 		cap_first(ex, h, OA_FIELD_forwarded_proto, OA_STR_FWD_PROTO);
 	if (h->field[OA_FIELD_forwarded_host].len)
 		cap_first(ex, h, OA_FIELD_forwarded_host, OA_STR_FWD_HOST);
+	if (!oa_span_str(oa_exchange_span(ex), OA_STR_FWD_FOR).len)
+		oa_exchange_set_str(ex, OA_STR_PROXIED, oa_proxied_client(c));
 }
 
 static bool cap_listed(const char *list, struct oa_bytes name)

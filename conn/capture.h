@@ -6,14 +6,15 @@
 #include "core/config.h"
 #include "proto/http1.h"
 
-void oa_capture_forwarded_found(struct oa_exchange *ex, const struct oa_http_head *head);
+void oa_capture_forwarded_found(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *head);
 void oa_capture_listed(struct oa_exchange *ex, const struct oa_http_head *head, enum oa_dir dir, const char *list);
 
-OA_INLINE void oa_capture_forwarded(struct oa_exchange *ex, const struct oa_http_head *head)
+/* Whom a request comes from, when that is somebody else than the connection's other end. */
+OA_INLINE void oa_capture_forwarded(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *head)
 {
 	if (OA_UNLIKELY(head->field[OA_FIELD_forwarded].len | head->field[OA_FIELD_forwarded_for].len |
-			head->field[OA_FIELD_forwarded_proto].len | head->field[OA_FIELD_forwarded_host].len))
-		oa_capture_forwarded_found(ex, head);
+			head->field[OA_FIELD_forwarded_proto].len | head->field[OA_FIELD_forwarded_host].len | c->proxied))
+		oa_capture_forwarded_found(c, ex, head);
 }
 
 /* The allow-list of a direction; "" or NULL: none. */

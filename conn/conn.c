@@ -13,6 +13,7 @@
 #include "conn/internal.h"
 #include "conn/lookup.h"
 #include "conn/peer.h"
+#include "conn/proxied.h"
 #include "conn/respond.h"
 #include "conn/span_build.h"
 #include "conn/streams.h"
@@ -81,6 +82,8 @@ static OA_HOT void conn_free(struct oa_conn *c, uint32_t index)
 		oa_block_give(c->stash_cls, c->stash - 1);
 	if (c->peer_path)
 		oa_block_give(0, c->peer_path - 1);
+	if (OA_UNLIKELY(c->proxied))
+		oa_proxied_forget(c);
 	if (c->tls)
 		oa_tls_conn_freed(c);
 	oa_feed_release(c);
@@ -636,7 +639,7 @@ static void connect_keep_path(struct oa_conn *c, const struct sockaddr *addr, so
 	memcpy(to, path.ptr, path.len);
 	if (!to[0])
 		to[0] = '@';
-	c->peer_path = (uint32_t)block + 1;
+	c->peer_path = (uint16_t)(block + 1);
 	c->peer_path_len = (uint16_t)path.len;
 }
 

@@ -14,7 +14,7 @@ struct oa_pool oa_exchange_pool = OA_POOL(sizeof(struct oa_exchange), OA_EXCHANG
 const uint32_t oa_block_bytes[OA_BLOCK_CLASSES] = { 512, 2048, 16384, 36864 };
 
 static struct oa_pool block_pools[OA_BLOCK_CLASSES] = {
-	OA_POOL(8 + 512, 7, 1 << 14), /* the pool's own word stands in front, apart: other threads may look at it */
+	OA_POOL(8 + 512, 7, 1 << 14), /* struct oa_conn names one in two bytes; the pool's own word stands in front, apart: other threads may look at it */
 	OA_POOL(8 + 2048, 6, 1 << 14),
 	OA_POOL(8 + 16384, 3, 1 << 11),
 	OA_POOL(8 + 36864, 1, 1 << 9),

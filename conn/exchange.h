@@ -92,7 +92,8 @@ struct oa_conn {
 	uint16_t peer_path_len;
 	uint8_t tls;             /* enum oa_conn_tls */
 	uint8_t user;            /* HTTP/2 client: the thread that sends on it, see conn/context_pick.c */
-	uint32_t peer_path;      /* block + 1: AF_UNIX path */
+	uint16_t peer_path;      /* block + 1: AF_UNIX path */
+	uint16_t proxied;        /* of a PROXY header, see conn/proxied.h; 0 none */
 	uint32_t dns_us;
 	uint32_t session;        /* TLS_SESSION: index + 1 of its struct oa_tls_session */
 	struct oa_ref other;     /* TLS: the session of a socket, the socket of a session; gen 0: none */

@@ -7,6 +7,7 @@
 #include "conn/fastcgi.h"
 #include "conn/feed.h"
 #include "conn/http2.h"
+#include "conn/proxied.h"
 #include "conn/rpc.h"
 #include "conn/span_build.h"
 #include "conn/store.h"
@@ -191,6 +192,19 @@ static void feed_set_role(struct oa_conn *c, bool in)
 	atomic_store_explicit(&c->role, in ? OA_ROLE_SERVER : OA_ROLE_CLIENT, memory_order_relaxed);
 }
 
+/* A PROXY header in front of what a client says. returns as oa_proxied_take() */
+static OA_COLD long feed_proxied(struct oa_conn *c, bool in, struct oa_bytes bytes)
+{
+	long header;
+
+	if (!oa_proxy_line_may_begin(bytes.ptr[0]) || (c->role != OA_ROLE_UNKNOWN && oa_conn_dir(c, in) != OA_DIR_REQUEST))
+		return -EPROTO;
+	header = oa_proxied_take(c, in, bytes);
+	if (header > 0 && c->role == OA_ROLE_UNKNOWN)
+		feed_set_role(c, in);
+	return header;
+}
+
 /* Which protocol, and when unknown which role. Whoever speaks first is the client, but for protocols in which the server
  * may. MORE leaves the connection as it is. */
 static enum oa_detect feed_detect(struct oa_conn *c, bool in, struct oa_bytes bytes)
@@ -237,6 +251,8 @@ static bool feed_answers_prepared(struct oa_conn *c)
 		p = &oa_proto_fastcgi;
 	oa_conn_set_proto(c, oa_proto_number(p));
 	oa_conn_set_state(c, OA_CONN_HTTP);
+	if (c->proxied == OA_PROXIED_SENDING) /* feed_carried() looks for it, in front of what the other thread has to tell */
+		(void)carry_reserve(c, OA_DIR_REQUEST, 1);
 	return true;
 }
 
@@ -325,6 +341,12 @@ static void feed_keep(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes)
 	k->len = (uint32_t)bytes.len;
 }
 
+/* May what is carried begin with a PROXY header? */
+static bool feed_may_be_proxied(const struct oa_conn *c, enum oa_dir dir)
+{
+	return dir == OA_DIR_REQUEST && (c->state == OA_CONN_NEW || c->proxied == OA_PROXIED_SENDING);
+}
+
 /* Appends to what is carried and parses that. */
 static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_bytes bytes)
 {
@@ -344,9 +366,28 @@ static void feed_carried(struct oa_conn *c, enum oa_dir dir, bool in, struct oa_
 		memcpy(k->bytes + k->len, bytes.ptr, step);
 		k->len += (uint32_t)step;
 		bytes = oa_bytes(bytes.ptr + step, bytes.len - step);
+		if (OA_UNLIKELY(feed_may_be_proxied(c, dir))) {
+			long header = feed_proxied(c, in, oa_bytes(k->bytes, k->len));
+
+			if (header == 0)
+				continue;
+			if (header > 0) { /* it ended in these bytes */
+				size_t behind = k->len - (size_t)header;
+
+				carry_drop(c, dir);
+				oa_feed_bytes(c, in, oa_bytes(bytes.ptr - behind, bytes.len + behind));
+				return;
+			}
+		}
 		if (!c->proto) {
 			enum oa_detect d = feed_detect(c, in, oa_bytes(k->bytes, k->len));
 
+			if (d == OA_DETECT_NO && feed_looks_like_tls(oa_bytes(k->bytes, k->len))) { /* its first byte came alone */
+				oa_tls_hello(c, in, oa_bytes(k->bytes, k->len));
+				carry_drop(c, dir);
+				oa_feed_bytes(c, in, bytes);
+				return;
+			}
 			if (d == OA_DETECT_NO)
 				oa_conn_make_opaque(c, OA_STAT_opaque_not_http);
 			if (d != OA_DETECT_YES)
@@ -452,8 +493,14 @@ OA_HOT void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	}
 	dir = oa_conn_dir(c, in);
 	if (c->state == OA_CONN_NEW && !c->carry[dir] && !(dir == OA_DIR_RESPONSE && feed_answers_prepared(c))) {
-		enum oa_detect d = feed_detect(c, in, bytes);
+		long header = feed_proxied(c, in, bytes);
+		enum oa_detect d;
 
+		if (header > 0) {
+			oa_feed_bytes(c, in, oa_bytes(bytes.ptr + header, bytes.len - (size_t)header));
+			return;
+		}
+		d = header == 0 ? OA_DETECT_MORE : feed_detect(c, in, bytes);
 		if (d == OA_DETECT_NO && feed_looks_like_tls(bytes)) {
 			oa_tls_hello(c, in, bytes);
 			return;

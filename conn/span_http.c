@@ -1,4 +1,5 @@
 /* What heads of HTTP seldom are. */
+#include "conn/proxied.h"
 #include "conn/span_http.h"
 
 OA_COLD void oa_span_special_method(struct oa_exchange *ex, const struct oa_http_head *h)
@@ -51,6 +52,8 @@ OA_COLD void oa_span_tunnel(struct oa_feed *f, struct oa_exchange *http)
 	oa_exchange_set_str(ex, OA_STR_TARGET, oa_span_str(from, OA_STR_TARGET));
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_span_str(from, OA_STR_HOST));
 	oa_exchange_set_str(ex, OA_STR_TRACESTATE, oa_span_str(from, OA_STR_TRACESTATE));
+	if (OA_UNLIKELY(f->c->proxied))
+		oa_exchange_set_str(ex, OA_STR_PROXIED, oa_proxied_client(f->c));
 	oa_exchange_set_str(ex, OA_STR_UPGRADE,
 			    (http->flags & OA_EX_CONNECT) ? OA_LIT("connect") : oa_span_str(from, OA_STR_UPGRADE));
 }

@@ -68,14 +68,14 @@ static inline void oa_span_server_context(struct oa_exchange *ex, const struct o
 	oa_exchange_show(ex);
 }
 
-static inline void oa_span_server_texts(struct oa_exchange *ex, const struct oa_http_head *h)
+static inline void oa_span_server_texts(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_http_head *h)
 {
 	if (!(oa_exchange_span(ex)->flags & OA_SPAN_TEXTS))
 		return;
 	oa_exchange_set_str(ex, OA_STR_HOST, oa_bytes_cut(oa_http_field(h, OA_FIELD_host), OA_HEADER_TEXT_MAX));
 	oa_exchange_set_str(ex, OA_STR_USER_AGENT,
 			    oa_bytes_cut(oa_http_field(h, OA_FIELD_user_agent), OA_HEADER_TEXT_MAX));
-	oa_capture_forwarded(ex, h);
+	oa_capture_forwarded(c, ex, h);
 	oa_capture_headers(ex, h, OA_DIR_REQUEST, OA_KIND_SERVER);
 }
 
@@ -88,7 +88,7 @@ OA_INLINE void oa_span_serve(const struct oa_conn *c, struct oa_exchange *ex, ui
 	oa_span_request_line(ex, h);
 	oa_propagate_extract(h, &remote);
 	oa_span_server_context(ex, h, &remote);
-	oa_span_server_texts(ex, h);
+	oa_span_server_texts(c, ex, h);
 	if (OA_UNLIKELY(h->flags & OA_HTTP_UPGRADE))
 		oa_span_upgrade(ex, h);
 	if (OA_LIKELY(oa_exchange_span(ex)->what == OA_WHAT_HTTP))

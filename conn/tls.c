@@ -7,6 +7,7 @@
 #include "conn/context.h"
 #include "conn/feed.h"
 #include "conn/internal.h"
+#include "conn/proxied.h"
 #include "conn/span_build.h"
 #include "conn/tls_internal.h"
 #include "core/clock.h"
@@ -213,7 +214,7 @@ static void link_path(struct oa_conn *c, const struct oa_conn *sock)
 	if (block < 0)
 		return;
 	memcpy(oa_block_at(0, (uint32_t)block), oa_block_at(0, sock->peer_path - 1), sock->peer_path_len);
-	c->peer_path = (uint32_t)block + 1;
+	c->peer_path = (uint16_t)(block + 1);
 	c->peer_path_len = sock->peer_path_len;
 }
 
@@ -236,6 +237,7 @@ static void link_take(struct oa_conn *c, struct oa_conn *sock)
 		atomic_store_explicit(&c->role, sock->role, memory_order_relaxed);
 	if (!c->peer_path)
 		link_path(c, sock);
+	oa_proxied_copy(c, sock);
 	c->other = (struct oa_ref){ sock->index, sock->gen };
 	sock->other = (struct oa_ref){ c->index, c->gen };
 }

@@ -20,6 +20,8 @@
 #define OA_STREAMS_MAX       3400  /* open streams of one HTTP/2 connection that are followed: its table is 36 KiB then */
 #define OA_PIPELINE_MAX      256   /* open exchanges on one connection; beyond it becomes opaque */
 
+#define OA_PROXY_LINE_MAX    16384 /* a PROXY header with all that follows its addresses; HAProxy takes as much, nginx 4096 */
+
 #define OA_HPACK_TABLE_MAX   65536 /* dynamic table of one direction as HPACK counts; 4096 unless the receiver asks for more */
 #define OA_CONTINUATIONS_MAX 32    /* frames behind one HEADERS; nghttp2 allows 8 */
 

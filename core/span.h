@@ -32,7 +32,7 @@ enum oa_method {
 #define OA_SPAN_REWRITTEN     0x0020u /* a traceparent passed through by the host was rewritten in place */
 #define OA_SPAN_FOREIGN       0x0040u /* the host set its own traceparent; left alone */
 #define OA_SPAN_HTTPS         0x0080u /* inside TLS */
-#define OA_SPAN_UNIX          0x0100u /* over an AF_UNIX socket; OA_STR_PEER_PATH is the path */
+#define OA_SPAN_UNIX          0x0100u /* over an AF_UNIX socket; client: OA_STR_PEER_PATH is the path */
 #define OA_SPAN_REUSED        0x0200u /* not the first exchange on its connection */
 #define OA_SPAN_INCOMPLETE    0x0400u /* the body was cut short */
 #define OA_SPAN_HAS_STATUS    0x0800u
@@ -54,7 +54,8 @@ enum oa_str {
 	OA_STR_FWD_PROTO,   /* Forwarded proto= / X-Forwarded-Proto */
 	OA_STR_FWD_HOST,    /* Forwarded host= / X-Forwarded-Host */
 	OA_STR_TRACESTATE,
-	OA_STR_PEER_PATH,   /* AF_UNIX path */
+	OA_STR_PEER_PATH,   /* client: AF_UNIX path */
+	OA_STR_PROXIED = OA_STR_PEER_PATH, /* server: struct oa_addr of the client that a PROXY header named */
 	OA_STR_LINKS,       /* packed struct oa_link, at most OA_LINKS_MAX, or OA_MESSAGE_LINKS_MAX */
 	OA_STR_HEADERS,     /* captured: repeated { u8 0 request | 1 response, u8 name length, u16 value length
 			     * (host order), name in lower case, value } */

@@ -252,32 +252,36 @@ static void attrs_server(struct attrs *a)
 		attrs_keep(a, &g);
 }
 
-/* The other end of the socket as one attribute. */
-static void attrs_address(struct attrs *a, enum oa_attr_groups sort, enum oa_key key)
+/* An address as one attribute. */
+static void attrs_address(struct attrs *a, enum oa_attr_groups sort, enum oa_key key, const struct oa_addr *addr)
 {
-	const struct oa_addr *peer = &a->s->peer;
-	struct oa_attr_group g = attrs_group(sort, peer->family, 0, oa_bytes(peer->ip, sizeof(peer->ip)));
+	struct oa_attr_group g = attrs_group(sort, addr->family, 0, oa_bytes(addr->ip, sizeof(addr->ip)));
 	char buf[OA_ADDR_TEXT_MAX];
 
 	if (attrs_recall(a, &g))
 		return;
-	attrs_str(a, key, oa_bytes(buf, oa_addr_text(buf, peer)));
+	attrs_str(a, key, oa_bytes(buf, oa_addr_text(buf, addr)));
 	attrs_keep(a, &g);
 }
 
+/* Whom a proxy named by a header of the request, or of the connection; else the other end of the socket. */
 static void attrs_client(struct attrs *a)
 {
+	const struct oa_addr *addr = &a->s->peer;
 	struct oa_bytes client = { 0 };
+	struct oa_addr proxied;
 	unsigned port;
 
 	if (a->s->str[OA_STR_FWD_FOR].len)
 		oa_authority_split(oa_span_str(a->s, OA_STR_FWD_FOR), &client, &port);
+	if (a->s->str[OA_STR_PROXIED].len == sizeof(proxied)) {
+		memcpy(&proxied, oa_span_str(a->s, OA_STR_PROXIED).ptr, sizeof(proxied));
+		addr = &proxied;
+	}
 	if (client.len)
 		attrs_str(a, OA_KEY_CLIENT_ADDRESS, client);
-	else if (a->s->flags & OA_SPAN_UNIX)
-		attrs_text(a, OA_KEY_CLIENT_ADDRESS, OA_STR_PEER_PATH);
 	else
-		attrs_address(a, OA_ATTRS_CLIENT, OA_KEY_CLIENT_ADDRESS);
+		attrs_address(a, OA_ATTRS_CLIENT, OA_KEY_CLIENT_ADDRESS, addr);
 }
 
 static void attrs_peer_and_client(struct attrs *a)
@@ -285,10 +289,11 @@ static void attrs_peer_and_client(struct attrs *a)
 	const struct oa_span *s = a->s;
 
 	if (s->flags & OA_SPAN_UNIX) {
-		attrs_text(a, OA_KEY_PEER_ADDRESS, OA_STR_PEER_PATH);
+		if (s->kind != OA_KIND_SERVER)
+			attrs_text(a, OA_KEY_PEER_ADDRESS, OA_STR_PEER_PATH);
 		attrs_str(a, OA_KEY_TRANSPORT, OA_LIT("unix"));
 	} else if (s->peer.family == 4 || s->peer.family == 6) {
-		attrs_address(a, OA_ATTRS_PEER, OA_KEY_PEER_ADDRESS);
+		attrs_address(a, OA_ATTRS_PEER, OA_KEY_PEER_ADDRESS, &s->peer);
 		if (s->peer.port)
 			attrs_num(a, OA_KEY_PEER_PORT, s->peer.port);
 	}

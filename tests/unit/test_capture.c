@@ -22,7 +22,7 @@ static void request(const char *lines)
 static void forwarded(const char *lines)
 {
 	request(lines);
-	oa_capture_forwarded(ex, &head);
+	oa_capture_forwarded(&conn, ex, &head);
 }
 
 static void assert_forwarded(const char *from, const char *proto, const char *host)
