@@ -101,6 +101,12 @@ struct oa_send {
 			uint8_t parser[32];
 			uint32_t last, batch; /* the newest exchange, and how many operations it was */
 		} before;
+		struct {            /* while requests are looked for behind a PROXY header: what follows it, and all of it */
+			struct iovec iov[OA_SEND_IOV - 2];
+			const struct iovec *host_iov;
+			int host_iovcnt;
+			uint32_t header;
+		} behind;
 	};
 };
 

@@ -601,15 +601,15 @@ void oa_inject_decline(struct oa_conn *c, struct oa_send *s)
 /* -- behind a PROXY header -- */
 
 /* Requests are looked for behind it: until inject_put_back(), the host's bytes are what follows it.
- * returns its length; 0: there is none; -EAGAIN: nothing follows it */
-static OA_COLD long inject_pass_over(struct oa_conn *c, struct oa_send *s)
+ * returns false when nothing does */
+static OA_COLD bool inject_pass_over(struct oa_conn *c, struct oa_send *s)
 {
 	long header = oa_proxied_ahead(c, s->host_iov, s->host_iovcnt);
 	size_t skip = (size_t)header;
 	int n = 0;
 
 	if (header <= 0)
-		return header;
+		return header == 0;
 	for (int i = 0; i < s->host_iovcnt; i++) {
 		const struct iovec *from = &s->host_iov[i];
 
@@ -617,43 +617,41 @@ static OA_COLD long inject_pass_over(struct oa_conn *c, struct oa_send *s)
 			skip -= from->iov_len;
 			continue;
 		}
-		if (n == OA_SEND_IOV)
-			return -EAGAIN; /* they go out as they are */
-		s->small[n++] = (struct iovec){ (uint8_t *)from->iov_base + skip, from->iov_len - skip };
+		if (n == sizeof(s->behind.iov) / sizeof(*from))
+			return false; /* they go out as they are */
+		s->behind.iov[n++] = (struct iovec){ (uint8_t *)from->iov_base + skip, from->iov_len - skip };
 		skip = 0;
 	}
-	s->host_iov = s->small;
+	s->behind.host_iov = s->host_iov;
+	s->behind.host_iovcnt = s->host_iovcnt;
+	s->behind.header = (uint32_t)header;
+	s->host_iov = s->behind.iov;
 	s->host_iovcnt = n;
-	return header;
+	return true;
 }
 
-static OA_COLD void inject_put_back(struct oa_send *s, const struct iovec *iov, int iovcnt, size_t header)
+static OA_COLD void inject_put_back(struct oa_send *s)
 {
-	s->host_iov = iov;
-	s->host_iovcnt = iovcnt;
+	s->host_iov = s->behind.host_iov;
+	s->host_iovcnt = s->behind.host_iovcnt;
 	s->head_len = 0;
 	for (unsigned i = 0; i < s->points; i++)
-		s->point[i].off += (uint32_t)header;
+		s->point[i].off += s->behind.header;
 }
 
 OA_HOT void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 {
-	const struct iovec *iov = s->host_iov;
-	int iovcnt = s->host_iovcnt;
-	long header = 0;
-
-	if (OA_UNLIKELY(c->state <= OA_CONN_NEW && c->role != OA_ROLE_SERVER))
-		header = inject_pass_over(c, s);
-	if (OA_LIKELY(header >= 0) && c->state <= OA_CONN_HTTP && c->role != OA_ROLE_SERVER) {
+	if (c->state <= OA_CONN_HTTP && c->role != OA_ROLE_SERVER &&
+	    (OA_LIKELY(c->state > OA_CONN_NEW) || inject_pass_over(c, s))) {
 		if (c->proto ? oa_protos[c->proto - 1]->flags & OA_PROTO_STREAMS : oa_http2_begins(c, s))
 			oa_http2_prepare(c, s);
 		else if (OA_UNLIKELY(oa_fastcgi_asks(c, s)))
 			oa_fastcgi_prepare(c, s);
 		else if (!c->stash && inject_at_boundary(c))
 			inject_scan(c, s);
+		if (OA_UNLIKELY(s->host_iov == s->behind.iov))
+			inject_put_back(s);
 	}
-	if (OA_UNLIKELY(header > 0))
-		inject_put_back(s, iov, iovcnt, (size_t)header);
 	if (c->role == OA_ROLE_SERVER && oa_respond_on() && !c->stash)
 		oa_respond_prepare(c, s);
 	if (!s->points && !c->stash)
