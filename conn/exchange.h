@@ -45,7 +45,6 @@ enum oa_conn_state {
 #define OA_CONN_EOF_IN   0x08u
 #define OA_CONN_WORKING  0x10u /* its opening counts as work of `bound` */
 #define OA_CONN_COUNTED  0x20u /* in the stats as opaque already */
-#define OA_CONN_BYTES_IN 0x40u /* the peer has spoken */
 #define OA_CONN_SENDING  0x80u /* HTTP/2 client: a thread is in a call that sends requests */
 
 /* What a connection has to do with TLS. */
