@@ -1,4 +1,5 @@
 /* A header of either version in one look at its beginning. What lies behind the addresses of version 2 is passed over. */
+#include <arpa/inet.h>
 #include <errno.h>
 
 #include "core/attr.h"
@@ -64,95 +65,25 @@ static long line_number(struct oa_bytes text, unsigned digits, long max)
 	return n <= max ? n : -1;
 }
 
-static bool line_v4(struct oa_bytes text, uint8_t ret_ip[4])
+static bool line_address(struct oa_bytes text, int family, uint8_t ret_ip[16])
 {
-	for (unsigned i = 0; i < 4; i++) {
-		const uint8_t *dot = i < 3 && text.len ? memchr(text.ptr, '.', text.len) : NULL;
-		struct oa_bytes part = dot ? oa_bytes(text.ptr, (size_t)(dot - text.ptr)) : text;
-		long n = line_number(part, 3, 255);
+	char name[INET6_ADDRSTRLEN];
 
-		if (n < 0 || (part.len > 1 && part.ptr[0] == '0') || (i < 3 && !dot))
-			return false;
-		ret_ip[i] = (uint8_t)n;
-		if (dot)
-			text = oa_bytes(dot + 1, text.len - part.len - 1);
-	}
-	return true;
-}
-
-static int line_hex(uint8_t c)
-{
-	if ((uint8_t)(c - '0') <= 9)
-		return c - '0';
-	c = oa_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Takes up to four hexadecimal digits. returns how many there were */
-static size_t line_group(struct oa_bytes text, unsigned *ret_group)
-{
-	size_t n = 0;
-
-	for (*ret_group = 0; n < text.len && n < 4 && line_hex(text.ptr[n]) >= 0; n++)
-		*ret_group = *ret_group << 4 | (unsigned)line_hex(text.ptr[n]);
-	return n;
-}
-
-/* The bytes behind "::" move to the end. returns false when there are too many, or too few without one */
-static bool line_v6_fill(uint8_t ip[16], size_t n, size_t gap)
-{
-	if (gap > n)
-		return n == 16;
-	if (n == 16)
+	if (text.len >= sizeof(name) || memchr(text.ptr, 0, text.len))
 		return false;
-	memmove(ip + 16 - (n - gap), ip + gap, n - gap);
-	memset(ip + gap, 0, 16 - n);
-	return true;
-}
-
-static bool line_v6(struct oa_bytes text, uint8_t ret_ip[16])
-{
-	size_t n = 0, gap = SIZE_MAX, at = 0, digits;
-	bool due = true; /* a group must follow */
-	unsigned group;
-
-	if (text.len >= 2 && text.ptr[0] == ':' && text.ptr[1] == ':') {
-		gap = 0;
-		at = 2;
-		due = false;
-	}
-	while (at < text.len) {
-		digits = line_group(oa_bytes(text.ptr + at, text.len - at), &group);
-		if (!digits || n >= 16)
-			return false;
-		if (at + digits < text.len && text.ptr[at + digits] == '.')
-			return n <= 12 && line_v4(oa_bytes(text.ptr + at, text.len - at), ret_ip + n) &&
-			       line_v6_fill(ret_ip, n + 4, gap);
-		ret_ip[n++] = (uint8_t)(group >> 8);
-		ret_ip[n++] = (uint8_t)group;
-		at += digits;
-		due = false;
-		if (at == text.len)
-			break;
-		if (text.ptr[at++] != ':')
-			return false;
-		due = true;
-		if (at < text.len && text.ptr[at] == ':' && gap == SIZE_MAX) {
-			gap = n;
-			at++;
-			due = false;
-		}
-	}
-	return !due && line_v6_fill(ret_ip, n, gap);
+	memcpy(name, text.ptr, text.len);
+	name[text.len] = '\0';
+	return inet_pton(family, name, ret_ip) == 1;
 }
 
 /* "SOURCE DESTINATION SOURCE-PORT DESTINATION-PORT" */
 static bool line_addresses(struct oa_bytes rest, unsigned family, struct oa_addr *ret)
 {
 	struct oa_bytes from = line_word(&rest), to = line_word(&rest), port = line_word(&rest);
+	int af = family == 4 ? AF_INET : AF_INET6;
 	uint8_t ip[16], other[16];
 
-	if (family == 4 ? !line_v4(from, ip) || !line_v4(to, other) : !line_v6(from, ip) || !line_v6(to, other))
+	if (!line_address(from, af, ip) || !line_address(to, af, other))
 		return false;
 	if (line_number(port, 5, 65535) < 0 || line_number(rest, 5, 65535) < 0)
 		return false;
