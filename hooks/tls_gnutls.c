@@ -23,11 +23,13 @@ ssize_t gnutls_record_send2(gnutls_session_t session, const void *data, size_t s
 ssize_t gnutls_record_send_range(gnutls_session_t session, const void *data, size_t size, const void *range);
 ssize_t gnutls_record_send_file(gnutls_session_t session, int fd, off_t *offset, size_t count);
 ssize_t gnutls_record_send_early_data(gnutls_session_t session, const void *data, size_t size);
+int gnutls_record_uncork(gnutls_session_t session, unsigned int wait);
 int gnutls_handshake(gnutls_session_t session);
 int gnutls_bye(gnutls_session_t session, int how);
 void gnutls_deinit(gnutls_session_t session);
 void gnutls_session_get_random(gnutls_session_t session, struct datum *ret_client, struct datum *ret_server);
 int gnutls_protocol_get_version(gnutls_session_t session);
+int gnutls_cipher_get(gnutls_session_t session);
 const char *gnutls_ciphersuite_get(gnutls_session_t session);
 int gnutls_error_is_fatal(int error);
 void gnutls_packet_get(const void *packet, struct datum *ret_data, unsigned char *ret_seq);
@@ -35,6 +37,9 @@ unsigned int gnutls_session_get_verify_cert_status(gnutls_session_t session);
 
 #define VERSION_SSL3   1
 #define VERSION_TLS1_3 5
+#define VERSION_DTLS_FROM 200
+#define VERSION_DTLS_TO   254
+#define CIPHER_NULL    1
 #define NOT_VERIFIED   0xffffffffu
 
 #define OA_LIB_LIST "hooks/gnutls.def"
@@ -56,6 +61,14 @@ static bool gnutls_random(const struct oa_tls_source *src, uint8_t ret[32])
 	return true;
 }
 
+/* DTLS: no stream, and what waits to be sent may be discarded (gnutls_record_discard_queued). */
+static bool gnutls_is_datagram(const struct oa_tls_source *src)
+{
+	int version = ASK(src, gnutls_protocol_get_version, 0);
+
+	return version >= VERSION_DTLS_FROM && version <= VERSION_DTLS_TO;
+}
+
 static uint16_t gnutls_version(const struct oa_tls_source *src)
 {
 	int version = ASK(src, gnutls_protocol_get_version, 0);
@@ -65,7 +78,9 @@ static uint16_t gnutls_version(const struct oa_tls_source *src)
 
 static uint16_t gnutls_cipher(const struct oa_tls_source *src)
 {
-	const char *name = ASK(src, gnutls_ciphersuite_get, NULL);
+	/* Where no handshake has begun it follows a NULL pointer. */
+	bool negotiated = ASK(src, gnutls_cipher_get, CIPHER_NULL) > CIPHER_NULL;
+	const char *name = negotiated ? ASK(src, gnutls_ciphersuite_get, NULL) : NULL;
 
 	return name ? oa_cipher_number(oa_bytes_str(name)) : 0;
 }
@@ -83,7 +98,7 @@ static unsigned gnutls_modes(const struct oa_tls_source *src)
 }
 
 static const struct oa_tls_ops gnutls_ops = {
-	.modes = gnutls_modes, .random = gnutls_random, .version = gnutls_version, .cipher = gnutls_cipher, .distrusted = gnutls_distrusted,
+	.modes = gnutls_modes, .foreign = gnutls_is_datagram, .random = gnutls_random, .version = gnutls_version, .cipher = gnutls_cipher, .distrusted = gnutls_distrusted,
 };
 
 /* -- one call -- */
@@ -258,6 +273,18 @@ OA_EXPORT ssize_t gnutls_record_send_early_data(gnutls_session_t session, const 
 	n = FN(k.call.lib, gnutls_record_send_early_data)(session, data, size);
 	oa_lib_end(&k.call);
 	return n;
+}
+
+/* What was written while it was corked was seen then; this gives it to gnutls_record_send(). */
+OA_EXPORT int gnutls_record_uncork(gnutls_session_t session, unsigned int wait)
+{
+	struct oa_lib_call k = { .lib = oa_lib_of(&lib_names, session, CALLER) };
+	int result;
+
+	(void)oa_lib_begin(&k, session, CALLER);
+	result = FN(k.lib, gnutls_record_uncork)(session, wait);
+	oa_lib_end(&k);
+	return result;
 }
 
 /* -- the beginning and the end -- */
