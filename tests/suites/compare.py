@@ -6,7 +6,7 @@ usage: compare.py LIBRARY [SUITE...]
 Each *.sh beside this file is a suite: the variables `source` (a Debian source package) and `packages` (what is to be
 installed), maybe `jobs` (how many tests at a time, 2), `seconds` (how long one may take, 120) and `whole_requests` (yes: they compare
 whole requests, so OTEL_PROPAGATORS=none from the start), prepare(), which runs in the unpacked source, and list(), which prints a
-line "NAME<tab>COMMAND" for each test.
+line "NAME<tab>COMMAND" for each test. What prepare() makes of $here/awake.c is loaded both ways.
 A test passes when its command ends with 0. One whose verdict differs is run again both ways, three times at most; when it
 still does it must pass with OTEL_PROPAGATORS=none: then it counts the headers of a request, of which ours is one. The
 library gets a collector that refuses connections.
@@ -31,7 +31,7 @@ def say(text):
 
 def shell(suite, what, cwd, prefix=()):
     """Runs a function of a suite's file. returns what it prints"""
-    script = f'set -eu\n{(HERE / suite).with_suffix(".sh").read_text()}\n{what}'
+    script = f'set -eu\nhere={HERE}\n{(HERE / suite).with_suffix(".sh").read_text()}\n{what}'
     return subprocess.run([*prefix, "sh", "-c", script], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE,
                           stdin=subprocess.DEVNULL).stdout
 
@@ -83,8 +83,11 @@ def run(command, folder, seconds, library, inject=True):
     """returns the exit status, or "hangs\""""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder / "home"),
            "LANG": "C.UTF-8"}
+    preload = [str(path) for path in (folder / "awake.so", library) if path and path.exists()]
+    if preload:
+        env["LD_PRELOAD"] = " ".join(preload)
     if library:
-        env.update({"LD_PRELOAD": str(library), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+        env.update({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
         if not inject:
             env["OTEL_PROPAGATORS"] = "none"
     with subprocess.Popen([*AS_NOBODY, "sh", "-c", f"exec {command}"], cwd=folder, env=env, stdin=subprocess.DEVNULL,
