@@ -105,10 +105,15 @@ static void session_free(struct oa_conn *c)
 	oa_pool_give(&oa_tls_pool, index);
 }
 
+static enum oa_role session_role(const struct oa_tls_source *src)
+{
+	return src->ops->role ? src->ops->role(src) : OA_ROLE_UNKNOWN;
+}
+
 /* An unlinked session says less about who waits for whom: it counts as non-blocking. */
 static struct oa_ref session_new(const struct oa_tls_source *src)
 {
-	enum oa_role role = src->ops->role ? src->ops->role(src) : OA_ROLE_UNKNOWN;
+	enum oa_role role = session_role(src);
 	struct slot *at = table_add((uint64_t)(uintptr_t)src->session);
 	struct oa_ref ref = { 0, 0 };
 	struct oa_tls_session *s;
@@ -242,9 +247,9 @@ static void link_take(struct oa_conn *c, struct oa_conn *sock)
 	sock->other = (struct oa_ref){ c->index, c->gen };
 }
 
-static void session_link(struct oa_conn *c, uint64_t key)
+static void session_link(struct oa_conn *c, uint64_t key, enum oa_role role)
 {
-	struct oa_ref below = oa_tls_claim(key);
+	struct oa_ref below = oa_tls_claim(key, role);
 	struct oa_conn *sock;
 
 	if (!ref_alive(below) || below.index == c->index)
@@ -260,7 +265,7 @@ static void session_link(struct oa_conn *c, uint64_t key)
 /* An OpenSSL object that can be either says "server" until its handshake begins. */
 static void session_learn_role(const struct oa_tls_source *src, struct oa_conn *c)
 {
-	enum oa_role role = src->ops->role ? src->ops->role(src) : OA_ROLE_UNKNOWN;
+	enum oa_role role = session_role(src);
 
 	if (role != OA_ROLE_UNKNOWN && c->state == OA_CONN_NEW && !c->carry[0] && !c->carry[1])
 		atomic_store_explicit(&c->role, role, memory_order_relaxed);
@@ -274,7 +279,7 @@ void oa_tls_learn(const struct oa_tls_source *src, struct oa_conn *c)
 	if (!atomic_load_explicit(&s->key, memory_order_relaxed) && (key = session_key(src, &mark))) {
 		atomic_store_explicit(&s->mark, mark, memory_order_relaxed);
 		atomic_store_explicit(&s->key, key, memory_order_relaxed);
-		session_link(c, key);
+		session_link(c, key, session_role(src)); /* which is true by now: there was a ClientHello */
 	}
 	if (s->flags & OA_TLS_KNOWN || (src->ops->finished && !src->ops->finished(src)))
 		return;

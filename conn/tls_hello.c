@@ -16,6 +16,7 @@
 struct hello {
 	uint8_t bytes[HELLO_BYTES];
 	uint8_t len;
+	bool in; /* it was received */
 };
 _Static_assert(sizeof(struct hello) <= sizeof(((struct oa_conn *)0)->pstate), "room for a hello");
 
@@ -33,6 +34,12 @@ uint64_t oa_tls_key(const uint8_t random[32])
 
 	memcpy(v, random, sizeof(v));
 	return v[0] | v[1] | v[2] | v[3] ? oa_hash(v[3], random, 32) | 1 : 0;
+}
+
+/* A program may be both ends of a connection: the session that sent a ClientHello is not the one that received it. */
+static uint64_t hello_one_way(uint64_t key, bool in)
+{
+	return in || !key ? key : key ^ 1ull << 62;
 }
 
 static void hello_settle(unsigned i)
@@ -63,14 +70,28 @@ static int hello_find(uint64_t key)
 
 bool oa_tls_hello_known(uint64_t key)
 {
-	return key && hello_find(key) >= 0;
+	return key && (hello_find(hello_one_way(key, true)) >= 0 || hello_find(hello_one_way(key, false)) >= 0);
 }
 
-struct oa_ref oa_tls_claim(uint64_t key)
+/* One that does not say which end it is: none of two. */
+static uint64_t hello_of(uint64_t key, enum oa_role role)
 {
-	int i = key ? hello_find(key) : -1;
-	struct oa_ref ref = { 0, 0 };
+	uint64_t received = hello_one_way(key, true), sent = hello_one_way(key, false);
 
+	if (role != OA_ROLE_UNKNOWN)
+		return role == OA_ROLE_SERVER ? received : sent;
+	if (hello_find(received) < 0)
+		return sent;
+	return hello_find(sent) < 0 ? received : 0;
+}
+
+struct oa_ref oa_tls_claim(uint64_t key, enum oa_role role)
+{
+	struct oa_ref ref = { 0, 0 };
+	int i;
+
+	key = key ? hello_of(key, role) : 0;
+	i = key ? hello_find(key) : -1;
 	if (i < 0)
 		return ref;
 	ref = oa_ref_unpack(atomic_load_explicit(&hellos[i].conn, memory_order_acquire));
@@ -119,7 +140,7 @@ static void hello_register(struct oa_conn *c, uint64_t key, bool missed)
 static void hello_forget(const struct oa_conn *c)
 {
 	const struct hello *h = (const void *)c->pstate;
-	int i = hello_find(oa_tls_key(h->bytes + HELLO_RANDOM));
+	int i = hello_find(hello_one_way(oa_tls_key(h->bytes + HELLO_RANDOM), h->in));
 
 	if (i < 0 || atomic_load(&hellos[i].conn) != oa_ref_pack((struct oa_ref){ c->index, c->gen }))
 		return;
@@ -144,12 +165,12 @@ static uint64_t hello_key(const uint8_t *bytes)
 }
 
 /* TLS in a tunnel inside TLS: an outer library is given records whole. */
-static void hello_in_session(struct oa_conn *c, struct oa_bytes bytes)
+static void hello_in_session(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	uint64_t key = bytes.len >= HELLO_BYTES ? hello_key(bytes.ptr) : 0;
 
 	if (key)
-		hello_register(c, key, false);
+		hello_register(c, hello_one_way(key, in), false);
 }
 
 void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
@@ -158,11 +179,12 @@ void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
 	size_t step;
 
 	if (c->tls == OA_TLS_SESSION) {
-		hello_in_session(c, bytes);
+		hello_in_session(c, in, bytes);
 		return;
 	}
 	if (c->tls == OA_TLS_NONE) {
 		memset(h, 0, sizeof(*h));
+		h->in = in;
 		c->tls = OA_TLS_HELLO;
 		if (c->role == OA_ROLE_UNKNOWN)
 			atomic_store_explicit(&c->role, in ? OA_ROLE_SERVER : OA_ROLE_CLIENT, memory_order_relaxed);
@@ -184,7 +206,7 @@ void oa_tls_hello(struct oa_conn *c, bool in, struct oa_bytes bytes)
 		return;
 	}
 	c->tls = OA_TLS_BELOW;
-	hello_register(c, hello_key(h->bytes), c->state != OA_CONN_TUNNEL);
+	hello_register(c, hello_one_way(hello_key(h->bytes), h->in), c->state != OA_CONN_TUNNEL);
 	if (c->state == OA_CONN_TUNNEL)
 		return;
 	c->flags |= OA_CONN_COUNTED; /* when it is clear that nobody sees what is inside */

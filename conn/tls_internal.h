@@ -38,7 +38,7 @@ void oa_tls_drop_pin(struct oa_tls_session *s);
 
 /* tls_hello.c */
 uint64_t oa_tls_key(const uint8_t random[32]);
-/* The connection that carried the ClientHello with this key, forgotten by this; gen 0: none. */
-struct oa_ref oa_tls_claim(uint64_t key);
+/* The connection that carried the ClientHello with this key, from the client or to the server, forgotten by this; gen 0: none. */
+struct oa_ref oa_tls_claim(uint64_t key, enum oa_role role);
 /* The same without claiming it. */
 bool oa_tls_hello_known(uint64_t key);

@@ -26,6 +26,7 @@ size_t SSL_get_client_random(const SSL *ssl, unsigned char *ret, size_t len);
 int SSL_is_server(const SSL *ssl);
 int SSL_is_init_finished(const SSL *ssl);
 int SSL_is_quic(const SSL *ssl);
+int SSL_is_dtls(const SSL *ssl);
 int SSL_want(const SSL *ssl);
 int SSL_get_shutdown(const SSL *ssl);
 int SSL_version(const SSL *ssl);
@@ -47,9 +48,10 @@ long SSL_get_verify_result(const SSL *ssl);
 
 /* -- what can be asked -- */
 
-static bool openssl_is_quic(const struct oa_tls_source *src)
+/* QUIC, and DTLS: no stream, and what waits to be sent may be thrown away. */
+static bool openssl_is_no_stream(const struct oa_tls_source *src)
 {
-	return ASK(src, SSL_is_quic, 0);
+	return ASK(src, SSL_is_quic, 0) || ASK(src, SSL_is_dtls, 0);
 }
 
 static OA_HOT bool openssl_random(const struct oa_tls_source *src, uint8_t ret[32])
@@ -100,7 +102,7 @@ static OA_HOT unsigned openssl_modes(const struct oa_tls_source *src)
 }
 
 static const struct oa_tls_ops openssl_ops = {
-	.modes = openssl_modes, .foreign = openssl_is_quic, .random = openssl_random, .role = openssl_role, .finished = openssl_finished,
+	.modes = openssl_modes, .foreign = openssl_is_no_stream, .random = openssl_random, .role = openssl_role, .finished = openssl_finished,
 	.version = openssl_version, .cipher = openssl_cipher, .name = openssl_name, .distrusted = openssl_distrusted,
 };
 

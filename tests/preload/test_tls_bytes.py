@@ -6,7 +6,7 @@ import pytest
 
 from lib.certificates import server_context
 from lib.inject import TRACEPARENT, Peer, Sent
-from lib.preload import Program, app
+from lib.preload import Program, app, run
 
 OPENSSL = ["", "ex", "partial", "moving", "partial moving", "ex partial moving", "small", "small partial", "small partial moving",
            "bio", "bio ex partial"]
@@ -49,3 +49,13 @@ def test_the_peer_gets_the_bytes_and_our_headers(library, tmp_path, driver, word
     assert insertions or "small" in words, "no header at all went out"
     for at, inserted in insertions:
         assert at in allowed and len(TRACEPARENT.findall(inserted)) == 1
+
+
+def test_corners_of_gnutls(collector):
+    """Calls before the handshake, a datagram that is taken back, corked writes that have to wait; both ends in one process."""
+    bare = run([app("gnutls_corners")], preload=False)
+    ours = run([app("gnutls_corners")], endpoint=collector.endpoint)
+    assert (ours.status, ours.stdout, ours.stderr) == (bare.status, bare.stdout, bare.stderr)
+    assert bare.status == 0 and bare.stdout.count("told: HTTP/1.1 200 OK") == 3 and "got: sent\n" in bare.stdout
+    spans = collector.wait_count(6, where=lambda s: s.attributes.get("http.response.status_code") == 200)
+    assert sorted(s.kind for s in spans) == ["CLIENT"] * 3 + ["SERVER"] * 3

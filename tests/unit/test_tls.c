@@ -2,7 +2,7 @@
  * insists on the same buffer does to bytes that carry our header. */
 #include "tests/unit/conn_rig.h"
 
-#include "conn/tls.h"
+#include "conn/tls_internal.h"
 #include "core/state.h"
 #include "core/stats.h"
 
@@ -193,6 +193,47 @@ START_TEST(a_session_gets_what_its_socket_knows)
 	oa_conn_reap(true);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_tls), 0); /* it was seen */
 	ck_assert_ptr_null(rig_next());
+}
+END_TEST
+
+static const struct oa_tls_ops ops_without_role = { .modes = fake_modes, .random = fake_random, .finished = fake_finished };
+
+/* They share one ClientHello. */
+START_TEST(both_ends_in_one_process_have_each_their_own_socket)
+{
+	struct fake client = { .seed = 8, .role = OA_ROLE_CLIENT, .finished = true, .record = RECORD, .wire = wire_new(1000) };
+	struct fake server = { .seed = 8, .role = OA_ROLE_SERVER, .finished = true, .record = RECORD, .wire = wire_new(1000) };
+	struct fake unknown = { .seed = 9 };
+	struct oa_tls_source src = source(&unknown);
+	const struct oa_span *s;
+	struct oa_conn *c;
+
+	start();
+	for (unsigned seed = 8; seed <= 9; seed++) {
+		unsigned sock = SOCK + 2 * (seed - 8);
+
+		rig_connect(sock);
+		hello_on_socket(sock, (uint8_t)seed, false);
+		rig_accept(sock + 1, false);
+		hello_on_socket(sock + 1, (uint8_t)seed, true);
+	}
+	while (session_write(&client, (const uint8_t *)"GET /self HTTP/1.1\r\n\r\n", 22) == 0)
+		;
+	session_read(&server, "GET /self HTTP/1.1\r\n\r\n");
+	while (session_write(&server, (const uint8_t *)"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38) == 0)
+		;
+	session_read(&client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	s = rig_next();
+	ck_assert_uint_eq(s->kind, OA_KIND_SERVER);
+	ck_assert_uint_eq(s->peer.port, 40000 + SOCK + 1);
+	s = rig_next();
+	ck_assert_uint_eq(s->kind, OA_KIND_CLIENT);
+	ck_assert_uint_eq(s->peer.port, 8080);
+	/* Which end it is, this one cannot say: neither. */
+	src.ops = &ops_without_role;
+	c = oa_conn_at(oa_tls_find(&src).index);
+	oa_tls_learn(&src, c);
+	ck_assert(!c->other.gen);
 }
 END_TEST
 
@@ -734,6 +775,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_session_gets_what_its_socket_knows);
+	tcase_add_test(tc, both_ends_in_one_process_have_each_their_own_socket);
 	tcase_add_test(tc, a_session_without_a_socket_is_seen_all_the_same);
 	tcase_add_test(tc, an_address_used_again_is_another_session);
 	tcase_add_test(tc, bytes_of_a_socket_that_carries_tls_concern_nobody);
