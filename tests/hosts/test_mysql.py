@@ -126,6 +126,12 @@ def asked(log, before):
     return LOGGED.findall(log.read_text(errors="replace")[before:])
 
 
+def operations(spans):
+    """As many as the server logs: not what could not be prepared."""
+    return sum(s.attributes.get("db.operation.batch.size", 1) if s.name.startswith("BATCH") else 1 for s in spans
+               if s.status != "error" or s.attributes.get("db.operation.name") != "PREPARE")
+
+
 def clients(port, script):
     cli = [need("mariadb"), "--no-defaults", "--skip-reconnect", "--force", "-h", "127.0.0.1", "-P", port, "-u", "app", "-ppw"]
     python = [sys.executable, "-c", PYMYSQL, port]
@@ -170,12 +176,8 @@ def compare(argv, name, log, collector):
 
     def spans_so_far():
         return [s for s in collector.spans[seen:] if s.attributes.get("db.operation.name") not in UNLOGGED]
-
-    def told(spans):  # what could not be prepared is not logged
-        return sum(s.attributes.get("db.operation.batch.size", 1) if s.name.startswith("BATCH") else 1 for s in spans
-                   if s.status != "error" or s.attributes.get("db.operation.name") != "PREPARE")
-    spans = wait_until(lambda: told(s := spans_so_far()) >= len(lines) and s, what=f"{name}: {len(lines)} spans: {lines}")
-    assert told(spans) == len(lines), (name, lines, [s.name for s in spans])
+    spans = wait_until(lambda: operations(s := spans_so_far()) >= len(lines) and s, what=f"{name}: {len(lines)} spans: {lines}")
+    assert operations(spans) == len(lines), (name, lines, [s.name for s in spans])
     assert len([s for s in find(spans, db__operation__name="PREPARE") if s.status != "error"]) == lines.count("Prepare"), name
     return in_order(spans)
 
