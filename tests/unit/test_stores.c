@@ -267,48 +267,10 @@ START_TEST(fuzz_corpus_gives_the_same_events_however_it_is_cut)
 }
 END_TEST
 
-/* -- who takes whose bytes -- */
-
-static const struct oa_proto *const *all_of(int table)
-{
-	return table ? oa_protos : oa_stores;
-}
-
-static void never_taken_by_others(const char *proto, const struct file *f, enum oa_dir dir)
-{
-	for (int table = 0; table < 2; table++) {
-		for (const struct oa_proto *const *p = all_of(table); *p; p++) {
-			if (!strcmp((*p)->name, proto))
-				continue;
-			for (size_t len = 0; len <= f->bytes.len && len < 600; len++) {
-				uint8_t *at = check.play.guard.end - len;
-
-				memcpy(at, f->bytes.ptr, len);
-				ck_assert_msg((*p)->detect(dir, oa_bytes(at, len)) != OA_DETECT_YES,
-					      "%s takes %zu bytes of %s/%s", (*p)->name, len, proto, f->name);
-			}
-		}
-	}
-}
-
 static bool is_server(const char *name)
 {
 	return strstr(name, ".server") != NULL;
 }
-
-START_TEST(nobody_takes_the_bytes_of_another)
-{
-	const char *name = oa_stores[_i] ? oa_stores[_i]->name : "http1";
-
-	choose(0);
-	files_load("data", name, ".in");
-	for (int i = 0; i < file_count; i++) {
-		never_taken_by_others(name, &files[i], OA_DIR_REQUEST);
-		if (!is_server(files[i].name) || (oa_stores[_i] && oa_stores[_i]->flags & OA_PROTO_GREETS))
-			never_taken_by_others(name, &files[i], OA_DIR_RESPONSE);
-	}
-}
-END_TEST
 
 START_TEST(recorded_connections_are_taken_by_their_own)
 {
@@ -336,72 +298,6 @@ START_TEST(recorded_connections_are_taken_by_their_own)
 		taken++;
 	}
 	ck_assert_uint_gt(taken, 0);
-}
-END_TEST
-
-/* What other servers and clients begin with. */
-static const struct oa_bytes strangers[] = {
-#define S(text) { (const uint8_t *)(text), sizeof(text) - 1 }
-	S("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\x64"),
-	S("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-	S("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
-	S("220 mail.example ESMTP Postfix\r\n"),
-	S("EHLO client.example\r\n"),
-	S("+OK POP3 server ready\r\n"),
-	S("* OK [CAPABILITY IMAP4rev1] ready\r\n"),
-	S("a1 LOGIN user pass\r\n"),
-	S("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-	S("POST /set HTTP/1.1\r\nContent-Length: 3\r\n\r\nset"),
-	S("get / HTTP/1.1\r\n\r\n"),
-	S("RTSP/1.0 200 OK\r\n"),
-	S("NICK a\r\nUSER b\r\n"),
-	S("CONNECT {\"verbose\":false}\r\nPING\r\n"),
-	S("INFO {\"server_id\":\"x\"}\r\n"),
-	S("\x10\x1e\x00\x04MQTT\x04\x02\x00\x3c\x00\x12" "abcdefghijklmnopqr"),
-	S("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-	S("\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"),
-	S("\x03\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\x0b\0\0\0"),
-	S("\x04\0\0\1\5\0\0\0\x16\0\1\0\013CQL_VERSION\0\0053.0.0"),
-	S("\0\0\0\x85\xffSMB\x72\0\0\0\0\x18\x53\xc8\0\0\0\0\0\0\0\0\0\0\0\0"),
-	S("\x05\x01\x00"),
-	S("\x80\0\0\x28\x12\x34\x56\x78\0\0\0\0\0\0\0\2\0\1\x86\xa3"),
-	S("DIST\1\0\0\0"),
-	S("JDWP-Handshake"),
-	S("\xca\xfe\xba\xbe\0\0\0\x34"),
-	S("{\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n"),
-	S("ruok"),
-	S("<?xml version='1.0'?><stream:stream>"),
-	S("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n\r\n"),
-	S("\r\n\r\n\0\r\nQUIT\n!\x11\0\x0c"),
-	S("mutex: lock\n"),
-	S("\x45\0\0\x3c\x1c\x46\x40\0\x40\6"),
-	S("SELECT 1;\n"),
-	S("set a b\n"),
-	S("get\r\n"),
-	S("get \x01\r\n"),
-	S("stats are fun\r\n"),
-	S("quit\r\n"),
-	S("*1\r\n"),
-	S("*a\r\n$1\r\na\r\n"),
-	S("*1\r\n$4\r\nP\0NG\r\n"),
-#undef S
-};
-
-START_TEST(strangers_are_left_alone)
-{
-	choose(0);
-	for (size_t s = 0; s < sizeof(strangers) / sizeof(strangers[0]); s++) {
-		for (const struct oa_proto *const *p = oa_stores; *p; p++) {
-			for (size_t len = 0; len <= strangers[s].len; len++) {
-				uint8_t *at = check.play.guard.end - len;
-
-				memcpy(at, strangers[s].ptr, len);
-				for (int dir = 0; dir < 2; dir++)
-					ck_assert_msg((*p)->detect((enum oa_dir)dir, oa_bytes(at, len)) != OA_DETECT_YES,
-						      "%s takes %zu bytes of stranger %zu", (*p)->name, len, s);
-			}
-		}
-	}
 }
 END_TEST
 
@@ -443,9 +339,7 @@ int main(void)
 	tcase_add_loop_test(tc, samples_give_their_events_however_they_are_cut, 0, store_count());
 	tcase_add_loop_test(tc, mutated_samples_give_the_same_events_however_they_are_cut, 0, store_count());
 	tcase_add_loop_test(tc, fuzz_corpus_gives_the_same_events_however_it_is_cut, 0, store_count());
-	tcase_add_loop_test(tc, nobody_takes_the_bytes_of_another, 0, store_count() + 1);
 	tcase_add_loop_test(tc, recorded_connections_are_taken_by_their_own, 0, store_count());
-	tcase_add_test(tc, strangers_are_left_alone);
 	tcase_add_loop_test(tc, after_an_error_everything_is_that_error, 0, store_count());
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
