@@ -6,7 +6,8 @@ usage: compare.py LIBRARY [SUITE...]
 Each *.sh beside this file is a suite: the variables `source` (a Debian source package) and `packages` (what is to be
 installed), maybe `jobs` (how many tests at a time, 2), `seconds` (how long one may take, 120) and `whole_requests` (yes: they compare
 whole requests, so OTEL_PROPAGATORS=none from the start), prepare(), which runs in the unpacked source, and list(), which prints a
-line "NAME<tab>COMMAND" for each test. What prepare() makes of $here/awake.c is loaded both ways.
+line "NAME<tab>COMMAND" for each test. together() runs those that cannot be run one by one, and prints a line "NAME<tab>VERDICT"
+for each; when some differ, all are run again. What prepare() makes of $here/awake.c is loaded both ways.
 A test passes when its command ends with 0. One whose verdict differs is run again both ways, three times at most; when it
 still does it must pass with OTEL_PROPAGATORS=none: then it counts the headers of a request, of which ours is one. The
 library gets a collector that refuses connections.
@@ -16,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,10 +31,14 @@ def say(text):
     print(f"test-suites: {text}", flush=True)
 
 
+def script(suite, what):
+    """A function of a suite's file, as a program."""
+    return ["sh", "-c", f'set -eu\nhere={HERE}\nlist() {{ :; }}\ntogether() {{ :; }}\n{(HERE / suite).with_suffix(".sh").read_text()}\n{what}']
+
+
 def shell(suite, what, cwd, prefix=()):
     """Runs a function of a suite's file. returns what it prints"""
-    script = f'set -eu\nhere={HERE}\n{(HERE / suite).with_suffix(".sh").read_text()}\n{what}'
-    return subprocess.run([*prefix, "sh", "-c", script], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE,
+    return subprocess.run([*prefix, *script(suite, what)], cwd=cwd, check=True, text=True, stdout=subprocess.PIPE,
                           stdin=subprocess.DEVNULL).stdout
 
 
@@ -79,7 +85,7 @@ def ready(suite):
     return folder
 
 
-def run(command, folder, seconds, library, inject=True):
+def run(argv, folder, seconds, library, inject=True, stdout=subprocess.DEVNULL):
     """returns the exit status, or "hangs\""""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder / "home"),
            "LANG": "C.UTF-8"}
@@ -90,8 +96,8 @@ def run(command, folder, seconds, library, inject=True):
         env.update({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
         if not inject:
             env["OTEL_PROPAGATORS"] = "none"
-    with subprocess.Popen([*AS_NOBODY, "sh", "-c", f"exec {command}"], cwd=folder, env=env, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    with subprocess.Popen([*AS_NOBODY, *argv], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=stdout,
+                          stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -106,14 +112,34 @@ def run(command, folder, seconds, library, inject=True):
 def compare(test, folder, seconds, library, inject):
     """returns None when both ways give the same, else how they differ"""
     name, command = test
+    argv = ["sh", "-c", f"exec {command}"]
     seen = []
     for _ in range(TRIES):
-        seen.append((run(command, folder, seconds, None), run(command, folder, seconds, library, inject)))
+        seen.append((run(argv, folder, seconds, None), run(argv, folder, seconds, library, inject)))
         if seen[-1][0] == seen[-1][1]:
             return None
-    if inject and run(command, folder, seconds, library, inject=False) == seen[-1][0]:
+    if inject and run(argv, folder, seconds, library, inject=False) == seen[-1][0]:
         return None
     return f"{name}: " + ", ".join(f"bare {bare}, preloaded {ours}" for bare, ours in seen)
+
+
+def verdicts(suite, folder, seconds, library, inject=True):
+    """Of all tests that run together, by name; those behind one that hangs have none."""
+    with tempfile.TemporaryFile("w+") as said:
+        run(script(suite, "together"), folder, seconds, library, inject, said)
+        said.seek(0)
+        return dict(line.split("\t", 1) for line in said.read().splitlines())
+
+
+def compare_together(suite, folder, seconds, library, inject):
+    """returns (how many tests, how those differ that never were the same)"""
+    seen, names, left = [], {}, None
+    while len(seen) < TRIES and left != []:
+        bare, ours = (verdicts(suite, folder, seconds, way, inject) for way in (None, library))
+        seen.append((bare, ours))
+        names.update({**bare, **ours})
+        left = [name for name in left or names if bare.get(name) != ours.get(name)]
+    return len(names), [f"{name}: " + ", ".join(f"bare {b.get(name)}, preloaded {o.get(name)}" for b, o in seen) for name in left]
 
 
 def run_suite(suite, library):
@@ -122,15 +148,18 @@ def run_suite(suite, library):
     if not folder:
         return None
     tests = [line.split("\t", 1) for line in shell(suite, "list", folder, AS_NOBODY).splitlines()]
-    if not tests:
-        raise SystemExit(f"test-suites: {suite} lists no tests")
     jobs, seconds, whole = shell(suite, "echo ${jobs:-2} ${seconds:-120} ${whole_requests:-no}", folder).split()
     with ThreadPoolExecutor(int(jobs)) as pool:
         different = list(filter(None, pool.map(lambda test: compare(test, folder, int(seconds), library, whole != "yes"), tests)))
+    count, more = compare_together(suite, folder, int(seconds), library, whole != "yes")
+    count += len(tests)
+    different += more
+    if not count:
+        raise SystemExit(f"test-suites: {suite} lists no tests")
     for line in different:
         say(f"{suite}: {line}")
-    say(f"{suite}: {len(tests)} tests, {len(different)} different")
-    return len(tests) - len(different), len(different)
+    say(f"{suite}: {count} tests, {len(different)} different")
+    return count - len(different), len(different)
 
 
 def main():
