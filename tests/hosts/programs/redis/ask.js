@@ -1,4 +1,4 @@
-// redis: commands one by one and many in a turn, transactions, a pool, errors, what is subscribed to.  Usage: redis.js PORT RESP
+// redis: commands one by one and many in a turn, transactions, a pool, errors, what is subscribed to.  Usage: ask.js PORT RESP
 const { createClient, createClientPool } = require("redis");
 
 async function main() {
