@@ -11,7 +11,6 @@ from lib.collector import find
 from lib.preload import wait_until
 from preload.test_redis import BIG_QUEUE, SECRET, Server
 
-
 JARS = [("redis.clients", "jedis", "5.2.0"), ("io.lettuce", "lettuce-core", "6.5.2.RELEASE"), ("org.slf4j", "slf4j-nop", "1.7.36")]
 
 
