@@ -174,34 +174,60 @@ static void open_pipe(struct worker *w, int *ret_client, int *ret_server)
 
 static __thread char buf[4096];
 
-static uint32_t exchange_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+static uint32_t serve(struct worker *w, const struct measure_libc *k, unsigned conn, const struct pair_bytes *command,
+		      const struct pair_bytes *answer)
 {
 	int client = w->client[conn], server = w->server[conn];
 	uint64_t t0, t1;
 
-	expect(measure_raw.write(client, measure_request, strlen(measure_request)));
+	expect(measure_raw.write(client, command->bytes, command->len));
 	t0 = __rdtsc();
 	expect(k->read(server, buf, sizeof(buf)));
-	expect(k->write(server, measure_response, measure_response_len));
+	expect(k->write(server, answer->bytes, answer->len));
 	t1 = __rdtsc();
 	expect(measure_raw.read(client, buf, sizeof(buf)));
 	return (uint32_t)(t1 - t0);
 }
 
-static uint32_t exchange_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+static uint32_t ask(struct worker *w, const struct measure_libc *k, unsigned conn, const struct pair_bytes *command,
+		    const struct pair_bytes *answer)
 {
 	int client = w->client[conn], server = w->server[conn];
 	uint64_t t0, t1, t2, t3;
 
 	t0 = __rdtsc();
-	expect(k->write(client, measure_request_untraced, strlen(measure_request_untraced)));
+	expect(k->write(client, command->bytes, command->len));
 	t1 = __rdtsc();
 	expect(measure_raw.read(server, buf, sizeof(buf)));
-	expect(measure_raw.write(server, measure_response, measure_response_len));
+	expect(measure_raw.write(server, answer->bytes, answer->len));
 	t2 = __rdtsc();
 	expect(k->read(client, buf, sizeof(buf)));
 	t3 = __rdtsc();
 	return (uint32_t)(t1 - t0 + t3 - t2);
+}
+
+static uint32_t exchange_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	const struct pair_bytes request = { measure_request, strlen(measure_request) };
+
+	return serve(w, k, conn, &request, &(struct pair_bytes){ measure_response, measure_response_len });
+}
+
+static uint32_t exchange_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	const struct pair_bytes request = { measure_request_untraced, strlen(measure_request_untraced) };
+
+	return ask(w, k, conn, &request, &(struct pair_bytes){ measure_response, measure_response_len });
+}
+
+static uint32_t exchange_store_server(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return serve(w, k, conn, &w->store->command, &w->store->answer);
+}
+
+static uint32_t exchange_store_client(struct worker *w, const struct measure_libc *k, unsigned conn)
+{
+	return ask(w, k, conn, &w->store->command, &w->store->answer);
 }
 
 static uint32_t exchange_tls_server(struct worker *w, const struct measure_libc *k, unsigned conn)
@@ -232,38 +258,6 @@ static uint32_t exchange_grpc_server(struct worker *w, const struct measure_libc
 static uint32_t exchange_grpc_client(struct worker *w, const struct measure_libc *k, unsigned conn)
 {
 	return pair_http2_client(w->client[conn], w->server[conn], k, true);
-}
-
-static uint32_t exchange_store_server(struct worker *w, const struct measure_libc *k, unsigned conn)
-{
-	const struct pair_bytes *command = &w->store->command, *answer = &w->store->answer;
-	int client = w->client[conn], server = w->server[conn];
-	uint64_t t0, t1;
-
-	expect(measure_raw.write(client, command->bytes, command->len));
-	t0 = __rdtsc();
-	expect(k->read(server, buf, sizeof(buf)));
-	expect(k->write(server, answer->bytes, answer->len));
-	t1 = __rdtsc();
-	expect(measure_raw.read(client, buf, sizeof(buf)));
-	return (uint32_t)(t1 - t0);
-}
-
-static uint32_t exchange_store_client(struct worker *w, const struct measure_libc *k, unsigned conn)
-{
-	const struct pair_bytes *command = &w->store->command, *answer = &w->store->answer;
-	int client = w->client[conn], server = w->server[conn];
-	uint64_t t0, t1, t2, t3;
-
-	t0 = __rdtsc();
-	expect(k->write(client, command->bytes, command->len));
-	t1 = __rdtsc();
-	expect(measure_raw.read(server, buf, sizeof(buf)));
-	expect(measure_raw.write(server, answer->bytes, answer->len));
-	t2 = __rdtsc();
-	expect(k->read(client, buf, sizeof(buf)));
-	t3 = __rdtsc();
-	return (uint32_t)(t1 - t0 + t3 - t2);
 }
 
 static uint32_t exchange_pipe(struct worker *w, const struct measure_libc *k, unsigned conn)

@@ -28,7 +28,7 @@
 	"\x44\0\0\1\x0d\xa2\x0a\0\0\0\0\x01\x21" \
 	"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" "bench\0\0sbtest\0mysql_native_password\0"
 #define MYSQL_OK "\7\0\0\2\0\0\0\2\0\0\0"
-#define MYSQL_COLUMN "\x2c\0\0\2\3def\6sbtest\7sbtest1\7sbtest1\1c\1c\x0c\x21\0\x68\1\0\0\xfe\1\0\0\0\0"
+#define MYSQL_COLUMN(n) "\x2c\0\0" n "\3def\6sbtest\7sbtest1\7sbtest1\1c\1c\x0c\x21\0\x68\1\0\0\xfe\1\0\0\0\0"
 #define MYSQL_EOF(n) "\5\0\0" n "\xfe\0\0\2\0"
 
 static const struct pair_store stores[] = {
@@ -49,16 +49,16 @@ static const struct pair_store stores[] = {
 	  .server_first = true,
 	  .opening = { BYTES(MYSQL_GREETING), BYTES(MYSQL_LOGIN), BYTES(MYSQL_OK) },
 	  .command = BYTES("\x25\0\0\0\3SELECT c FROM sbtest1 WHERE id=50123"),
-	  .answer = BYTES("\1\0\0\1\1" MYSQL_COLUMN MYSQL_EOF("\3") "\6\0\0\4\5hello" MYSQL_EOF("\5")) },
+	  .answer = BYTES("\1\0\0\1\1" MYSQL_COLUMN("\2") MYSQL_EOF("\3") "\6\0\0\4\5hello" MYSQL_EOF("\5")) },
 	{ .name = "mysql-prepared",
 	  .server_first = true,
 	  .opening = { BYTES(MYSQL_GREETING), BYTES(MYSQL_LOGIN), BYTES(MYSQL_OK),
 		       BYTES("\x21\0\0\0\x16SELECT c FROM sbtest1 WHERE id=?"),
 		       BYTES("\x0c\0\0\1\0\1\0\0\0\1\0\1\0\0\0\0" "\x17\0\0\2\3def\0\0\0\1?\0\x0c\x3f\0\0\0\0\0\xfd\x80\0\0\0\0"
-			     MYSQL_EOF("\3") "\x2c\0\0\4\3def\6sbtest\7sbtest1\7sbtest1\1c\1c\x0c\x21\0\x68\1\0\0\xfe\1\0\0\0\0"
+			     MYSQL_EOF("\3") MYSQL_COLUMN("\4")
 			     MYSQL_EOF("\5")) },
 	  .command = BYTES("\x16\0\0\0\x17\1\0\0\0\0\1\0\0\0\0\1\x08\0\xcb\xc3\0\0\0\0\0\0"),
-	  .answer = BYTES("\1\0\0\1\1" MYSQL_COLUMN MYSQL_EOF("\3") "\x08\0\0\4\0\0\5hello" MYSQL_EOF("\5")) },
+	  .answer = BYTES("\1\0\0\1\1" MYSQL_COLUMN("\2") MYSQL_EOF("\3") "\x08\0\0\4\0\0\5hello" MYSQL_EOF("\5")) },
 };
 
 const struct pair_store *pair_store_find(const char *name, size_t len)

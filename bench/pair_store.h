@@ -3,8 +3,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PAIR_STORE_OPENING 4
-
 /* One side's bytes. */
 struct pair_bytes {
 	const char *bytes;
@@ -13,8 +11,8 @@ struct pair_bytes {
 
 struct pair_store {
 	const char *name;
-	bool server_first;                                /* it greets */
-	struct pair_bytes opening[2 * PAIR_STORE_OPENING]; /* in turns, until one is empty */
+	bool server_first;            /* it greets */
+	struct pair_bytes opening[8]; /* in turns, until one is empty */
 	struct pair_bytes command, answer;
 };
 

@@ -200,16 +200,15 @@ static void log_complain(const char *path, int err)
 static bool log_write_locked(const char *text, size_t len, bool message)
 {
 	const char *path = oa_config.log_file;
-	int fd = path && *path ? log_file_get(path) : -1;
+	int fd;
 
+	if (!path || !*path)
+		return log_to_stderr(text, len);
+	fd = log_file_get(path);
 	if (fd >= 0)
 		return log_write_quietly(fd, text, len);
-	if (path && *path) {
-		log_complain(path, -fd);
-		if (!message)
-			return false;
-	}
-	return log_to_stderr(text, len);
+	log_complain(path, -fd);
+	return message && log_to_stderr(text, len);
 }
 
 bool oa_log_write(const char *text, size_t len)

@@ -10,21 +10,9 @@
 /* The last, or only, piece of a text, which is shorter than sixteen bytes. */
 static inline __m128i oa_scan_short(const uint8_t *p, size_t len)
 {
-	uint64_t low = 0, high = 0;
-	uint32_t first, last;
+	uint64_t low = oa_load_begin(oa_bytes(p, len));
+	uint64_t high = len > 8 ? oa_load64(p + len - 8) >> (8 * (16 - len)) : 0;
 
-	if (len >= 8) {
-		memcpy(&low, p, 8);
-		memcpy(&high, p + len - 8, 8);
-		high = len == 8 ? 0 : high >> (8 * (16 - len));
-	} else if (len >= 4) {
-		memcpy(&first, p, 4);
-		memcpy(&last, p + len - 4, 4);
-		low = first | (uint64_t)last << (8 * (len - 4));
-	} else {
-		while (len--)
-			low = low << 8 | p[len];
-	}
 	return _mm_set_epi64x((int64_t)high, (int64_t)low);
 }
 
