@@ -252,8 +252,10 @@ static void gateway_on_response(struct oa_feed *f, const struct oa_event *ev)
 		oa_exchange_finish(c, c->first - 1, oa_feed_now(f), gateway_error(ex));
 }
 
-void oa_fastcgi_on_event(struct oa_feed *f, const struct oa_event *ev)
+void oa_fastcgi_on_event(void *ctx, const struct oa_event *ev)
 {
+	struct oa_feed *f = ctx;
+
 	if (f->c->state == OA_CONN_OPAQUE)
 		return;
 	if (f->dir == OA_DIR_REQUEST)

@@ -6,7 +6,7 @@
 #include "conn/span_build.h"
 #include "proto/fastcgi.h"
 
-void oa_fastcgi_on_event(struct oa_feed *f, const struct oa_event *ev);
+oa_event_fn oa_fastcgi_on_event;
 
 /* Is what a client connection is about to send by FastCGI? */
 bool oa_fastcgi_asks(const struct oa_conn *c, const struct oa_send *s);

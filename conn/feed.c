@@ -268,12 +268,27 @@ static void feed_tunnel(struct oa_conn *c, bool in, uint64_t n)
 		oa_exchange_span(ex)->resp_body += n;
 }
 
+static inline oa_event_fn *feed_event(const struct oa_proto *p)
+{
+	if (OA_LIKELY(p->flags & OA_PROTO_STORE))
+		return oa_store_on_event;
+	if (OA_UNLIKELY(p->flags & OA_PROTO_GATEWAY))
+		return oa_fastcgi_on_event;
+	return p->flags & OA_PROTO_STREAMS ? oa_http2_on_event : oa_span_on_event;
+}
+
+static inline struct oa_sink feed_sink(struct oa_feed *f, const struct oa_proto *p)
+{
+	return (struct oa_sink){ .event = feed_event(p), .message = oa_span_on_message, .request_note = oa_span_request_note,
+				 .ctx = f, .memory = oa_http2_memory, .stream_note = oa_span_stream_note };
+}
+
 /* Runs the parser over contiguous bytes. returns bytes taken or negative */
 static OA_HOT long feed_parse(struct oa_conn *c, enum oa_dir dir, struct oa_bytes bytes, bool *ret_upgraded)
 {
-	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = OA_SPAN_SINK(&f);
 	const struct oa_proto *p = oa_protos[c->proto - 1];
+	struct oa_feed f = { .c = c, .dir = dir };
+	struct oa_sink sink = feed_sink(&f, p);
 	long taken = 0;
 
 	while ((size_t)taken < bytes.len && !f.upgraded) {
@@ -460,14 +475,15 @@ static OA_COLD void feed_rest(struct oa_conn *c, bool in, struct oa_bytes bytes,
 OA_HOT OA_NOINLINE void oa_feed_http(struct oa_conn *c, bool in, struct oa_bytes bytes)
 {
 	struct oa_feed f = { .c = c, .dir = oa_conn_dir(c, in) };
-	struct oa_sink sink = OA_SPAN_SINK(&f);
+	const struct oa_proto *p = oa_protos[c->proto - 1];
+	struct oa_sink sink = feed_sink(&f, p);
 	long taken;
 
 	if (OA_UNLIKELY(c->carry[f.dir])) {
 		oa_feed_bytes(c, in, bytes);
 		return;
 	}
-	taken = oa_protos[c->proto - 1]->feed(c->pstate[f.dir], f.dir, bytes, &sink);
+	taken = p->feed(c->pstate[f.dir], f.dir, bytes, &sink);
 	if (OA_UNLIKELY((size_t)taken != bytes.len || f.upgraded ||
 			atomic_load_explicit(&c->contended, memory_order_relaxed)))
 		feed_rest(c, in, bytes, taken, f.upgraded);
@@ -528,7 +544,7 @@ OA_HOT void oa_feed_bytes(struct oa_conn *c, bool in, struct oa_bytes bytes)
 size_t oa_feed_head(struct oa_conn *c, const struct oa_http_head *h)
 {
 	struct oa_feed f = { .c = c, .dir = OA_DIR_REQUEST };
-	struct oa_sink sink = OA_SPAN_SINK(&f);
+	struct oa_sink sink = feed_sink(&f, &oa_proto_http1);
 	long taken = oa_http1_accept_head(c->pstate[OA_DIR_REQUEST], h, &sink);
 
 	return taken < 0 ? 0 : (size_t)taken;
@@ -546,9 +562,10 @@ void oa_feed_iov(struct oa_conn *c, bool in, const struct iovec *iov, int iovcnt
 
 void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
 {
+	const struct oa_proto *p = c->proto ? oa_protos[c->proto - 1] : NULL;
 	enum oa_dir dir = oa_conn_dir(c, in);
 	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = OA_SPAN_SINK(&f);
+	struct oa_sink sink;
 
 	if (c->state == OA_CONN_TUNNEL) {
 		feed_tunnel(c, in, n);
@@ -556,18 +573,27 @@ void oa_feed_blind(struct oa_conn *c, bool in, uint64_t n)
 	}
 	if (c->state == OA_CONN_OPAQUE || !n)
 		return;
-	if (!c->proto || c->carry[dir] || oa_protos[c->proto - 1]->skip(c->pstate[dir], dir, n, &sink) < 0)
-		oa_conn_make_opaque(c, c->proto ? OA_STAT_opaque_parse : OA_STAT_opaque_not_http);
+	if (!p) {
+		oa_conn_make_opaque(c, OA_STAT_opaque_not_http);
+		return;
+	}
+	sink = feed_sink(&f, p);
+	if (c->carry[dir] || p->skip(c->pstate[dir], dir, n, &sink) < 0)
+		oa_conn_make_opaque(c, OA_STAT_opaque_parse);
 }
 
 OA_HOT void oa_feed_end(struct oa_conn *c, bool in)
 {
 	enum oa_dir dir = oa_conn_dir(c, in);
 	struct oa_feed f = { .c = c, .dir = dir };
-	struct oa_sink sink = OA_SPAN_SINK(&f);
+	const struct oa_proto *p;
+	struct oa_sink sink;
 
-	if (c->state == OA_CONN_HTTP && c->proto && !c->carry[dir])
-		oa_protos[c->proto - 1]->close(c->pstate[dir], dir, &sink);
+	if (c->state != OA_CONN_HTTP || !c->proto || c->carry[dir])
+		return;
+	p = oa_protos[c->proto - 1];
+	sink = feed_sink(&f, p);
+	p->close(c->pstate[dir], dir, &sink);
 }
 
 void oa_conn_calls_failed(struct oa_conn *c)

@@ -342,8 +342,9 @@ static void http2_on_goaway(struct oa_feed *f, uint32_t last)
 	}
 }
 
-OA_HOT void oa_http2_on_event(struct oa_feed *f, const struct oa_event *ev)
+OA_HOT void oa_http2_on_event(void *ctx, const struct oa_event *ev)
 {
+	struct oa_feed *f = ctx;
 	struct oa_exchange *ex = NULL;
 	uint32_t index = 0;
 

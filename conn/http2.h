@@ -6,7 +6,7 @@
 #include "conn/conn.h"
 #include "proto/http2.h"
 
-void oa_http2_on_event(struct oa_feed *f, const struct oa_event *ev);
+oa_event_fn oa_http2_on_event;
 
 /* A HTTP/1 request that asked for HTTP/2 on the same connection: when its answer says yes it goes on as stream 1. */
 bool oa_http2_is_upgrade(const struct oa_exchange *ex);

@@ -49,6 +49,23 @@ void oa_io_failed(struct oa_conn *c, int err);
 /* The peer has said its last byte. */
 void oa_io_eof(struct oa_conn *c);
 /* Begins to watch a sending call. */
-void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s);
+OA_INLINE void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+{
+	s->watched = true;
+	s->fd = fd;
+	s->flags = flags;
+	s->host_iov = iov;
+	s->host_iovcnt = iovcnt;
+	s->points = s->points_out = s->requests = 0;
+	s->head_len = 0;
+	s->fed = false;
+	s->point = s->own;
+	s->scratch = s->text = 0;
+	s->conn = c->index;
+	s->conn_gen = c->gen;
+	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
+	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
+	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
+}
 /* The next host_bytes of such a call were taken. */
 void oa_io_sent(struct oa_conn *c, const struct oa_send *s, const struct iovec *iov, int iovcnt, size_t host_bytes);

@@ -188,26 +188,7 @@ static void send_leave(const struct oa_send *s)
 	oa_tls.send_gen = s->outer_gen;
 }
 
-OA_HOT void oa_io_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
-{
-	s->watched = true;
-	s->fd = fd;
-	s->flags = flags;
-	s->host_iov = iov;
-	s->host_iovcnt = iovcnt;
-	s->points = s->points_out = s->requests = 0;
-	s->head_len = 0;
-	s->fed = false;
-	s->point = s->own;
-	s->scratch = s->text = 0;
-	s->conn = c->index;
-	s->conn_gen = c->gen;
-	/* Not one atomic step: it only has to show that another thread was sending meanwhile. */
-	s->out_seq = atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1;
-	atomic_store_explicit(&c->out_seq, s->out_seq, memory_order_relaxed);
-}
-
-static OA_HOT void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
+static inline void send_watch(struct oa_conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)
 {
 	oa_io_watch(c, fd, iov, iovcnt, flags, s);
 	send_enter(c, s);
@@ -238,6 +219,14 @@ static struct oa_conn *send_enter_owing(int fd)
 		return c;
 	oa_conn_unlock(c);
 	return NULL;
+}
+
+static OA_COLD struct oa_conn *send_enter_otherwise(int fd)
+{
+	struct oa_fd *slot;
+	struct oa_conn *c = oa_conn_enter(fd, &slot);
+
+	return c ? c : send_enter_owing(fd);
 }
 
 /* After a stand-down nothing is looked at and nothing added; what was cut off before goes first all the same. */
@@ -349,9 +338,9 @@ OA_HOT void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int
 			return;
 		}
 	}
-	c = oa_conn_enter(fd, &slot);
-	if (!c)
-		c = send_enter_owing(fd);
+	c = oa_conn_enter_http(fd);
+	if (OA_UNLIKELY(!c))
+		c = send_enter_otherwise(fd);
 	if (!c)
 		return;
 	send_watch(c, fd, iov, iovcnt, flags, s);
@@ -446,6 +435,17 @@ static struct oa_conn *sent_enter_rewritten(const struct oa_send *s)
 	return NULL;
 }
 
+static inline struct oa_conn *sent_enter(const struct oa_send *s)
+{
+	struct oa_conn *c;
+	struct oa_fd *slot;
+
+	if (s->rewrite)
+		return sent_enter_rewritten(s);
+	c = oa_conn_enter_http(s->fd);
+	return OA_LIKELY(c != NULL) ? c : oa_conn_enter(s->fd, &slot);
+}
+
 static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
 {
 	if (host >= 0)
@@ -459,8 +459,7 @@ static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
 
 OA_HOT ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 {
-	struct oa_fd *slot;
-	struct oa_conn *c = s->rewrite ? sent_enter_rewritten(s) : oa_conn_enter(s->fd, &slot);
+	struct oa_conn *c = sent_enter(s);
 	ssize_t host = n;
 
 	s->err = err;
@@ -493,12 +492,9 @@ OA_HOT ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 
 int oa_conn_before_send_blind(int fd)
 {
-	struct oa_fd *slot;
-	struct oa_conn *c = oa_conn_enter(fd, &slot);
+	struct oa_conn *c = send_enter_otherwise(fd);
 	int err = 0;
 
-	if (!c)
-		c = send_enter_owing(fd);
 	if (!c)
 		return 0;
 	if (c->stash)

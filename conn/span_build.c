@@ -165,18 +165,6 @@ OA_HOT void oa_span_on_event(void *ctx, const struct oa_event *ev)
 	struct oa_feed *f = ctx;
 	bool request = f->dir == OA_DIR_REQUEST;
 
-	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_STORE)) {
-		oa_store_on_event(f, ev);
-		return;
-	}
-	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_STREAMS)) {
-		oa_http2_on_event(f, ev);
-		return;
-	}
-	if (OA_UNLIKELY(oa_protos[f->c->proto - 1]->flags & OA_PROTO_GATEWAY)) {
-		oa_fastcgi_on_event(f, ev);
-		return;
-	}
 	if (!request && ev->type != OA_EVENT_UPGRADED)
 		response_moves_context(f);
 	switch (ev->type) {

@@ -14,14 +14,12 @@ struct oa_feed {
 
 uint64_t oa_feed_now(struct oa_feed *f);
 
-/* struct oa_sink's functions; ctx is a struct oa_feed. */
-void oa_span_on_event(void *ctx, const struct oa_event *ev);
+/* struct oa_sink's functions; ctx is a struct oa_feed. Events here are HTTP/1's; conn/store.h, conn/http2.h and
+ * conn/fastcgi.h have the others'. */
+oa_event_fn oa_span_on_event;
 void oa_span_on_message(void *ctx, const struct oa_http_head *head, uint64_t body_bytes, bool whole);
 struct oa_request_note oa_span_request_note(void *ctx);
 struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream);
-#define OA_SPAN_SINK(feed) \
-	{ .event = oa_span_on_event, .message = oa_span_on_message, .request_note = oa_span_request_note, \
-	  .ctx = (feed), .memory = oa_http2_memory, .stream_note = oa_span_stream_note }
 /* conn/http2.h */
 void *oa_http2_memory(void *ctx, void *old, size_t want, size_t *ret_bytes);
 

@@ -260,6 +260,8 @@ static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 
 	if (OA_UNLIKELY(store_is_more(c, ev))) {
 		store_add_to_batch(c);
+		if (ev->whole)
+			store_command_ends(f, oa_exchange_at(c->last - 1));
 		return;
 	}
 	store_batch_ends(c);
@@ -500,8 +502,10 @@ bool oa_store_begins_anew(struct oa_conn *c)
 	return true;
 }
 
-OA_HOT void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev)
+OA_HOT void oa_store_on_event(void *ctx, const struct oa_event *ev)
 {
+	struct oa_feed *f = ctx;
+
 	if (OA_UNLIKELY(f->c->state == OA_CONN_OPAQUE))
 		return;
 	switch (ev->type) {
@@ -579,7 +583,10 @@ static OA_HOT bool store_read_early(struct oa_conn *c, struct oa_send *s)
 	s->before.last = c->last;
 	s->before.batch = c->last ? store_db(oa_exchange_at(c->last - 1)).batch : 0;
 	c->answered = STORE_EARLY;
-	oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
+	if (OA_LIKELY(s->host_iovcnt == 1 && s->host_iov->iov_len))
+		oa_feed_http(c, false, oa_bytes(s->host_iov->iov_base, s->host_iov->iov_len));
+	else
+		oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
 	c->answered = 0;
 	s->fed = c->state == OA_CONN_NEW; /* what follows is TLS: this was read, whatever becomes of it */
 	if (c->state != OA_CONN_HTTP)

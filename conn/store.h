@@ -5,7 +5,7 @@
 #include "conn/conn.h"
 #include "conn/span_build.h"
 
-void oa_store_on_event(struct oa_feed *f, const struct oa_event *ev);
+oa_event_fn oa_store_on_event;
 
 /* The parser has said that something else follows. returns true when that is TLS: its first bytes are awaited */
 bool oa_store_begins_anew(struct oa_conn *c);

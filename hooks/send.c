@@ -12,7 +12,7 @@
 static inline void send_begin(struct oa_send *s, int fd, const struct iovec *iov, size_t count, int flags)
 {
 	s->watched = s->rewrite = false;
-	if (!oa_hook_may_owe(fd) || !oa_hook_plausible_iov(iov, count))
+	if (!oa_hook_may_owe(fd) || !(count == 1 ? oa_hook_plausible_one(iov) : oa_hook_plausible_iov(iov, count)))
 		return;
 	OA_OBSERVE_ALWAYS()
 		oa_conn_before_send(fd, iov, (int)count, flags, s);

@@ -61,8 +61,7 @@ static int question(struct dns_state *st, struct oa_bytes msg, const struct oa_s
 		return -EPROTO;
 	m.target = len ? oa_bytes(text, len) : OA_LIT(".");
 	m.operation = oa_bytes_str(type_name(store_be16(msg.ptr + DNS_HEAD + n - 4)));
-	store_emit(sink, OA_EVENT_REQUEST, store_be16(msg.ptr), &m);
-	store_end(&st->st, sink, store_be16(msg.ptr));
+	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, store_be16(msg.ptr), &m);
 	return 0;
 }
 
@@ -80,8 +79,7 @@ static int answer(struct dns_state *st, struct oa_bytes msg, const struct oa_sin
 		m.flags |= OA_STORE_FAILED;
 		m.status = code < 6 ? oa_bytes_str(names[code]) : OA_LIT("_OTHER");
 	}
-	store_emit(sink, OA_EVENT_RESPONSE, store_be16(msg.ptr), &m);
-	store_end(&st->st, sink, store_be16(msg.ptr));
+	store_emit_last(&st->st, sink, OA_EVENT_RESPONSE, store_be16(msg.ptr), &m);
 	return 0;
 }
 

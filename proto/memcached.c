@@ -287,8 +287,7 @@ static long binary_command_unit(struct memcached_state *st, struct oa_bytes in, 
 	m.args = store_be16(in.ptr + 2) > 0;
 	m.batch = st->quiet ? st->quiet + (in.ptr[1] != 0x0a) : 0;
 	st->quiet = 0;
-	store_emit(sink, OA_EVENT_REQUEST, 0, &m);
-	store_end(&st->st, sink, 0);
+	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, 0, &m);
 	return MC_HEAD;
 }
 
@@ -307,8 +306,7 @@ static void answered(struct memcached_state *st, struct oa_store_msg *m, const s
 		m->rows = st->rows;
 	}
 	st->rows = 0;
-	store_emit(sink, OA_EVENT_RESPONSE, 0, m);
-	store_end(&st->st, sink, 0);
+	store_emit_last(&st->st, sink, OA_EVENT_RESPONSE, 0, m);
 }
 
 static long binary_answer_unit(struct memcached_state *st, struct oa_bytes in, const struct oa_sink *sink)

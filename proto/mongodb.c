@@ -199,8 +199,7 @@ static int command(struct mongodb_state *st, struct oa_bytes msg, const struct o
 		return 0;
 	if (flags & MORE_TO_COME)
 		m.flags |= OA_STORE_NO_REPLY;
-	store_emit(sink, OA_EVENT_REQUEST, store_le32(msg.ptr + 4), &m);
-	store_end(&st->st, sink, store_le32(msg.ptr + 4));
+	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, store_le32(msg.ptr + 4), &m);
 	return 0;
 }
 
@@ -254,8 +253,7 @@ static int answer(struct mongodb_state *st, struct oa_bytes msg, const struct oa
 		answer_read(oa_bytes(msg.ptr + MONGO_HEAD + 20, msg.len - MONGO_HEAD - 20), &m);
 	else if (op != OP_COMPRESSED)
 		return -EPROTO;
-	store_emit(sink, OA_EVENT_RESPONSE, stream, &m);
-	store_end(&st->st, sink, stream);
+	store_emit_last(&st->st, sink, OA_EVENT_RESPONSE, stream, &m);
 	return 0;
 }
 

@@ -225,8 +225,7 @@ static OA_HOT int command(struct mysql_state *st, uint8_t code, struct oa_bytes 
 		m.operation = oa_bytes_str(command_name(code));
 	if (st->st.skip)
 		m.flags |= OA_STORE_CUT;
-	store_emit(sink, OA_EVENT_REQUEST, 0, &m);
-	store_end(&st->st, sink, 0);
+	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, 0, &m);
 	return 0;
 }
 
@@ -290,8 +289,7 @@ static OA_HOT void finish(struct mysql_state *st, struct oa_store_msg *m, const 
 	}
 	st->phase = FIRST;
 	st->rows = st->has_rows = 0;
-	store_emit(sink, OA_EVENT_RESPONSE, 0, m);
-	store_end(&st->st, sink, 0);
+	store_emit_last(&st->st, sink, OA_EVENT_RESPONSE, 0, m);
 }
 
 static void failed(struct mysql_state *st, struct oa_bytes body, const struct oa_sink *sink)

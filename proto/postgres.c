@@ -102,8 +102,7 @@ static OA_HOT void command(struct postgres_state *st, struct oa_store_msg *m, un
 	m->system = OA_STORE_POSTGRESQL;
 	m->flags |= (uint16_t)(flags | OA_STORE_BY_GROUP);
 	m->hint = (uint16_t)hint;
-	store_emit(sink, OA_EVENT_REQUEST, st->group, m);
-	store_end(&st->st, sink, st->group);
+	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, st->group, m);
 }
 
 /* A Parse that no Execute follows is a round trip of its own. */
@@ -306,9 +305,10 @@ static OA_HOT void answer(struct postgres_state *st, struct oa_store_msg *m, boo
 {
 	m->system = OA_STORE_POSTGRESQL;
 	m->flags |= OA_STORE_BY_GROUP;
-	store_emit(sink, OA_EVENT_RESPONSE, st->group, m);
 	if (end)
-		store_emit(sink, OA_EVENT_END, st->group, NULL);
+		store_emit_whole(sink, OA_EVENT_RESPONSE, st->group, m);
+	else
+		store_emit(sink, OA_EVENT_RESPONSE, st->group, m);
 }
 
 static void on_complete(struct postgres_state *st, struct oa_bytes tag, const struct oa_sink *sink)

@@ -198,7 +198,7 @@ static inline void redis_command_end(struct redis_state *st, const struct oa_sin
 static inline void redis_whole_command(struct redis_state *st, struct oa_store_msg *m, const struct oa_sink *sink)
 {
 	redis_set_database(st, m);
-	store_emit_whole(sink, OA_EVENT_REQUEST, m);
+	store_emit_whole(sink, OA_EVENT_REQUEST, 0, m);
 	redis_command_ended(st);
 }
 
@@ -426,7 +426,7 @@ static inline void redis_answer(struct redis_state *st, bool failed, struct oa_b
 	}
 	st->last = redis_asked_last(sink);
 	if (whole)
-		store_emit_whole(sink, OA_EVENT_RESPONSE, &m);
+		store_emit_whole(sink, OA_EVENT_RESPONSE, 0, &m);
 	else
 		store_emit(sink, OA_EVENT_RESPONSE, 0, &m);
 }

@@ -36,9 +36,10 @@ static inline void store_emit(const struct oa_sink *sink, enum oa_event_type typ
 }
 
 /* REQUEST or RESPONSE, and its END. */
-static inline void store_emit_whole(const struct oa_sink *sink, enum oa_event_type type, const struct oa_store_msg *msg)
+static inline void store_emit_whole(const struct oa_sink *sink, enum oa_event_type type, uint32_t stream,
+				    const struct oa_store_msg *msg)
 {
-	struct oa_event ev = { .type = type, .whole = true, .u.store = msg };
+	struct oa_event ev = { .type = type, .stream = stream, .whole = true, .u.store = msg };
 
 	sink->event(sink->ctx, &ev);
 }
@@ -51,6 +52,17 @@ static inline void store_end(struct store_state *st, const struct oa_sink *sink,
 	} else {
 		store_emit(sink, OA_EVENT_END, stream, NULL);
 	}
+}
+
+/* REQUEST or RESPONSE; its END comes when what is passed over of it has been. */
+static inline void store_emit_last(struct store_state *st, const struct oa_sink *sink, enum oa_event_type type,
+				   uint32_t stream, const struct oa_store_msg *msg)
+{
+	struct oa_event ev = { .type = type, .stream = stream, .whole = !st->skip, .u.store = msg };
+
+	sink->event(sink->ctx, &ev);
+	if (st->skip)
+		store_end(st, sink, stream);
 }
 
 static inline void store_upgraded_to(struct store_state *st, uint32_t code, const struct oa_sink *sink)
