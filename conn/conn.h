@@ -53,7 +53,7 @@ void oa_conn_on_received_blind(int fd, ssize_t n, int err);
 
 /* -- bytes out -- */
 
-#define OA_SEND_BEFORE 3
+#define OA_SEND_EARLY 4
 #define OA_SEND_IOV 9 /* iovecs on the stack; longer arrays use a pool */
 
 /* One place in the host's bytes where ours go: behind `off` host bytes, instead of `host_len` of them (0: an insertion). */
@@ -63,6 +63,15 @@ struct oa_point {
 	uint32_t host_len;
 };
 
+/* What was read before it was sent (conn/store.c), and where the connection stood before. */
+struct oa_early {
+	uint8_t parser[32];
+	uint32_t last, batch;      /* the newest exchange, and how many operations it was */
+	uint32_t first, first_gen; /* the newest that was opened by it */
+	uint16_t prepared;         /* so many were */
+	bool fed;                  /* that is so */
+};
+
 /* One sending call on a tracked descriptor, on the hook's stack. The hook reads rewrite, iov, iovcnt, watched and
  * err; the rest is conn/'s. */
 struct oa_send {
@@ -70,7 +79,7 @@ struct oa_send {
 	int iovcnt;
 	bool rewrite;
 	bool watched;            /* call oa_conn_after_send() */
-	bool fed;                /* conn/store.c: its bytes were read before they were sent */
+	bool fed;                /* its bytes were read before they were sent: `early` */
 	uint8_t points;
 	uint8_t points_out;      /* of which something went out */
 	uint8_t requests;        /* prepared exchanges */
@@ -85,7 +94,6 @@ struct oa_send {
 	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */
 	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */
 	uint8_t text_cls;
-	uint16_t prepared;       /* when fed: it opened so many exchanges, the last of which is `first` */
 	/* What the parser will want to know of its only request, when its header stands first in the first buffer. */
 	uint16_t head_flags;     /* OA_HTTP_* */
 	uint8_t head_method;
@@ -97,10 +105,7 @@ struct oa_send {
 	struct oa_point own[OA_INJECT_POINTS_MAX];
 	union {
 		struct iovec small[OA_SEND_IOV];
-		struct {            /* when fed: what was; it takes the room of the first OA_SEND_BEFORE of them */
-			uint8_t parser[32];
-			uint32_t last, batch; /* the newest exchange, and how many operations it was */
-		} before;
+		struct oa_early early; /* takes the room of the first OA_SEND_EARLY of them */
 		struct {            /* while requests are looked for behind a PROXY header: what follows it, and all of it */
 			struct iovec iov[OA_SEND_IOV - 2];
 			const struct iovec *host_iov;
@@ -118,14 +123,25 @@ void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags,
  * s->err. */
 ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err);
 
-/* The same for what most sending calls are: part of an answer, to which nothing is added. It is only looked at when it
- * has been made, in the host's own buffers, and only as far as the kernel took them.
+/* The same for what most sending calls are: nothing is added to them.
  *
- * before    returns 0: not such a call, or not certain; else what the other one wants to know, and oa_tls.send_sp is
- *           to be set to 0 once the real call is back
- * runs on   before: also outside the guard */
-uint64_t oa_conn_before_plain_send(int fd);
-void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err);
+ * Part of an answer is only looked at when it has been sent, in the host's own buffers, and only as far as the kernel took
+ * them. A command to a store is read before: another thread may have its answer before the call returns.
+ *
+ * Once `before` or `before_command` has said yes, oa_tls.send_sp is to be set to 0 when the real call is back, and one of the
+ * others called.
+ *
+ * before    runs on: also outside the guard
+ * command   iov: one buffer, not empty, that can be read. returns false: the call is to be watched */
+struct oa_plain {
+	uint64_t token;
+	struct oa_early early; /* of a command */
+};
+enum oa_plain_kind { OA_PLAIN_NONE /* or not certain: to be watched */, OA_PLAIN_ANSWER, OA_PLAIN_COMMAND /* perhaps */ };
+enum oa_plain_kind oa_conn_before_plain_send(int fd, struct oa_plain *p);
+bool oa_conn_before_command(int fd, const struct iovec *iov, struct oa_plain *p);
+void oa_conn_after_plain_send(int fd, const struct oa_plain *p, const struct iovec *iov, int iovcnt, ssize_t n, int err);
+void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err);
 
 /* sendfile/splice/… to a tracked socket. before: writes out a header remainder kept from a short write first.
  * returns 0, or -errno the kernel gave for that remainder: the hook fails its call with it. */

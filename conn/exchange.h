@@ -231,6 +231,18 @@ static inline struct oa_span *oa_exchange_span(const struct oa_exchange *ex)
 }
 /* Sets a text of the record, growing the block; cut and flagged when there is no room left. */
 void oa_exchange_set_str(struct oa_exchange *ex, enum oa_str which, struct oa_bytes text);
+/* Room in its record for a text of `len` bytes, which the caller writes at once; NULL: for oa_exchange_set_str(). */
+static inline uint8_t *oa_exchange_text_room(struct oa_exchange *ex, enum oa_str which, size_t len)
+{
+	struct oa_span *s = ex->span;
+	uint16_t at = s->bytes;
+
+	if (OA_UNLIKELY(ex->cls || at + len > OA_EXCHANGE_TEXT))
+		return NULL;
+	s->str[which] = (struct oa_strref){ at, (uint16_t)len };
+	s->bytes = (uint16_t)(at + len);
+	return (uint8_t *)s + at;
+}
 /* Server: shows its ids to threads that make calls for it. Before anybody has its name. */
 void oa_exchange_show(struct oa_exchange *ex);
 /* Counts it in http.*.active_requests until it ends; its method is set. */

@@ -555,10 +555,10 @@ static bool inject_flatten(const struct oa_conn *c, struct oa_send *s)
 
 OA_HOT bool oa_inject_compose(const struct oa_conn *c, struct oa_send *s)
 {
-	unsigned kept = s->fed ? OA_SEND_BEFORE : 0;
+	unsigned kept = s->fed ? OA_SEND_EARLY : 0;
 	struct compose k = { .iov = s->small + kept, .cap = OA_SEND_IOV - (int)kept };
 
-	_Static_assert(sizeof(s->before) <= OA_SEND_BEFORE * sizeof(struct iovec), "iovecs that are not used");
+	_Static_assert(sizeof(s->early) <= OA_SEND_EARLY * sizeof(struct iovec), "iovecs that are not used");
 	if (OA_LIKELY(inject_flatten(c, s)))
 		return true;
 	compose_all(c, s, &k);

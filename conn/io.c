@@ -249,30 +249,52 @@ static uint64_t plain_token(const struct oa_conn *c)
 	       atomic_load_explicit(&c->out_seq, memory_order_relaxed);
 }
 
-OA_HOT uint64_t oa_conn_before_plain_send(int fd)
+/* As in send_watch() and send_enter(). */
+static inline void plain_watch(struct oa_conn *c, struct oa_plain *p)
+{
+	atomic_store_explicit(&c->out_seq, atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	p->token = plain_token(c);
+	oa_tls.send_conn = c->index;
+	oa_tls.send_gen = (uint32_t)(p->token >> 32);
+	oa_tls.send_sp = (uintptr_t)__builtin_frame_address(0);
+}
+
+OA_HOT enum oa_plain_kind oa_conn_before_plain_send(int fd, struct oa_plain *p)
 {
 	struct oa_fd *slot = oa_fd_peek(fd);
 	struct oa_conn *c;
-	uint64_t token;
 
 	if (OA_UNLIKELY(!slot || slot->kind != OA_FD_CONN || slot->flags))
-		return 0;
+		return OA_PLAIN_NONE;
 	c = oa_conn_at(atomic_load_explicit(&slot->conn, memory_order_relaxed));
-	if (OA_UNLIKELY(c->state != OA_CONN_HTTP || c->role != OA_ROLE_SERVER || c->stash || !oa_tls.thread_idx ||
-			oa_tls.send_sp || oa_respond_on()))
-		return 0;
-	/* As in send_watch() and send_enter(). */
-	atomic_store_explicit(&c->out_seq, atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	token = plain_token(c);
-	oa_tls.send_conn = atomic_load_explicit(&slot->conn, memory_order_relaxed);
-	oa_tls.send_gen = (uint32_t)(token >> 32);
-	oa_tls.send_sp = (uintptr_t)__builtin_frame_address(0);
-	return token;
+	if (OA_UNLIKELY(c->state != OA_CONN_HTTP || c->stash || !oa_tls.thread_idx || oa_tls.send_sp))
+		return OA_PLAIN_NONE;
+	if (c->role != OA_ROLE_SERVER)
+		return oa_store_is(c) ? OA_PLAIN_COMMAND : OA_PLAIN_NONE;
+	if (OA_UNLIKELY(oa_respond_on()))
+		return OA_PLAIN_NONE;
+	plain_watch(c, p);
+	return OA_PLAIN_ANSWER;
+}
+
+OA_HOT bool oa_conn_before_command(int fd, const struct iovec *iov, struct oa_plain *p)
+{
+	struct oa_conn *c = oa_conn_enter_http(fd);
+	bool asks;
+
+	if (OA_UNLIKELY(!c))
+		return false;
+	asks = oa_store_ask(c, iov, &p->early);
+	if (OA_LIKELY(asks))
+		plain_watch(c, p);
+	oa_conn_unlock(c);
+	return asks;
 }
 
 /* The end of a plain send that is not what it mostly is. */
-static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err)
+static OA_COLD void sent_otherwise(int fd, const struct oa_plain *p, bool command, const struct iovec *iov, int iovcnt,
+				   ssize_t n, int err)
 {
 	struct oa_send s;
 
@@ -284,28 +306,30 @@ static OA_COLD void sent_otherwise(int fd, uint64_t token, const struct iovec *i
 	s.host_iovcnt = iovcnt;
 	s.points = s.points_out = s.requests = 0;
 	s.head_len = 0;
-	s.fed = false;
+	s.fed = command && p->early.fed;
+	if (s.fed)
+		s.early = p->early;
 	s.scratch = s.text = 0;
-	s.conn_gen = (uint32_t)(token >> 32);
-	s.out_seq = (uint32_t)token;
+	s.conn_gen = (uint32_t)(p->token >> 32);
+	s.out_seq = (uint32_t)p->token;
 	s.outer_sp = 0;
 	(void)oa_conn_after_send(&s, n, err); /* n: nothing was added */
 }
 
-OA_HOT void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec *iov, int iovcnt, ssize_t n, int err)
+OA_HOT void oa_conn_after_plain_send(int fd, const struct oa_plain *p, const struct iovec *iov, int iovcnt, ssize_t n, int err)
 {
 	struct oa_conn *c;
 
 	if (OA_UNLIKELY(n <= 0)) {
 		if (n == 0 || err != EAGAIN)
-			sent_otherwise(fd, token, iov, iovcnt, n, err);
+			sent_otherwise(fd, p, false, iov, iovcnt, n, err);
 		return;
 	}
 	c = oa_conn_enter_http(fd);
-	if (OA_UNLIKELY(!c || plain_token(c) != token)) {
+	if (OA_UNLIKELY(!c || plain_token(c) != p->token)) {
 		if (c)
 			oa_conn_unlock(c);
-		sent_otherwise(fd, token, iov, iovcnt, n, err);
+		sent_otherwise(fd, p, false, iov, iovcnt, n, err);
 		return;
 	}
 	if (OA_LIKELY((size_t)n <= iov->iov_len))
@@ -313,6 +337,19 @@ OA_HOT void oa_conn_after_plain_send(int fd, uint64_t token, const struct iovec 
 	else
 		oa_feed_iov(c, false, iov, iovcnt, (size_t)n);
 	oa_conn_unlock(c);
+}
+
+OA_HOT void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err)
+{
+	struct oa_conn *c = OA_LIKELY(n == (ssize_t)iov->iov_len) ? oa_conn_enter_http(fd) : NULL;
+	bool known = c && plain_token(c) == p->token;
+
+	if (OA_LIKELY(known))
+		oa_store_sent(c);
+	if (OA_LIKELY(c != NULL))
+		oa_conn_unlock(c);
+	if (OA_UNLIKELY(!known))
+		sent_otherwise(fd, p, true, iov, 1, n, err);
 }
 
 OA_HOT void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)

@@ -197,9 +197,14 @@ static bool message_write(const struct oa_conn *c, struct oa_send *s, const stru
 
 /* -- -- */
 
+OA_HOT bool oa_sql_comment_on(void)
+{
+	return oa_config.sql_comment == COMMENT_ON;
+}
+
 OA_HOT bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s)
 {
-	return OA_UNLIKELY(oa_config.sql_comment == COMMENT_ON) && !s->points && !c->stash && c->proto &&
+	return OA_UNLIKELY(oa_sql_comment_on()) && !s->points && !c->stash && c->proto &&
 	       (oa_protos[c->proto - 1] == &oa_proto_mysql || oa_protos[c->proto - 1] == &oa_proto_postgres);
 }
 
@@ -261,16 +266,16 @@ bool oa_sql_comment_may(const struct oa_conn *c, const struct oa_send *s)
 /* What keeps a query, or whatever this is, from being added to; else OA_STAT_sql_comment_added. */
 static enum oa_stat comment_look(const struct oa_conn *c, const struct oa_send *s, struct message *m, size_t *ret_end)
 {
-	const struct oa_span *span = oa_exchange_span(oa_exchange_at(s->first));
+	const struct oa_span *span = oa_exchange_span(oa_exchange_at(s->early.first));
 	struct oa_bytes text = oa_span_str(span, OA_STR_DB_TEXT);
 	struct oa_db_texts texts;
 	struct oa_db db;
 
-	if (s->prepared != 1)
+	if (s->early.prepared != 1)
 		return OA_STAT_sql_comment_many;
 	if (!oa_span_db(span, &db, &texts) || (texts.operation.len && !(db.flags & OA_DB_EXECUTE)))
 		return text.len ? OA_STAT_sql_comment_prepared : OA_STAT_sql_comment_other;
-	if (span->flags & OA_SPAN_TRUNCATED || s->flags & MSG_ZEROCOPY || !comment_at_boundary(s->before.parser))
+	if (span->flags & OA_SPAN_TRUNCATED || s->flags & MSG_ZEROCOPY || !comment_at_boundary(s->early.parser))
 		return OA_STAT_sql_comment_not_whole;
 	if (!message_find(m, c, s, text))
 		return db.flags & OA_DB_EXECUTE ? OA_STAT_sql_comment_prepared : OA_STAT_sql_comment_not_whole;
@@ -284,11 +289,11 @@ void oa_sql_comment_add(struct oa_conn *c, struct oa_send *s)
 	enum oa_stat result;
 	size_t end = 0;
 
-	if (!s->prepared)
+	if (!s->early.prepared)
 		return;
 	result = comment_look(c, s, &m, &end);
 	if (result == OA_STAT_sql_comment_added) {
-		oa_propagate_exchange(oa_exchange_at(s->first), value);
+		oa_propagate_exchange(oa_exchange_at(s->early.first), value);
 		if (!message_write(c, s, &m, end, value) || !oa_inject_compose(c, s)) {
 			oa_inject_decline(c, s);
 			result = OA_STAT_sql_comment_pool;

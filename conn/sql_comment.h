@@ -10,6 +10,7 @@
 #include "core/stats.h"
 
 /* Before the bytes of a store's connection are read: may they begin with a query that can be added to? */
+bool oa_sql_comment_on(void);
 bool oa_sql_comment_wanted(const struct oa_conn *c, const struct oa_send *s);
 
 /* They were read, and are still to be sent: the call is composed anew when something is to be added. */

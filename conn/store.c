@@ -16,7 +16,7 @@
 #define STORE_EARLY        0xff /* c->answered while bytes are read that are not sent yet */
 #define STORE_TLS          0xfe /* c->answered: what follows is TLS */
 
-_Static_assert(sizeof(((struct oa_send *)0)->before.parser) == OA_PROTO_STATE_BYTES, "what the parser was");
+_Static_assert(sizeof(((struct oa_early *)0)->parser) == OA_PROTO_STATE_BYTES, "what the parser was");
 
 /* -- the record -- */
 
@@ -27,25 +27,46 @@ static inline uint8_t store_put(uint8_t *to, struct oa_bytes text)
 	return (uint8_t)text.len;
 }
 
+/* As it stands in an exchange's record. */
 struct store_record {
-	struct oa_db db;
-	uint8_t texts[3 * OA_DB_NAME_MAX];
-};
+	struct oa_db d;
+} __attribute__((packed, may_alias));
 
-static OA_HOT void store_record_set(struct oa_exchange *ex, struct store_record *r, const struct oa_db_texts *texts)
+static OA_COLD void store_record_set(struct oa_exchange *ex, struct oa_db db, const struct oa_db_texts *texts)
 {
-	uint8_t *to = r->texts;
+	struct {
+		struct oa_db db;
+		uint8_t texts[3 * OA_DB_NAME_MAX];
+	} r = { .db = db };
+	uint8_t *to = r.texts;
 	size_t len;
 
-	to += r->db.operation = store_put(to, texts->operation);
-	to += r->db.target = store_put(to, texts->target);
-	to += r->db.status = store_put(to, texts->status);
-	len = (size_t)(to - (uint8_t *)r);
-	if (OA_UNLIKELY(r->db.system == OA_STORE_KAFKA)) { /* its target is set later, in place */
-		memset(to, 0, OA_DB_NAME_MAX - r->db.target);
-		len += OA_DB_NAME_MAX - r->db.target;
+	to += r.db.operation = store_put(to, texts->operation);
+	to += r.db.target = store_put(to, texts->target);
+	to += r.db.status = store_put(to, texts->status);
+	len = (size_t)(to - (uint8_t *)&r);
+	if (r.db.system == OA_STORE_KAFKA) { /* its target is set later, in place */
+		memset(to, 0, OA_DB_NAME_MAX - r.db.target);
+		len += OA_DB_NAME_MAX - r.db.target;
 	}
-	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(r, len));
+	oa_exchange_set_str(ex, OA_STR_DB, oa_bytes(&r, len));
+}
+
+/* The part of the record that does not move, where it stands; NULL: there was no room for it. */
+static inline struct store_record *store_db_at(const struct oa_exchange *ex)
+{
+	struct oa_span *s = oa_exchange_span(ex);
+
+	return OA_LIKELY(s->str[OA_STR_DB].len >= sizeof(struct store_record)) ? (void *)((uint8_t *)s + s->str[OA_STR_DB].off) : NULL;
+}
+
+/* The same to be read: zeros then. */
+static inline const struct store_record *store_db(const struct oa_exchange *ex)
+{
+	static const struct store_record none;
+	const struct store_record *db = store_db_at(ex);
+
+	return OA_LIKELY(db != NULL) ? db : &none;
 }
 
 static uint8_t store_flags(const struct oa_store_msg *m)
@@ -54,57 +75,77 @@ static uint8_t store_flags(const struct oa_store_msg *m)
 	       (m->flags & OA_STORE_EXECUTE ? OA_DB_EXECUTE : 0);
 }
 
-static inline void store_record_command(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
+static inline void store_fill(struct store_record *db, const struct oa_conn *c, const struct oa_store_msg *m, size_t operation, size_t target)
+{
+	db->d.rows = 0;
+	db->d.args = m->args;
+	db->d.ns = m->ns_num;
+	db->d.batch = m->batch;
+	db->d.status_num = 0;
+	db->d.system = m->system;
+	db->d.flags = store_flags(m);
+	db->d.operation = (uint8_t)operation;
+	db->d.target = (uint8_t)target;
+	db->d.status = 0;
+	/* What is asked before may still change it. */
+	db->d.escapes = c->open == 1 ? oa_session_escapes(c) : 0;
+	db->d.done = 0;
+}
+
+/* In a larger record. */
+static OA_COLD void store_record_far(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct oa_db_texts texts = { .operation = m->operation, .target = m->target };
-	struct store_record r;
+	struct store_record db;
 
-	r.db = (struct oa_db){ .args = m->args, .batch = m->batch, .ns = m->ns_num, .system = m->system,
-			       .flags = store_flags(m),
-			       /* What is asked before may still change it. */
-			       .escapes = c->open == 1 ? oa_session_escapes(c) : 0 };
-	store_record_set(ex, &r, &texts);
+	store_fill(&db, c, m, 0, 0);
+	store_record_set(ex, db.d, &texts);
 }
 
-/* The part of the record that does not move. */
-static struct oa_db store_db(struct oa_exchange *ex)
+static inline void store_record_command(const struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
 {
-	struct oa_db_texts texts;
-	struct oa_db db = { 0 };
+	struct oa_bytes operation = oa_bytes_cut(m->operation, OA_DB_NAME_MAX), target = oa_bytes_cut(m->target, OA_DB_NAME_MAX);
+	struct store_record *db = NULL;
+	uint8_t *texts;
 
-	(void)oa_span_db(oa_exchange_span(ex), &db, &texts);
-	return db;
-}
-
-static void store_set_db(struct oa_exchange *ex, const struct oa_db *db)
-{
-	struct oa_span *s = oa_exchange_span(ex);
-
-	if (s->str[OA_STR_DB].len >= sizeof(*db))
-		memcpy((uint8_t *)s + s->str[OA_STR_DB].off, db, sizeof(*db));
-}
-
-/* In place, but for an answer that has a status. */
-static OA_HOT void store_record_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
-{
-	struct oa_span *s = oa_exchange_span(ex);
-	struct oa_db_texts texts;
-	struct store_record r;
-
-	if (!oa_span_db(s, &r.db, &texts))
+	if (OA_LIKELY(m->system != OA_STORE_KAFKA)) /* whose target takes more */
+		db = (void *)oa_exchange_text_room(ex, OA_STR_DB, sizeof(*db) + operation.len + target.len);
+	if (OA_UNLIKELY(!db)) {
+		store_record_far(c, ex, m);
 		return;
-	r.db.rows += m->rows;
-	r.db.status_num = m->status_num;
-	r.db.flags |= (m->flags & OA_STORE_FAILED ? OA_DB_FAILED : 0) | (m->flags & OA_STORE_HAS_ROWS ? OA_DB_HAS_ROWS : 0);
-	r.db.done++;
-	if (r.db.flags & OA_DB_WHOLE)
-		r.db.batch = r.db.done;
-	if (m->status.len) {
-		texts.status = m->status;
-		store_record_set(ex, &r, &texts);
-	} else {
-		store_set_db(ex, &r.db);
 	}
+	store_fill(db, c, m, operation.len, target.len);
+	texts = (uint8_t *)(db + 1);
+	oa_copy_text(texts, operation.ptr, operation.len);
+	oa_copy_text(texts + operation.len, target.ptr, target.len);
+}
+
+
+static OA_COLD void store_record_status(struct oa_exchange *ex, struct oa_bytes status)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	if (!oa_span_db(oa_exchange_span(ex), &db, &texts))
+		return;
+	texts.status = status;
+	store_record_set(ex, db, &texts);
+}
+
+static inline void store_record_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
+{
+	struct store_record *db = store_db_at(ex);
+
+	if (OA_UNLIKELY(!db))
+		return;
+	db->d.rows += m->rows;
+	db->d.status_num = m->status_num;
+	db->d.flags |= (m->flags & OA_STORE_FAILED ? OA_DB_FAILED : 0) | (m->flags & OA_STORE_HAS_ROWS ? OA_DB_HAS_ROWS : 0);
+	db->d.done++;
+	if (db->d.flags & OA_DB_WHOLE)
+		db->d.batch = db->d.done;
+	if (OA_UNLIKELY(m->status.len))
+		store_record_status(ex, m->status);
 }
 
 /* The text of a query, or of the statement that it runs; and for which database. */
@@ -179,10 +220,10 @@ static bool store_is_more(const struct oa_conn *c, const struct oa_event *ev)
 static void store_add_to_batch(struct oa_conn *c)
 {
 	struct oa_exchange *ex = oa_exchange_at(c->last - 1);
-	struct oa_db db = store_db(ex);
+	struct store_record *db = store_db_at(ex);
 
-	db.batch = db.batch ? db.batch + 1 : 2;
-	store_set_db(ex, &db);
+	if (db)
+		db->d.batch = db->d.batch ? db->d.batch + 1 : 2;
 	oa_exchange_flag(ex, 0, OA_EX_ANSWERED | OA_EX_REQ_DONE);
 }
 
@@ -196,10 +237,9 @@ static OA_COLD void store_record_made(const struct oa_conn *c, struct oa_span *s
 								      : (s->connect_us + (uint64_t)s->tls_us) * 1000;
 }
 
-static void store_opened(struct oa_conn *c, uint32_t index, const struct oa_event *ev)
+static inline void store_opened(struct oa_conn *c, struct oa_exchange *ex, uint32_t index, const struct oa_event *ev)
 {
 	const struct oa_store_msg *m = ev->u.store;
-	struct oa_exchange *ex = oa_exchange_at(index);
 
 	ex->baggage_len = m->hint;
 	if (OA_UNLIKELY(m->flags & OA_STORE_NO_REPLY))
@@ -256,6 +296,7 @@ static inline void store_command_ends(struct oa_feed *f, struct oa_exchange *ex)
 static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
+	struct oa_exchange *ex;
 	int64_t index = -1;
 
 	if (OA_UNLIKELY(store_is_more(c, ev))) {
@@ -271,9 +312,10 @@ static void store_on_command(struct oa_feed *f, const struct oa_event *ev)
 		store_declined(c);
 		return;
 	}
-	store_opened(c, (uint32_t)index, ev);
+	ex = oa_exchange_at((uint32_t)index);
+	store_opened(c, ex, (uint32_t)index, ev);
 	if (ev->whole)
-		store_command_ends(f, oa_exchange_at((uint32_t)index));
+		store_command_ends(f, ex);
 }
 
 /* -- answers -- */
@@ -289,20 +331,21 @@ static inline void store_moves_context(struct oa_feed *f, struct oa_exchange *ex
 }
 
 /* Whose answer it is: the oldest of its stream or group that still waits for one. returns index + 1, 0 nobody's */
-static inline uint32_t store_asked(const struct oa_conn *c, uint32_t stream)
+static inline uint32_t store_asked(const struct oa_conn *c, uint32_t stream, struct oa_exchange **ret)
 {
-	uint32_t i = c->first;
-
-	while (i && (oa_exchange_at(i - 1)->stream != stream || oa_exchange_at(i - 1)->flags & OA_EX_ANSWERED))
-		i = oa_exchange_at(i - 1)->next;
-	return i;
+	for (uint32_t i = c->first; i; i = (*ret)->next) {
+		*ret = oa_exchange_at(i - 1);
+		if (OA_LIKELY((*ret)->stream == stream && !((*ret)->flags & OA_EX_ANSWERED)))
+			return i;
+	}
+	return 0;
 }
 
 static OA_COLD void store_failed(struct oa_conn *c, struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	if (m->flags & OA_STORE_BY_GROUP)
 		oa_session_set_failed(c, ex->stream);
-	if (ex->baggage_len & REDIS_HINT_SELECT && store_db(ex).system == OA_STORE_REDIS)
+	if (ex->baggage_len & REDIS_HINT_SELECT && store_db(ex)->d.system == OA_STORE_REDIS)
 		oa_redis_forget_database(c->pstate[OA_DIR_REQUEST]);
 }
 
@@ -313,7 +356,7 @@ static void store_succeeded(struct oa_conn *c, struct oa_exchange *ex, const str
 
 	if (m->flags & OA_STORE_PREPARE && m->stmt)
 		oa_session_prepare(c, m->stmt, oa_span_str(s, OA_STR_DB_TEXT), s->flags & OA_SPAN_TRUNCATED);
-	if (c->store && store_db(ex).flags & OA_DB_USES)
+	if (c->store && store_db(ex)->d.flags & OA_DB_USES)
 		oa_session_used(c);
 }
 
@@ -321,9 +364,9 @@ static void store_succeeded(struct oa_conn *c, struct oa_exchange *ex, const str
 static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
 {
 	struct oa_span *s = oa_exchange_span(ex);
-	struct oa_db db = store_db(ex);
+	const struct store_record *db = store_db(ex);
 
-	if (db.done < (db.batch ? db.batch : 1))
+	if (db->d.done < (db->d.batch ? db->d.batch : 1))
 		return;
 	s->duration_ns = oa_feed_now(f) > s->start_ns ? oa_feed_now(f) - s->start_ns : 0;
 	oa_exchange_flag(ex, OA_EX_ANSWERED, OA_EX_PREPARED);
@@ -334,9 +377,9 @@ static void store_answered(struct oa_feed *f, struct oa_exchange *ex)
 /* Produce and Fetch, whose messages are counted as far as their layout is known. */
 static void store_check_counted(struct oa_exchange *ex)
 {
-	struct oa_db db = store_db(ex);
+	const struct store_record *db = store_db(ex);
 
-	if (db.system == OA_STORE_KAFKA && ex->baggage_len >> 8 <= 1 && !db.batch && !(db.flags & OA_DB_FAILED))
+	if (db->d.system == OA_STORE_KAFKA && ex->baggage_len >> 8 <= 1 && !db->d.batch && !(db->d.flags & OA_DB_FAILED))
 		oa_stat_inc(OA_STAT_uncounted_messages);
 }
 
@@ -350,7 +393,7 @@ static inline void store_answer_ends(struct oa_feed *f, struct oa_exchange *ex, 
 		oa_exchange_discard(c, index);
 		return;
 	}
-	if (stream && store_db(ex).flags & OA_DB_EXECUTE) {
+	if (stream && store_db(ex)->d.flags & OA_DB_EXECUTE) {
 		store_answered(f, ex);
 		return;
 	}
@@ -363,15 +406,14 @@ static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
 {
 	const struct oa_store_msg *m = ev->u.store;
 	struct oa_conn *c = f->c;
-	uint32_t asked = store_asked(c, ev->stream);
 	struct oa_exchange *ex;
+	uint32_t asked = store_asked(c, ev->stream, &ex);
 
 	if (OA_UNLIKELY(!asked)) {
 		if (!(m->flags & (OA_STORE_BY_GROUP | OA_STORE_BY_STREAM)))
 			oa_conn_make_opaque(c, OA_STAT_opaque_parse);
 		return;
 	}
-	ex = oa_exchange_at(asked - 1);
 	if (!ev->whole || c->role != OA_ROLE_SERVER) /* one that was served ends here */
 		store_moves_context(f, ex);
 	oa_exchange_flag(ex, OA_EX_RESPONDED | (m->flags & OA_STORE_QUIET ? OA_EX_QUIET : 0), 0);
@@ -390,12 +432,16 @@ static void store_on_answer(struct oa_feed *f, const struct oa_event *ev)
 static void store_on_end(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
-	uint32_t i = f->dir == OA_DIR_REQUEST ? c->last : store_asked(c, ev->stream);
-	struct oa_exchange *ex = i ? oa_exchange_at(i - 1) : NULL;
+	struct oa_exchange *ex;
+	uint32_t i;
 
-	if (ex && f->dir == OA_DIR_REQUEST) {
-		store_command_ends(f, ex);
-	} else if (ex && ex->flags & OA_EX_RESPONDED) {
+	if (f->dir == OA_DIR_REQUEST) {
+		if (c->last)
+			store_command_ends(f, oa_exchange_at(c->last - 1));
+		return;
+	}
+	i = store_asked(c, ev->stream, &ex);
+	if (i && ex->flags & OA_EX_RESPONDED) {
 		store_moves_context(f, ex);
 		store_answer_ends(f, ex, i - 1, ev->stream);
 	}
@@ -407,10 +453,12 @@ static void store_on_group_end(struct oa_feed *f, uint32_t group)
 	struct oa_conn *c = f->c;
 	bool failed = group && oa_session_failed(c) == group;
 
-	while (c->first && oa_exchange_at(c->first - 1)->stream == group) {
+	while (c->first) {
 		struct oa_exchange *ex = oa_exchange_at(c->first - 1);
 		bool skipped = failed && !(ex->flags & OA_EX_RESPONDED);
 
+		if (ex->stream != group)
+			return;
 		store_moves_context(f, ex);
 		if (ex->flags & OA_EX_ANSWERED)
 			store_finish_answered(c, c->first - 1);
@@ -456,7 +504,8 @@ static OA_COLD void store_ready(struct oa_feed *f, uint8_t ready)
 static OA_COLD void store_on_part(struct oa_feed *f, const struct oa_event *ev)
 {
 	struct oa_conn *c = f->c;
-	uint32_t index = f->dir == OA_DIR_REQUEST ? c->last : store_asked(c, ev->stream);
+	struct oa_exchange *asked;
+	uint32_t index = f->dir == OA_DIR_REQUEST ? c->last : store_asked(c, ev->stream, &asked);
 
 	if (ev->u.store->flags & OA_STORE_NAMED)
 		oa_message_named(ev->u.store->ns, ev->u.store->target);
@@ -536,11 +585,6 @@ OA_HOT void oa_store_on_event(void *ctx, const struct oa_event *ev)
 
 /* -- sending -- */
 
-static bool store_is(const struct oa_conn *c)
-{
-	return c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STORE;
-}
-
 /* The first bytes of a connection. */
 static OA_COLD void store_detect(struct oa_conn *c, const struct oa_send *s)
 {
@@ -557,69 +601,84 @@ static OA_COLD void store_detect(struct oa_conn *c, const struct oa_send *s)
 	}
 }
 
-static size_t store_bytes(const struct oa_send *s)
+static size_t store_bytes(const struct iovec *iov, int iovcnt)
 {
 	size_t n = 0;
 
-	for (int i = 0; i < s->host_iovcnt; i++)
-		n += s->host_iov[i].iov_len;
+	for (int i = 0; i < iovcnt; i++)
+		n += iov[i].iov_len;
 	return n;
 }
 
 /* How many commands the bytes began. */
-static uint16_t store_prepared(const struct oa_conn *c)
+static inline uint16_t store_prepared(const struct oa_conn *c)
 {
+	const struct oa_exchange *ex;
 	uint16_t n = 0;
 
-	for (uint32_t i = c->last; i && oa_exchange_at(i - 1)->flags & OA_EX_PREPARED; i = oa_exchange_at(i - 1)->prev)
+	for (uint32_t i = c->last; i && (ex = oa_exchange_at(i - 1), ex->flags & OA_EX_PREPARED); i = ex->prev)
 		n++;
 	return n;
 }
 
-/* What is about to be sent. returns false when what follows is no command of a store's any more */
-static OA_HOT bool store_read_early(struct oa_conn *c, struct oa_send *s)
+/* What is about to be sent. Afterwards c->state is no longer HTTP when what follows is no command of a store's any more. */
+static inline void store_read(struct oa_conn *c, struct oa_early *e, const struct iovec *iov, int iovcnt)
 {
-	memcpy(s->before.parser, c->pstate[OA_DIR_REQUEST], sizeof(s->before.parser));
-	s->before.last = c->last;
-	s->before.batch = c->last ? store_db(oa_exchange_at(c->last - 1)).batch : 0;
+	memcpy(e->parser, c->pstate[OA_DIR_REQUEST], sizeof(e->parser));
+	e->last = c->last;
+	e->batch = c->last ? store_db(oa_exchange_at(c->last - 1))->d.batch : 0;
 	c->answered = STORE_EARLY;
-	if (OA_LIKELY(s->host_iovcnt == 1 && s->host_iov->iov_len))
-		oa_feed_http(c, false, oa_bytes(s->host_iov->iov_base, s->host_iov->iov_len));
+	if (OA_LIKELY(iovcnt == 1 && iov->iov_len))
+		oa_feed_http(c, false, oa_bytes(iov->iov_base, iov->iov_len));
 	else
-		oa_feed_iov(c, false, s->host_iov, s->host_iovcnt, store_bytes(s));
+		oa_feed_iov(c, false, iov, iovcnt, store_bytes(iov, iovcnt));
 	c->answered = 0;
-	s->fed = c->state == OA_CONN_NEW; /* what follows is TLS: this was read, whatever becomes of it */
-	if (c->state != OA_CONN_HTTP)
-		return false;
-	s->fed = true;
-	s->prepared = store_prepared(c);
-	if (!s->prepared)
-		return true;
-	s->first = c->last - 1;
-	s->first_gen = atomic_load_explicit(&oa_exchange_at(s->first)->gen, memory_order_relaxed);
-	return true;
+	e->prepared = 0;
+	e->fed = c->state == OA_CONN_HTTP || c->state == OA_CONN_NEW; /* NEW: what follows is TLS; this was read, whatever becomes of it */
+	if (OA_UNLIKELY(c->state != OA_CONN_HTTP))
+		return;
+	e->prepared = store_prepared(c);
+	if (!e->prepared)
+		return;
+	e->first = c->last - 1;
+	e->first_gen = atomic_load_explicit(&oa_exchange_at(e->first)->gen, memory_order_relaxed);
 }
 
-OA_HOT bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
+static OA_HOT bool store_read_early(struct oa_conn *c, struct oa_send *s)
+{
+	store_read(c, &s->early, s->host_iov, s->host_iovcnt);
+	s->fed = s->early.fed;
+	return c->state == OA_CONN_HTTP;
+}
+
+bool oa_store_before_send(struct oa_conn *c, struct oa_send *s)
 {
 	if (OA_UNLIKELY(c->state == OA_CONN_NEW && !c->carry[OA_DIR_REQUEST] && c->role == OA_ROLE_CLIENT))
 		store_detect(c, s);
-	if (!store_is(c))
+	if (!oa_store_is(c))
 		return false;
 	if (c->state != OA_CONN_HTTP || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST])
 		return true; /* the rest of a command: it is read when it was sent */
-	if (store_read_early(c, s) && s->prepared && oa_sql_comment_wanted(c, s))
+	if (store_read_early(c, s) && s->early.prepared && oa_sql_comment_wanted(c, s))
 		oa_sql_comment_add(c, s);
+	return true;
+}
+
+OA_HOT bool oa_store_ask(struct oa_conn *c, const struct iovec *iov, struct oa_early *e)
+{
+	if (OA_UNLIKELY(!oa_store_is(c) || c->role != OA_ROLE_CLIENT || c->carry[OA_DIR_REQUEST] || c->stash ||
+			oa_sql_comment_on()))
+		return false;
+	store_read(c, e, iov, 1);
 	return true;
 }
 
 static bool store_last_is_open(const struct oa_send *s)
 {
-	return s->prepared && oa_exchange_get((struct oa_ref){ s->first, s->first_gen });
+	return s->early.prepared && oa_exchange_get((struct oa_ref){ s->early.first, s->early.first_gen });
 }
 
-/* All of it was sent: its commands are real. */
-static OA_HOT void store_sent(struct oa_conn *c)
+OA_HOT void oa_store_sent(struct oa_conn *c)
 {
 	uint32_t before;
 
@@ -638,25 +697,22 @@ static OA_HOT void store_sent(struct oa_conn *c)
 /* What was added to the batch of a command that was sent before. */
 static void store_undo_batch(struct oa_conn *c, const struct oa_send *s)
 {
-	struct oa_db db;
+	struct store_record *db = c->last && c->last == s->early.last ? store_db_at(oa_exchange_at(c->last - 1)) : NULL;
 
-	if (!c->last || c->last != s->before.last)
-		return;
-	db = store_db(oa_exchange_at(c->last - 1));
-	db.batch = s->before.batch;
-	store_set_db(oa_exchange_at(c->last - 1), &db);
+	if (db)
+		db->d.batch = s->early.batch;
 }
 
 /* Back to where the connection stood before. returns false when it cannot be: some of it was answered meanwhile */
 static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 {
-	for (unsigned n = s->prepared; n; n--) {
+	for (unsigned n = s->early.prepared; n; n--) {
 		if (!c->last || !(oa_exchange_at(c->last - 1)->flags & OA_EX_PREPARED))
 			return false;
 		oa_exchange_discard(c, c->last - 1);
 	}
 	oa_feed_forget(c, OA_DIR_REQUEST);
-	memcpy(c->pstate[OA_DIR_REQUEST], s->before.parser, sizeof(s->before.parser));
+	memcpy(c->pstate[OA_DIR_REQUEST], s->early.parser, sizeof(s->early.parser));
 	store_undo_batch(c, s);
 	return true;
 }
@@ -681,7 +737,7 @@ OA_HOT bool oa_store_before_write(struct oa_conn *c, struct oa_send *s)
 void oa_store_written(struct oa_conn *c)
 {
 	oa_stat_inc(OA_STAT_sql_comment_added);
-	store_sent(c);
+	oa_store_sent(c);
 }
 
 void oa_store_unread(struct oa_conn *c, struct oa_send *s)
@@ -689,23 +745,23 @@ void oa_store_unread(struct oa_conn *c, struct oa_send *s)
 	if (!store_undo(c, s))
 		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
 	s->fed = s->rewrite = false;
-	s->prepared = 0;
+	s->early.prepared = 0;
 	s->points = 0;
 }
 
-OA_HOT void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
+void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
 {
 	bool meanwhile = atomic_load_explicit(&c->out_seq, memory_order_relaxed) != s->out_seq;
 
 	if (c->state != OA_CONN_HTTP)
 		return;
 	/* Two threads sent at once, and the order is unknown; unless this one's commands were over before. */
-	if (meanwhile && (!s->prepared || store_last_is_open(s))) {
+	if (meanwhile && (!s->early.prepared || store_last_is_open(s))) {
 		oa_conn_make_opaque(c, OA_STAT_opaque_contention);
 		return;
 	}
-	if (n >= 0 && (size_t)n == store_bytes(s)) {
-		store_sent(c);
+	if (n >= 0 && (size_t)n == store_bytes(s->host_iov, s->host_iovcnt)) {
+		oa_store_sent(c);
 		return;
 	}
 	if (!store_undo(c, s))

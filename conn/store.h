@@ -10,12 +10,24 @@ oa_event_fn oa_store_on_event;
 /* The parser has said that something else follows. returns true when that is TLS: its first bytes are awaited */
 bool oa_store_begins_anew(struct oa_conn *c);
 
+static inline bool oa_store_is(const struct oa_conn *c)
+{
+	return c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STORE;
+}
+
 /* What a host is about to send on a store's connection is read before it is sent: another thread may have the answer
  * before the sending call returns.
  *
  * returns   false: the connection is not a store's
  */
 bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
+
+/* The same of one buffer, when nothing is to be added to it whatever it is. Only when the connection's state is HTTP.
+ *
+ * returns   false: nothing was read, it is for oa_store_before_send() */
+bool oa_store_ask(struct oa_conn *c, const struct iovec *iov, struct oa_early *ret);
+/* All that was read early on a connection was sent, and nobody else sent meanwhile: its commands are real. */
+void oa_store_sent(struct oa_conn *c);
 
 /* The same inside TLS, where only a query that gets a comment is read before. returns true: the call is to be composed; then one
  * of the other two follows */

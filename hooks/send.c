@@ -34,21 +34,41 @@ static inline ssize_t send_end(struct oa_send *s, ssize_t n)
 	return n;
 }
 
-/* -- plain sends: the hook asks conn/ once before, and tells it once afterwards -- */
+/* -- plain sends: the hook asks conn/ before, and tells it once afterwards -- */
 
-/* 0: not one of those. Inside a hook nothing is looked at, which the other way knows how to tell. */
-static inline uint64_t send_plain(int fd)
+static inline bool send_command(int fd, const struct iovec *iov, struct oa_plain *p)
 {
-	if (OA_UNLIKELY(!oa_hook_active() || !*oa_hook_fork_mark || oa_tls.guard_sp))
-		return 0;
-	return oa_conn_before_plain_send(fd);
+	bool asks = false;
+
+	if (iov->iov_len && oa_hook_plausible(iov->iov_base, iov->iov_len))
+		OA_HOOK_BLOCK(oa_guard_enter(errno))
+			asks = oa_conn_before_command(fd, iov, p);
+	return asks;
 }
 
-static inline ssize_t send_plain_end(int fd, uint64_t token, const struct iovec *iov, int count, ssize_t n)
+/* iov: the one buffer; NULL: there may be more. Inside a hook nothing is looked at, which the other way knows how to tell. */
+static inline enum oa_plain_kind send_plain(int fd, const struct iovec *iov, struct oa_plain *p)
+{
+	enum oa_plain_kind kind;
+
+	if (OA_UNLIKELY(!oa_hook_active() || !*oa_hook_fork_mark || oa_tls.guard_sp))
+		return OA_PLAIN_NONE;
+	kind = oa_conn_before_plain_send(fd, p);
+	if (kind == OA_PLAIN_COMMAND && !(iov && send_command(fd, iov, p)))
+		return OA_PLAIN_NONE;
+	return kind;
+}
+
+static inline ssize_t send_plain_end(int fd, enum oa_plain_kind kind, const struct oa_plain *p, const struct iovec *iov,
+				     int count, ssize_t n)
 {
 	oa_tls.send_sp = 0;
-	OA_OBSERVE()
-		oa_conn_after_plain_send(fd, token, iov, count, n, g_.err);
+	OA_OBSERVE() {
+		if (kind == OA_PLAIN_COMMAND)
+			oa_conn_after_command(fd, p, iov, n, g_.err);
+		else
+			oa_conn_after_plain_send(fd, p, iov, count, n, g_.err);
+	}
 	return n;
 }
 
@@ -86,11 +106,12 @@ OA_HOT OA_SLOW ssize_t write_watched(int fd, const void *buf, size_t len)
 OA_SLOW OA_HOT ssize_t write_tracked(int fd, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)buf, len };
-	uint64_t token = send_plain(fd);
+	struct oa_plain p;
+	enum oa_plain_kind kind = send_plain(fd, &iov, &p);
 
-	if (OA_UNLIKELY(!token))
+	if (OA_UNLIKELY(kind == OA_PLAIN_NONE))
 		return write_watched(fd, buf, len);
-	return send_plain_end(fd, token, &iov, 1, OA_REAL(write)(fd, buf, len));
+	return send_plain_end(fd, kind, &p, &iov, 1, OA_REAL(write)(fd, buf, len));
 }
 
 OA_EXPORT OA_HOT ssize_t write(int fd, const void *buf, size_t len)
@@ -110,11 +131,12 @@ OA_SLOW ssize_t writev_watched(int fd, const struct iovec *iov, int count)
 
 OA_SLOW OA_HOT ssize_t writev_tracked(int fd, const struct iovec *iov, int count)
 {
-	uint64_t token = send_plain(fd);
+	struct oa_plain p;
+	enum oa_plain_kind kind = send_plain(fd, count == 1 && oa_hook_plausible(iov, sizeof(*iov)) ? iov : NULL, &p);
 
-	if (OA_UNLIKELY(!token))
+	if (OA_UNLIKELY(kind == OA_PLAIN_NONE))
 		return writev_watched(fd, iov, count);
-	return send_plain_end(fd, token, iov, count, OA_REAL(writev)(fd, iov, count));
+	return send_plain_end(fd, kind, &p, iov, count, OA_REAL(writev)(fd, iov, count));
 }
 
 OA_EXPORT OA_HOT ssize_t writev(int fd, const struct iovec *iov, int count)
@@ -162,11 +184,12 @@ OA_HOT OA_SLOW ssize_t send_watched(int fd, const void *buf, size_t len, int fla
 OA_SLOW OA_HOT ssize_t send_tracked(int fd, const void *buf, size_t len, int flags)
 {
 	struct iovec iov = { (void *)buf, len };
-	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+	struct oa_plain p;
+	enum oa_plain_kind kind = flags & MSG_OOB ? OA_PLAIN_NONE : send_plain(fd, &iov, &p);
 
-	if (OA_UNLIKELY(!token))
+	if (OA_UNLIKELY(kind == OA_PLAIN_NONE))
 		return send_watched(fd, buf, len, flags);
-	return send_plain_end(fd, token, &iov, 1, OA_REAL(send)(fd, buf, len, flags));
+	return send_plain_end(fd, kind, &p, &iov, 1, OA_REAL(send)(fd, buf, len, flags));
 }
 
 OA_EXPORT OA_HOT ssize_t send(int fd, const void *buf, size_t len, int flags)
@@ -206,11 +229,12 @@ OA_SLOW OA_HOT ssize_t sendto_tracked(int fd, const void *buf, size_t len, int f
 				      socklen_t addr_len)
 {
 	struct iovec iov = { (void *)buf, len };
-	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+	struct oa_plain p;
+	enum oa_plain_kind kind = flags & MSG_OOB ? OA_PLAIN_NONE : send_plain(fd, &iov, &p);
 
-	if (OA_UNLIKELY(!token))
+	if (OA_UNLIKELY(kind == OA_PLAIN_NONE))
 		return sendto_watched(fd, buf, len, flags, addr, addr_len);
-	return send_plain_end(fd, token, &iov, 1, OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len));
+	return send_plain_end(fd, kind, &p, &iov, 1, OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len));
 }
 
 OA_EXPORT OA_HOT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
@@ -234,14 +258,15 @@ OA_SLOW ssize_t sendmsg_watched(int fd, const struct msghdr *msg, int flags)
 
 OA_SLOW OA_HOT ssize_t sendmsg_tracked(int fd, const struct msghdr *msg, int flags)
 {
-	uint64_t token = flags & MSG_OOB ? 0 : send_plain(fd);
+	struct oa_plain p;
+	enum oa_plain_kind kind = flags & MSG_OOB ? OA_PLAIN_NONE : send_plain(fd, NULL, &p);
 	ssize_t n;
 
-	if (OA_UNLIKELY(!token))
+	if (OA_UNLIKELY(kind == OA_PLAIN_NONE))
 		return sendmsg_watched(fd, msg, flags);
 	n = OA_REAL(sendmsg)(fd, msg, flags);
 	/* What the kernel has taken bytes of can be read. */
-	return send_plain_end(fd, token, n > 0 ? msg->msg_iov : NULL, n > 0 ? (int)msg->msg_iovlen : 0, n);
+	return send_plain_end(fd, kind, &p, n > 0 ? msg->msg_iov : NULL, n > 0 ? (int)msg->msg_iovlen : 0, n);
 }
 
 OA_EXPORT OA_HOT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)

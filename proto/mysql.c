@@ -157,8 +157,11 @@ OA_HOT struct oa_bytes oa_mysql_query_text(const void *state, struct oa_bytes bo
 /* The database of a query that is "USE shop", and nothing more. */
 static struct oa_bytes query_uses(struct oa_bytes text)
 {
-	struct oa_bytes name = oa_bytes_trim(text);
+	struct oa_bytes name;
 
+	if (OA_LIKELY(text.len && text.ptr[0] > ' ' && (text.ptr[0] | 0x20) != 'u'))
+		return (struct oa_bytes){ 0 };
+	name = oa_bytes_trim(text);
 	if (name.len < 5 || !oa_bytes_ieq(oa_bytes(name.ptr, 3), OA_LIT("use")) || (name.ptr[3] != ' ' && name.ptr[3] != '`'))
 		return (struct oa_bytes){ 0 };
 	name = oa_bytes_trim(oa_bytes(name.ptr + 3, name.len - 3));
@@ -219,10 +222,11 @@ static OA_HOT int command(struct mysql_state *st, uint8_t code, struct oa_bytes 
 	default:
 		break;
 	}
-	if (!command_name(code) && code != COM_QUERY)
-		return -EPROTO;
-	if (code != COM_QUERY)
+	if (code != COM_QUERY) {
+		if (!command_name(code))
+			return -EPROTO;
 		m.operation = oa_bytes_str(command_name(code));
+	}
 	if (st->st.skip)
 		m.flags |= OA_STORE_CUT;
 	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, 0, &m);
@@ -244,7 +248,7 @@ static inline long command_unit(void *state, enum oa_dir dir, struct oa_bytes in
 
 	if (in.len < 5 && !(in.len == 4 && !store_le24(in.ptr)))
 		return 0;
-	len = store_le24(in.ptr);
+	len = store_le24_of4(in.ptr);
 	seq = in.ptr[3];
 	if (st->phase == GREETING) {
 		/* 2: inside TLS, where the greeting and the wish for TLS came before. */
@@ -315,18 +319,23 @@ static void result_end(struct mysql_state *st, unsigned status, const struct oa_
 		finish(st, &m, sink);
 }
 
-/* How strings are to be read from here on, and whether a transaction is open. */
-static OA_HOT unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
+static STORE_COLD void status_changes(struct mysql_state *st, uint8_t escapes, uint8_t ready, const struct oa_sink *sink)
 {
-	struct oa_store_msg m = { .system = OA_STORE_MYSQL };
+	struct oa_store_msg m = { .system = OA_STORE_MYSQL, .hint = escapes, .status_num = ready };
 
-	m.hint = status & STATUS_NO_ESCAPES ? OA_DB_NO_ESCAPES : OA_DB_ESCAPES;
-	m.status_num = status & STATUS_IN_TX ? OA_STORE_IN_TX : OA_STORE_READY;
-	if (st->escapes != m.hint || st->ready != m.status_num) {
-		st->escapes = (uint8_t)m.hint;
-		st->ready = (uint8_t)m.status_num;
-		store_emit(sink, OA_EVENT_NOTE, 0, &m);
-	}
+	st->escapes = escapes;
+	st->ready = ready;
+	store_emit(sink, OA_EVENT_NOTE, 0, &m);
+}
+
+/* How strings are to be read from here on, and whether a transaction is open. */
+static inline unsigned learn_status(struct mysql_state *st, unsigned status, const struct oa_sink *sink)
+{
+	uint8_t escapes = status & STATUS_NO_ESCAPES ? OA_DB_NO_ESCAPES : OA_DB_ESCAPES;
+	uint8_t ready = status & STATUS_IN_TX ? OA_STORE_IN_TX : OA_STORE_READY;
+
+	if (OA_UNLIKELY(st->escapes != escapes || st->ready != ready))
+		status_changes(st, escapes, ready, sink);
 	return status;
 }
 
@@ -487,9 +496,8 @@ static int packet(struct mysql_state *st, struct oa_bytes body, uint32_t len, co
 		return authenticating(st, body, sink);
 	case FIRST:
 		return first(st, body, len, sink);
-	case COLUMNS:
-		column(st);
-		return 0;
+	case COLUMNS: /* see answer_unit() */
+		return -EPROTO;
 	case COLUMNS_END:
 		if (!is_eof(st, body, len))
 			return -EPROTO;
@@ -526,13 +534,19 @@ static inline long answer_unit(void *state, enum oa_dir dir, struct oa_bytes in,
 
 	if (in.len < 4)
 		return 0;
-	len = store_le24(in.ptr);
+	len = store_le24_of4(in.ptr);
 	want = len < FIRST_BYTES ? len : FIRST_BYTES;
 	if (in.len < 4 + want)
 		return 0;
 	st->going_on = len == PACKET_LONG;
 	st->st.skip = (uint32_t)(len - want);
-	if (!part)
+	if (part) /* of a row, or of what it is passed over for */
+		;
+	else if (st->phase == COLUMNS)
+		column(st);
+	else if (st->phase == ROWS && want && in.ptr[4] < 0xfe)
+		st->rows++;
+	else
 		err = packet(st, oa_bytes(in.ptr + 4, want), len, sink);
 	answers_close(st, sink);
 	return err ? err : (long)(4 + want);

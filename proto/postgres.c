@@ -349,15 +349,21 @@ static void on_prepared(struct postgres_state *st, const struct oa_sink *sink)
 		answer(st, &m, true, sink);
 }
 
-/* Status: idle, in a transaction, in one that has failed. */
-static OA_HOT void learn_status(struct postgres_state *st, uint8_t status, const struct oa_sink *sink)
+static STORE_COLD void status_changes(struct postgres_state *st, uint8_t ready, const struct oa_sink *sink)
 {
-	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .status_num = status == 'I' ? OA_STORE_READY : OA_STORE_IN_TX };
+	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .status_num = ready };
 
-	if (st->ready == m.status_num)
-		return;
-	st->ready = (uint8_t)m.status_num;
+	st->ready = ready;
 	store_emit(sink, OA_EVENT_NOTE, 0, &m);
+}
+
+/* Status: idle, in a transaction, in one that has failed. */
+static inline void learn_status(struct postgres_state *st, uint8_t status, const struct oa_sink *sink)
+{
+	uint8_t ready = status == 'I' ? OA_STORE_READY : OA_STORE_IN_TX;
+
+	if (OA_UNLIKELY(st->ready != ready))
+		status_changes(st, ready, sink);
 }
 
 static void on_ready(struct postgres_state *st, struct oa_bytes body, const struct oa_sink *sink)
@@ -385,12 +391,6 @@ static size_t answer_read_max(uint8_t type)
 static int on_answer(struct postgres_state *st, uint8_t type, struct oa_bytes body, const struct oa_sink *sink)
 {
 	switch (type) {
-	case 'D':
-		st->bound++;
-		return 0;
-	case 'T':
-		st->described = 1;
-		return 0;
 	case 'C':
 	case 'I':
 	case 's':
@@ -444,6 +444,12 @@ static inline long postgres_answer_unit(void *state, enum oa_dir dir, struct oa_
 	len = store_be32(in.ptr + 1);
 	if (len < 4 || len > PG_MESSAGE_MAX)
 		return -EPROTO;
+	if (type == 'D' || type == 'T') { /* most of them: passed over */
+		st->bound += type == 'D';
+		st->described |= type == 'T';
+		st->st.skip = len - 4;
+		return 5;
+	}
 	want = wanted(len, answer_read_max(type));
 	if (in.len < want)
 		return 0;

@@ -176,6 +176,12 @@ static inline uint32_t store_le24(const uint8_t *p)
 	return (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
+/* The same where a fourth byte can be read: one load. */
+static inline uint32_t store_le24_of4(const uint8_t *p)
+{
+	return oa_load32(p) & 0xffffff;
+}
+
 static inline uint32_t store_le32(const uint8_t *p)
 {
 	return (uint32_t)p[3] << 24 | store_le24(p);

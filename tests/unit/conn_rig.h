@@ -13,6 +13,7 @@
 #include "conn/fd_table.h"
 #include "core/config.h"
 #include "core/id.h"
+#include "core/thread.h"
 #include "core/tree.h"
 
 #define RIG_LISTENER 500
@@ -56,29 +57,64 @@ static inline void rig_connect(int fd)
 	oa_conn_on_connect(fd, (struct sockaddr *)&a, sizeof(a), 0, 0, 1);
 }
 
+/* Every call is a watched one, as those in several buffers are. */
+static bool rig_watched_only __attribute__((unused));
+
+/* A sending call, as its hook makes it. */
+struct rig_call {
+	enum oa_plain_kind plain;
+	struct oa_plain p;
+	struct oa_send s;
+	const struct iovec *iov, *use; /* the host's, the kernel's */
+	int fd, iovcnt, count;
+};
+
+static inline void rig_send_begins(struct rig_call *k, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	*k = (struct rig_call){ .fd = fd, .iov = iov, .use = iov, .iovcnt = iovcnt, .count = iovcnt };
+	if (!rig_watched_only && !flags && !oa_tls.send_sp)
+		k->plain = oa_conn_before_plain_send(fd, &k->p);
+	if (k->plain == OA_PLAIN_COMMAND && !(iovcnt == 1 && iov->iov_len && oa_conn_before_command(fd, iov, &k->p)))
+		k->plain = OA_PLAIN_NONE;
+	if (k->plain)
+		return;
+	oa_conn_before_send(fd, iov, iovcnt, flags, &k->s);
+	if (k->s.rewrite) {
+		k->use = k->s.iov;
+		k->count = k->s.iovcnt;
+	}
+}
+
+/* returns what the host gets */
+static inline ssize_t rig_send_ends(struct rig_call *k, ssize_t n, int err)
+{
+	if (!k->plain)
+		return k->s.watched ? oa_conn_after_send(&k->s, n, err) : n;
+	oa_tls.send_sp = 0;
+	if (k->plain == OA_PLAIN_COMMAND)
+		oa_conn_after_command(k->fd, &k->p, k->iov, n, err);
+	else
+		oa_conn_after_plain_send(k->fd, &k->p, k->iov, k->iovcnt, n, err);
+	return n;
+}
+
 /* Sends `text`; the kernel takes at most `room` bytes of what it is given, which is appended to wire. returns what
  * the host would get. */
 static inline ssize_t rig_send_iov(int fd, const struct iovec *iov, int iovcnt, int flags, size_t room, char *wire)
 {
-	struct oa_send s;
-	const struct iovec *use;
-	int count;
+	struct rig_call k;
 	size_t took = 0;
 
-	oa_conn_before_send(fd, iov, iovcnt, flags, &s);
-	use = s.rewrite ? s.iov : iov;
-	count = s.rewrite ? s.iovcnt : iovcnt;
+	rig_send_begins(&k, fd, iov, iovcnt, flags);
 	if (room)
-		for (int i = 0; i < count && took < room; i++) {
-			size_t step = use[i].iov_len < room - took ? use[i].iov_len : room - took;
+		for (int i = 0; i < k.count && took < room; i++) {
+			size_t step = k.use[i].iov_len < room - took ? k.use[i].iov_len : room - took;
 
 			if (wire)
-				strncat(wire, use[i].iov_base, step);
+				strncat(wire, k.use[i].iov_base, step);
 			took += step;
 		}
-	if (!s.watched)
-		return room ? (ssize_t)took : -1;
-	return oa_conn_after_send(&s, room ? (ssize_t)took : -1, room ? 0 : EAGAIN);
+	return rig_send_ends(&k, room ? (ssize_t)took : -1, room ? 0 : EAGAIN);
 }
 
 static inline ssize_t rig_send(int fd, const char *text, size_t room, char *wire)

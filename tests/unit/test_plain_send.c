@@ -20,12 +20,12 @@ static void serve(void)
 static bool send_plain(const char *text, ssize_t n, int err)
 {
 	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
-	uint64_t token = oa_conn_before_plain_send(FD);
+	struct oa_plain p;
 
-	if (!token)
+	if (oa_conn_before_plain_send(FD, &p) != OA_PLAIN_ANSWER)
 		return false;
 	oa_tls.send_sp = 0;
-	oa_conn_after_plain_send(FD, token, &iov, 1, n, err);
+	oa_conn_after_plain_send(FD, &p, &iov, 1, n, err);
 	return true;
 }
 
@@ -59,12 +59,12 @@ END_TEST
 START_TEST(plain_send_of_several_pieces_is_read_across_them)
 {
 	struct iovec iov[3] = { { NULL, 0 }, { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r", 37 }, { "\nok", 3 } };
-	uint64_t token;
+	struct oa_plain p;
 
 	serve();
-	token = oa_conn_before_plain_send(FD);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_ANSWER);
 	oa_tls.send_sp = 0;
-	oa_conn_after_plain_send(FD, token, iov, 3, 40, 0);
+	oa_conn_after_plain_send(FD, &p, iov, 3, 40, 0);
 	ck_assert_uint_eq(rig_next()->resp_body, 2);
 }
 END_TEST
@@ -90,14 +90,14 @@ END_TEST
 START_TEST(plain_send_beside_another_leaves_the_connection_alone)
 {
 	struct iovec iov = { ANSWER, strlen(ANSWER) };
-	uint64_t token;
+	struct oa_plain p;
 
 	serve();
-	token = oa_conn_before_plain_send(FD);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_ANSWER);
 	oa_tls.send_sp = 0;
-	ck_assert(oa_conn_before_plain_send(FD)); /* as of another thread */
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &(struct oa_plain){ 0 }), OA_PLAIN_ANSWER); /* as of another thread */
 	oa_tls.send_sp = 0;
-	oa_conn_after_plain_send(FD, token, &iov, 1, (ssize_t)iov.iov_len, 0);
+	oa_conn_after_plain_send(FD, &p, &iov, 1, (ssize_t)iov.iov_len, 0);
 	ck_assert_ptr_null(rig_next());
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 1);
 }
@@ -106,40 +106,44 @@ END_TEST
 START_TEST(plain_send_on_a_number_that_means_something_else_by_now_is_not_looked_at)
 {
 	struct iovec iov = { ANSWER, strlen(ANSWER) };
-	uint64_t token;
+	struct oa_plain p;
 
 	serve();
-	token = oa_conn_before_plain_send(FD);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_ANSWER);
 	oa_tls.send_sp = 0;
 	rig_accept(FD, false); /* ends the first one's exchange */
 	ck_assert_uint_eq(rig_next()->error, OA_ERR_ABANDONED);
 	rig_receive(FD, REQUEST);
-	oa_conn_after_plain_send(FD, token, &iov, 1, (ssize_t)iov.iov_len, 0);
+	oa_conn_after_plain_send(FD, &p, &iov, 1, (ssize_t)iov.iov_len, 0);
 	ck_assert_ptr_null(rig_next());
 }
 END_TEST
 
 START_TEST(plain_send_is_none_where_something_may_be_added)
 {
+	struct oa_plain p;
+
 	serve();
 	oa_config.response_headers = OA_RESPONSE_TRACERESPONSE;
-	ck_assert_uint_eq(oa_conn_before_plain_send(FD), 0);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_NONE);
 	oa_config.response_headers = 0;
 	rig_connect(FD + 1);
-	ck_assert_uint_eq(oa_conn_before_plain_send(FD + 1), 0);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD + 1, &p), OA_PLAIN_NONE);
 	rig_accept(FD + 2, false);
-	ck_assert_uint_eq(oa_conn_before_plain_send(FD + 2), 0); /* nobody has asked yet */
-	ck_assert_uint_eq(oa_conn_before_plain_send(FD + 3), 0);
-	ck_assert(oa_conn_before_plain_send(FD));
+	ck_assert_int_eq(oa_conn_before_plain_send(FD + 2, &p), OA_PLAIN_NONE); /* nobody has asked yet */
+	ck_assert_int_eq(oa_conn_before_plain_send(FD + 3, &p), OA_PLAIN_NONE);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_ANSWER);
 }
 END_TEST
 
 START_TEST(plain_send_is_none_within_another)
 {
+	struct oa_plain p;
+
 	serve();
-	ck_assert(oa_conn_before_plain_send(FD));
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_ANSWER);
 	ck_assert_uint_ne(oa_tls.send_sp, 0);
-	ck_assert_uint_eq(oa_conn_before_plain_send(FD), 0);
+	ck_assert_int_eq(oa_conn_before_plain_send(FD, &p), OA_PLAIN_NONE);
 }
 END_TEST
 

@@ -1,6 +1,7 @@
 /* Commands to Redis as conn/ sees them: read before they are sent, undone when they were not, answered in order. */
 #include "tests/unit/conn_rig.h"
 
+#include "conn/context.h"
 #include "core/stats.h"
 #include "core/thread.h"
 
@@ -12,12 +13,13 @@ static char wire[1 << 16];
 static void start(void)
 {
 	rig_start();
+	oa_ctx_watch_thread(); /* as the first watched call does */
 	rig_connect(520);
 	wire[0] = 0;
 }
 
 struct sending {
-	struct oa_send s;
+	struct rig_call call;
 	struct iovec iov;
 };
 
@@ -25,13 +27,13 @@ static void before(struct sending *k, const char *text)
 {
 	k->iov = (struct iovec){ (void *)(uintptr_t)text, strlen(text) };
 	oa_tls.send_sp = 0; /* each call is another thread's */
-	oa_conn_before_send(520, &k->iov, 1, 0, &k->s);
-	ck_assert(k->s.watched && !k->s.rewrite);
+	rig_send_begins(&k->call, 520, &k->iov, 1, 0);
+	ck_assert(k->call.plain || (k->call.s.watched && !k->call.s.rewrite));
 }
 
 static void after(struct sending *k)
 {
-	ck_assert_int_eq(oa_conn_after_send(&k->s, (ssize_t)k->iov.iov_len, 0), (ssize_t)k->iov.iov_len);
+	ck_assert_int_eq(rig_send_ends(&k->call, (ssize_t)k->iov.iov_len, 0), (ssize_t)k->iov.iov_len);
 }
 
 static void expect(const char *operation, const char *status)
@@ -116,6 +118,32 @@ START_TEST(store_an_answer_may_come_before_the_sending_call_is_back)
 }
 END_TEST
 
+/* But only where nothing can be added, and nobody else's bytes are waited for. */
+START_TEST(store_a_command_in_one_buffer_is_a_plain_call)
+{
+	struct iovec iov = { PING, sizeof(PING) - 1 };
+	struct oa_plain p;
+	struct sending a;
+
+	start();
+	before(&a, PING);
+	ck_assert_int_eq(a.call.plain, OA_PLAIN_NONE); /* what it speaks is not known yet */
+	after(&a);
+	before(&a, PING);
+	ck_assert_int_eq(a.call.plain, OA_PLAIN_COMMAND);
+	ck_assert_int_eq(oa_conn_before_plain_send(520, &p), OA_PLAIN_NONE); /* in a signal handler */
+	after(&a);
+	ck_assert_int_eq(rig_send(520, PING, 5, wire), 5);
+	ck_assert_int_eq(oa_conn_before_plain_send(520, &p), OA_PLAIN_COMMAND);
+	ck_assert(!oa_conn_before_command(520, &iov, &p)); /* the rest of a command comes first */
+	ck_assert_int_eq(rig_send(520, &PING[5], SIZE_MAX, wire), sizeof(PING) - 6);
+	rig_receive(520, "+PONG\r\n+PONG\r\n+PONG\r\n");
+	for (int i = 0; i < 3; i++)
+		expect("PING", "");
+	expect_nothing();
+}
+END_TEST
+
 START_TEST(store_two_threads_that_send_at_once_are_not_guessed_about)
 {
 	struct sending a, b;
@@ -177,7 +205,7 @@ START_TEST(store_a_short_write_whose_commands_are_answered_already_is_not_guesse
 	before(&a, PING GET);
 	rig_receive(520, "+PONG\r\n"); /* of the part that was sent */
 	expect("PING", "");
-	ck_assert_int_eq(oa_conn_after_send(&a.s, sizeof(PING) + 3, 0), sizeof(PING) + 3);
+	ck_assert_int_eq(rig_send_ends(&a.call, sizeof(PING) + 3, 0), sizeof(PING) + 3);
 	expect_nothing();
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 1);
 }
@@ -257,12 +285,14 @@ START_TEST(store_a_connection_that_ends_ends_its_commands)
 }
 END_TEST
 
-int main(void)
+static void watched(void)
 {
-	TCase *tc = tcase_create("store");
-	Suite *suite = suite_create("conn");
-	SRunner *runner;
-	int failed;
+	rig_watched_only = true;
+}
+
+static TCase *calls(const char *name)
+{
+	TCase *tc = tcase_create(name);
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, store_a_client_s_command_is_an_exchange);
@@ -277,7 +307,20 @@ int main(void)
 	tcase_add_test(tc, store_behind_subscribe_nothing_is_a_command);
 	tcase_add_test(tc, store_more_open_commands_than_are_followed_end_the_observing);
 	tcase_add_test(tc, store_a_connection_that_ends_ends_its_commands);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	TCase *plain = calls("plain calls"), *others = calls("watched calls");
+	Suite *suite = suite_create("store");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(plain, store_a_command_in_one_buffer_is_a_plain_call);
+	tcase_add_checked_fixture(others, watched, NULL);
+	suite_add_tcase(suite, plain);
+	suite_add_tcase(suite, others);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
