@@ -274,6 +274,11 @@ OA_HOT OA_FLATTEN void oa_span_on_message(void *ctx, const struct oa_http_head *
 		message_by_events(f, h, body, whole);
 }
 
+static inline struct oa_request_note note_of_store(const struct oa_exchange *ex)
+{
+	return (struct oa_request_note){ .known = true, .hint = (uint16_t)ex->baggage_len };
+}
+
 OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 {
 	struct oa_feed *f = ctx;
@@ -282,18 +287,20 @@ OA_HOT struct oa_request_note oa_span_request_note(void *ctx)
 	if (OA_UNLIKELY(!ex))
 		return (struct oa_request_note){ 0 };
 	if (ex->span->what == OA_WHAT_DB)
-		return oa_span_stream_note(ctx, 0);
+		return OA_LIKELY(!ex->stream && !(ex->flags & OA_EX_ANSWERED)) ? note_of_store(ex) : oa_span_stream_note(ctx, 0);
 	return (struct oa_request_note){ .head = (ex->flags & OA_EX_HEAD), .connect = (ex->flags & OA_EX_CONNECT),
 					 .known = true };
 }
 
 OA_HOT struct oa_request_note oa_span_stream_note(void *ctx, uint32_t stream)
 {
-	struct oa_feed *f = ctx;
+	const struct oa_feed *f = ctx;
+	const struct oa_exchange *ex;
 
-	for (uint32_t i = f->c->first; i; i = oa_exchange_at(i - 1)->next)
-		if (oa_exchange_at(i - 1)->stream == stream && !(oa_exchange_at(i - 1)->flags & OA_EX_ANSWERED))
-			return (struct oa_request_note){ .known = true,
-							 .hint = (uint16_t)oa_exchange_at(i - 1)->baggage_len };
+	for (uint32_t i = f->c->first; i; i = ex->next) {
+		ex = oa_exchange_at(i - 1);
+		if (OA_LIKELY(ex->stream == stream && !(ex->flags & OA_EX_ANSWERED)))
+			return note_of_store(ex);
+	}
 	return (struct oa_request_note){ 0 };
 }
