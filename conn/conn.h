@@ -68,8 +68,10 @@ struct oa_early {
 	uint8_t parser[32];
 	uint32_t last, batch;      /* the newest exchange, and how many operations it was */
 	uint32_t first, first_gen; /* the newest that was opened by it */
+	uint32_t oldest, oldest_gen;
 	uint16_t prepared;         /* so many were */
 	bool fed;                  /* that is so */
+	bool silent;               /* some of them get no answer: they are over when they are sent */
 };
 
 /* One sending call on a tracked descriptor, on the hook's stack. The hook reads rewrite, iov, iovcnt, watched and
@@ -128,8 +130,8 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err);
  * Part of an answer is only looked at when it has been sent, in the host's own buffers, and only as far as the kernel took
  * them. A command to a store is read before: another thread may have its answer before the call returns.
  *
- * Once `before` or `before_command` has said yes, oa_tls.send_sp is to be set to 0 when the real call is back, and one of the
- * others called.
+ * Once `before` or `before_command` has said yes, oa_tls.send_sp is to be set to 0 when the real call is back, and the others
+ * called.
  *
  * before    runs on: also outside the guard
  * command   iov: one buffer, not empty, that can be read. returns false: the call is to be watched */
@@ -140,6 +142,8 @@ struct oa_plain {
 enum oa_plain_kind { OA_PLAIN_NONE /* or not certain: to be watched */, OA_PLAIN_ANSWER, OA_PLAIN_COMMAND /* perhaps */ };
 enum oa_plain_kind oa_conn_before_plain_send(int fd, struct oa_plain *p);
 bool oa_conn_before_command(int fd, const struct iovec *iov, struct oa_plain *p);
+/* While oa_tls.send_sp is still set. returns true: that was all of it. runs on: also outside the guard; errno: kept */
+bool oa_conn_command_sent(const struct oa_plain *p, const struct iovec *iov, ssize_t n);
 void oa_conn_after_plain_send(int fd, const struct oa_plain *p, const struct iovec *iov, int iovcnt, ssize_t n, int err);
 void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err);
 

@@ -339,13 +339,21 @@ OA_HOT void oa_conn_after_plain_send(int fd, const struct oa_plain *p, const str
 	oa_conn_unlock(c);
 }
 
-OA_HOT void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err)
+/* Nothing is left to be done then, and another thread may have the answer already. Nobody needs to be kept out: who sent
+ * behind this call has said so long ago. */
+OA_HOT bool oa_conn_command_sent(const struct oa_plain *p, const struct iovec *iov, ssize_t n)
+{
+	return n == (ssize_t)iov->iov_len && p->early.fed && !p->early.silent &&
+	       plain_token(oa_conn_at(oa_tls.send_conn)) == p->token;
+}
+
+void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err)
 {
 	struct oa_conn *c = OA_LIKELY(n == (ssize_t)iov->iov_len) ? oa_conn_enter_http(fd) : NULL;
 	bool known = c && plain_token(c) == p->token;
 
 	if (OA_LIKELY(known))
-		oa_store_sent(c);
+		oa_store_sent(c, &p->early);
 	if (OA_LIKELY(c != NULL))
 		oa_conn_unlock(c);
 	if (OA_UNLIKELY(!known))

@@ -614,15 +614,29 @@ static size_t store_bytes(const struct iovec *iov, int iovcnt)
 	return n;
 }
 
-/* How many commands the bytes began. */
-static inline uint16_t store_prepared(const struct oa_conn *c)
+static inline uint32_t store_gen(const struct oa_exchange *ex)
 {
-	const struct oa_exchange *ex;
-	uint16_t n = 0;
+	return atomic_load_explicit(&ex->gen, memory_order_relaxed);
+}
 
-	for (uint32_t i = c->last; i && (ex = oa_exchange_at(i - 1), ex->flags & OA_EX_PREPARED); i = ex->prev)
-		n++;
-	return n;
+/* Which commands the bytes began. They are as good as sent: mostly they will be, and if not they are taken back. But what is over
+ * when it is sent waits for that. */
+static inline void store_note_prepared(const struct oa_conn *c, struct oa_early *e)
+{
+	struct oa_exchange *ex;
+
+	for (uint32_t i = c->last; i && (ex = oa_exchange_at(i - 1), ex->flags & OA_EX_PREPARED); i = ex->prev) {
+		if (!e->prepared++) {
+			e->first = i - 1;
+			e->first_gen = store_gen(ex);
+		}
+		e->oldest = i - 1;
+		e->oldest_gen = store_gen(ex);
+		if (OA_UNLIKELY(ex->flags & OA_EX_SILENT))
+			e->silent = true;
+		else
+			oa_exchange_flag(ex, 0, OA_EX_PREPARED);
+	}
 }
 
 /* What is about to be sent. Afterwards c->state is no longer HTTP when what follows is no command of a store's any more. */
@@ -638,14 +652,10 @@ static inline void store_read(struct oa_conn *c, struct oa_early *e, const struc
 		oa_feed_iov(c, false, iov, iovcnt, store_bytes(iov, iovcnt));
 	c->answered = 0;
 	e->prepared = 0;
+	e->silent = false;
 	e->fed = c->state == OA_CONN_HTTP || c->state == OA_CONN_NEW; /* NEW: what follows is TLS; this was read, whatever becomes of it */
-	if (OA_UNLIKELY(c->state != OA_CONN_HTTP))
-		return;
-	e->prepared = store_prepared(c);
-	if (!e->prepared)
-		return;
-	e->first = c->last - 1;
-	e->first_gen = atomic_load_explicit(&oa_exchange_at(e->first)->gen, memory_order_relaxed);
+	if (OA_LIKELY(c->state == OA_CONN_HTTP))
+		store_note_prepared(c, e);
 }
 
 static OA_HOT bool store_read_early(struct oa_conn *c, struct oa_send *s)
@@ -682,18 +692,19 @@ static bool store_last_is_open(const struct oa_send *s)
 	return s->early.prepared && oa_exchange_get((struct oa_ref){ s->early.first, s->early.first_gen });
 }
 
-OA_HOT void oa_store_sent(struct oa_conn *c)
+void oa_store_sent(struct oa_conn *c, const struct oa_early *e)
 {
 	uint32_t before;
+	unsigned n = e->silent ? e->prepared : 0;
 
-	for (uint32_t i = c->last; i; i = before) {
+	for (uint32_t i = c->last; i && n; i = before, n--) {
 		struct oa_exchange *ex = oa_exchange_at(i - 1);
 
 		before = ex->prev;
 		if (!(ex->flags & OA_EX_PREPARED))
-			break;
+			continue;
 		oa_exchange_flag(ex, 0, OA_EX_PREPARED);
-		if (OA_UNLIKELY(ex->flags & OA_EX_SILENT && ex->flags & OA_EX_REQ_DONE))
+		if (ex->flags & OA_EX_REQ_DONE)
 			oa_exchange_finish(c, i - 1, oa_host_now_ns(), OA_ERR_NONE);
 	}
 }
@@ -707,14 +718,30 @@ static void store_undo_batch(struct oa_conn *c, const struct oa_send *s)
 		db->d.batch = s->early.batch;
 }
 
+/* Are its commands the newest that are open, and all of them still? */
+static bool store_all_open(const struct oa_conn *c, const struct oa_early *e)
+{
+	const struct oa_exchange *ex = oa_exchange_get((struct oa_ref){ e->first, e->first_gen });
+
+	if (!e->prepared)
+		return true;
+	if (!ex || c->last != e->first + 1)
+		return false;
+	for (unsigned n = e->prepared; n > 1; n--) {
+		if (!ex->prev)
+			return false;
+		ex = oa_exchange_at(ex->prev - 1);
+	}
+	return ex == oa_exchange_get((struct oa_ref){ e->oldest, e->oldest_gen });
+}
+
 /* Back to where the connection stood before. returns false when it cannot be: some of it was answered meanwhile */
 static bool store_undo(struct oa_conn *c, const struct oa_send *s)
 {
-	for (unsigned n = s->early.prepared; n; n--) {
-		if (!c->last || !(oa_exchange_at(c->last - 1)->flags & OA_EX_PREPARED))
-			return false;
+	if (!store_all_open(c, &s->early))
+		return false;
+	for (unsigned n = s->early.prepared; n; n--)
 		oa_exchange_discard(c, c->last - 1);
-	}
 	oa_feed_forget(c, OA_DIR_REQUEST);
 	memcpy(c->pstate[OA_DIR_REQUEST], s->early.parser, sizeof(s->early.parser));
 	store_undo_batch(c, s);
@@ -738,12 +765,6 @@ OA_HOT bool oa_store_before_write(struct oa_conn *c, struct oa_send *s)
 	return s->rewrite;
 }
 
-void oa_store_written(struct oa_conn *c)
-{
-	oa_stat_inc(OA_STAT_sql_comment_added);
-	oa_store_sent(c);
-}
-
 void oa_store_unread(struct oa_conn *c, struct oa_send *s)
 {
 	if (!store_undo(c, s))
@@ -765,7 +786,7 @@ void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
 		return;
 	}
 	if (n >= 0 && (size_t)n == store_bytes(s->host_iov, s->host_iovcnt)) {
-		oa_store_sent(c);
+		oa_store_sent(c, &s->early);
 		return;
 	}
 	if (!store_undo(c, s))

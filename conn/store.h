@@ -26,14 +26,12 @@ bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
  *
  * returns   false: nothing was read, it is for oa_store_before_send() */
 bool oa_store_ask(struct oa_conn *c, const struct iovec *iov, struct oa_early *ret);
-/* All that was read early on a connection was sent, and nobody else sent meanwhile: its commands are real. */
-void oa_store_sent(struct oa_conn *c);
+/* All of it was sent, and nobody else sent meanwhile. */
+void oa_store_sent(struct oa_conn *c, const struct oa_early *e);
 
-/* The same inside TLS, where only a query that gets a comment is read before. returns true: the call is to be composed; then one
- * of the other two follows */
+/* The same inside TLS, where only a query that gets a comment is read before. returns true: the call is to be composed, or the
+ * other one follows */
 bool oa_store_before_write(struct oa_conn *c, struct oa_send *s);
-/* It was composed, and will be sent as it is. */
-void oa_store_written(struct oa_conn *c);
 /* It will be sent, and read, as the host has it. */
 void oa_store_unread(struct oa_conn *c, struct oa_send *s);
 

@@ -159,7 +159,7 @@ static void write_query(struct oa_conn *c, struct oa_tls_session *session, struc
 		return;
 	}
 	pin_of(session)->told = (uint32_t)w->host_len;
-	oa_store_written(c);
+	oa_stat_inc(OA_STAT_sql_comment_added);
 }
 
 /* What the parser had before is not sent, or is sent in another call, where it would be read once more. */

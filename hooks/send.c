@@ -62,7 +62,11 @@ static inline enum oa_plain_kind send_plain(int fd, const struct iovec *iov, str
 static inline ssize_t send_plain_end(int fd, enum oa_plain_kind kind, const struct oa_plain *p, const struct iovec *iov,
 				     int count, ssize_t n)
 {
+	bool sent = kind == OA_PLAIN_COMMAND && oa_conn_command_sent(p, iov, n);
+
 	oa_tls.send_sp = 0;
+	if (sent)
+		return n;
 	OA_OBSERVE() {
 		if (kind == OA_PLAIN_COMMAND)
 			oa_conn_after_command(fd, p, iov, n, g_.err);

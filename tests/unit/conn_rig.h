@@ -88,13 +88,15 @@ static inline void rig_send_begins(struct rig_call *k, int fd, const struct iove
 /* returns what the host gets */
 static inline ssize_t rig_send_ends(struct rig_call *k, ssize_t n, int err)
 {
+	bool sent = k->plain == OA_PLAIN_COMMAND && oa_conn_command_sent(&k->p, k->iov, n);
+
 	if (!k->plain)
 		return k->s.watched ? oa_conn_after_send(&k->s, n, err) : n;
 	oa_tls.send_sp = 0;
-	if (k->plain == OA_PLAIN_COMMAND)
-		oa_conn_after_command(k->fd, &k->p, k->iov, n, err);
-	else
+	if (k->plain == OA_PLAIN_ANSWER)
 		oa_conn_after_plain_send(k->fd, &k->p, k->iov, k->iovcnt, n, err);
+	else if (!sent)
+		oa_conn_after_command(k->fd, &k->p, k->iov, n, err);
 	return n;
 }
 
