@@ -96,7 +96,7 @@ static STORE_COLD long startup(struct postgres_state *st, struct oa_bytes in, co
 	return len;
 }
 
-static OA_HOT void command(struct postgres_state *st, struct oa_store_msg *m, unsigned flags, unsigned hint,
+static OA_HOT OA_NOINLINE void command(struct postgres_state *st, struct oa_store_msg *m, unsigned flags, unsigned hint,
 		    const struct oa_sink *sink)
 {
 	m->system = OA_STORE_POSTGRESQL;
@@ -105,18 +105,22 @@ static OA_HOT void command(struct postgres_state *st, struct oa_store_msg *m, un
 	store_emit_last(&st->st, sink, OA_EVENT_REQUEST, st->group, m);
 }
 
-/* A Parse that no Execute follows is a round trip of its own. */
-static void prepared(struct postgres_state *st, const struct oa_sink *sink)
+static OA_NOINLINE void only_prepared(struct postgres_state *st, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .stmt = st->bound, .operation = OA_LIT("PREPARE") };
 
-	if (!st->parsed)
-		return;
 	st->parsed = 0;
 	command(st, &m, OA_STORE_PREPARE, POSTGRES_HINT_PREPARE, sink);
 }
 
-static void on_query(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
+/* A Parse that no Execute follows is a round trip of its own. */
+static inline void prepared(struct postgres_state *st, const struct oa_sink *sink)
+{
+	if (OA_UNLIKELY(st->parsed))
+		only_prepared(st, sink);
+}
+
+static OA_HOT OA_NOINLINE void on_query(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .text = body };
 	const uint8_t *nul = body.len ? memchr(body.ptr, 0, body.len) : NULL;
@@ -129,7 +133,7 @@ static void on_query(struct postgres_state *st, struct oa_bytes body, bool cut, 
 	st->group++;
 }
 
-static int on_parse(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
+static OA_NOINLINE int on_parse(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .flags = OA_STORE_PREPARE | OA_STORE_SQL };
 	struct oa_bytes name;
@@ -164,7 +168,7 @@ static int on_bind(struct postgres_state *st, struct oa_bytes body, bool cut)
 	return 0;
 }
 
-static int on_execute(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE int on_execute(struct postgres_state *st, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .operation = OA_LIT("EXECUTE") };
 	struct oa_bytes portal;
@@ -178,7 +182,7 @@ static int on_execute(struct postgres_state *st, struct oa_bytes body, bool cut,
 	return 0;
 }
 
-static int on_close(struct oa_bytes body, bool cut, const struct oa_sink *sink)
+static OA_NOINLINE int on_close(struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .system = OA_STORE_POSTGRESQL, .flags = OA_STORE_FORGET };
 	struct oa_bytes kind, name;
@@ -199,7 +203,7 @@ static void on_sync(struct postgres_state *st, const struct oa_sink *sink)
 	st->group++;
 }
 
-static void on_function(struct postgres_state *st, const struct oa_sink *sink)
+static OA_NOINLINE void on_function(struct postgres_state *st, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .operation = OA_LIT("FUNCTION") };
 
@@ -233,7 +237,7 @@ static void on_copy(struct postgres_state *st)
 	}
 }
 
-static OA_HOT int on_message(struct postgres_state *st, uint8_t type, struct oa_bytes body, bool cut, const struct oa_sink *sink)
+static inline int on_message(struct postgres_state *st, uint8_t type, struct oa_bytes body, bool cut, const struct oa_sink *sink)
 {
 	switch (type) {
 	case 'Q':
@@ -301,7 +305,7 @@ static unsigned waits_for(const struct postgres_state *st, const struct oa_sink 
 	return note.known ? note.hint : 0;
 }
 
-static OA_HOT void answer(struct postgres_state *st, struct oa_store_msg *m, bool end, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE void answer(struct postgres_state *st, struct oa_store_msg *m, bool end, const struct oa_sink *sink)
 {
 	m->system = OA_STORE_POSTGRESQL;
 	m->flags |= OA_STORE_BY_GROUP;
@@ -311,7 +315,7 @@ static OA_HOT void answer(struct postgres_state *st, struct oa_store_msg *m, boo
 		store_emit(sink, OA_EVENT_RESPONSE, st->group, m);
 }
 
-static void on_complete(struct postgres_state *st, struct oa_bytes tag, const struct oa_sink *sink)
+static OA_HOT OA_NOINLINE void on_complete(struct postgres_state *st, struct oa_bytes tag, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .rows = st->bound };
 	bool query = tag.len >= 5 && (!memcmp(tag.ptr, "SELEC", 5) || !memcmp(tag.ptr, "FETCH", 5));
@@ -332,7 +336,7 @@ static struct oa_bytes error_code(struct oa_bytes body)
 	return OA_LIT("_OTHER");
 }
 
-static void on_error(struct postgres_state *st, struct oa_bytes body, const struct oa_sink *sink)
+static OA_NOINLINE void on_error(struct postgres_state *st, struct oa_bytes body, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .flags = OA_STORE_FAILED, .status = error_code(body) };
 	unsigned hint = waits_for(st, sink);
@@ -341,7 +345,7 @@ static void on_error(struct postgres_state *st, struct oa_bytes body, const stru
 	answer(st, &m, hint == POSTGRES_HINT_EXECUTE || hint == POSTGRES_HINT_PREPARE, sink);
 }
 
-static void on_prepared(struct postgres_state *st, const struct oa_sink *sink)
+static OA_NOINLINE void on_prepared(struct postgres_state *st, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { .flags = OA_STORE_PREPARE };
 
@@ -375,7 +379,7 @@ static void on_ready(struct postgres_state *st, struct oa_bytes body, const stru
 }
 
 /* Replication from here on. */
-static void on_copy_both(struct postgres_state *st, const struct oa_sink *sink)
+static OA_NOINLINE void on_copy_both(struct postgres_state *st, const struct oa_sink *sink)
 {
 	struct oa_store_msg m = { 0 };
 
