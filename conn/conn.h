@@ -96,6 +96,7 @@ struct oa_send {
 	uint32_t scratch;        /* block + 1 of class 2 that holds iov, 0 none */
 	uint32_t text;           /* block + 1 that holds the points' texts, 0 none */
 	uint8_t text_cls;
+	uint8_t *text_at;        /* where that block stands */
 	/* What the parser will want to know of its only request, when its header stands first in the first buffer. */
 	uint16_t head_flags;     /* OA_HTTP_* */
 	uint8_t head_method;

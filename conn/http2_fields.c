@@ -25,7 +25,7 @@ OA_HOT struct oa_buf oa_adder_room(const struct oa_adder *p)
 {
 	const struct oa_send *s = p->s;
 	const struct oa_point *last = s->points ? &s->point[s->points - 1] : NULL;
-	uint8_t *end = oa_block_at(s->text_cls, s->text - 1) + oa_block_bytes[s->text_cls];
+	uint8_t *end = s->text_at + oa_block_bytes[s->text_cls];
 	uint8_t *from = last ? (uint8_t *)(uintptr_t)last->text + last->len : (uint8_t *)(s->point + OA_STREAM_POINTS_MAX);
 
 	return oa_buf(from, (size_t)(end - from));

@@ -53,6 +53,11 @@ static uint32_t flight_name(const struct oa_send *s)
 	return (s->text - 1) * 4 + s->text_cls + 1;
 }
 
+static struct flight *flight_of(const struct oa_send *s)
+{
+	return (struct flight *)(void *)s->text_at;
+}
+
 static void flight_give(uint32_t name)
 {
 	uint32_t scratch = flight_at(name)->scratch;
@@ -89,8 +94,7 @@ static void flight_begin(const struct oa_conn *c, const struct oa_send *s)
 
 	if (head && *head)
 		flights_sweep(head, s);
-	*flight_at(flight_name(s)) = (struct flight){ .next = head ? *head : 0, .conn = c->index, .gen = c->gen,
-						      .sp = (uintptr_t)s };
+	*flight_of(s) = (struct flight){ .next = head ? *head : 0, .conn = c->index, .gen = c->gen, .sp = (uintptr_t)s };
 	if (head)
 		*head = flight_name(s);
 }
@@ -100,6 +104,10 @@ static OA_HOT void flight_end(const struct oa_send *s)
 {
 	uint32_t *link = oa_ctx_flights();
 
+	if (OA_LIKELY(link && *link == flight_name(s))) {
+		*link = flight_of(s)->next;
+		return;
+	}
 	for (unsigned i = 0; link && *link && i < FLIGHTS_MAX; i++) {
 		if (*link == flight_name(s)) {
 			*link = flight_at(*link)->next;
@@ -135,6 +143,7 @@ OA_HOT bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsign
 		return false;
 	s->text = (uint32_t)block + 1;
 	s->text_cls = (uint8_t)cls;
+	s->text_at = oa_block_at(cls, (uint32_t)block);
 	flight_begin(c, s);
 	return true;
 }
@@ -143,9 +152,8 @@ OA_HOT bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsign
 
 OA_HOT struct oa_buf oa_inject_room(const struct oa_send *s)
 {
-	uint8_t *start = oa_block_at(s->text_cls, s->text - 1);
-	uint8_t *end = start + oa_block_bytes[s->text_cls];
-	uint8_t *from = start + sizeof(struct flight);
+	uint8_t *end = s->text_at + oa_block_bytes[s->text_cls];
+	uint8_t *from = s->text_at + sizeof(struct flight);
 
 	if (s->points)
 		from = (uint8_t *)(uintptr_t)s->point[s->points - 1].text + s->point[s->points - 1].len;
@@ -519,7 +527,7 @@ static struct iovec *inject_scratch(const struct oa_conn *c, struct oa_send *s)
 	if (block < 0)
 		return NULL;
 	s->scratch = (uint32_t)block + 1;
-	flight_at(flight_name(s))->scratch = s->scratch;
+	flight_of(s)->scratch = s->scratch;
 	return (struct iovec *)(void *)oa_block_at(2, (uint32_t)block);
 }
 
@@ -670,7 +678,7 @@ static void inject_keep(struct oa_conn *c, struct oa_send *s, const uint8_t *res
 	flight_end(s);
 	c->stash = s->text;
 	c->stash_cls = s->text_cls;
-	c->stash_off = (uint16_t)(rest - oa_block_at(s->text_cls, s->text - 1));
+	c->stash_off = (uint16_t)(rest - s->text_at);
 	c->stash_len = (uint16_t)len;
 	c->stash_skip = (uint16_t)skip;
 	s->text = 0;

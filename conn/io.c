@@ -480,6 +480,35 @@ static struct oa_conn *sent_enter_rewritten(const struct oa_send *s)
 	return NULL;
 }
 
+/* Is it the header of one request without a body, composed in one piece, that the kernel took whole? */
+static inline bool sent_is_one_head(const struct oa_send *s, ssize_t n)
+{
+	return s->rewrite && s->head_len && s->head_flags & OA_HTTP_NO_BODY && !(s->head_flags & OA_HTTP_UPGRADE) &&
+	       s->head_method != OA_METHOD_CONNECT && s->iovcnt == 1 && n == (ssize_t)s->iov->iov_len && s->host_iovcnt == 1 &&
+	       s->host_iov->iov_len == s->head_len;
+}
+
+/* What oa_io_sent() and the parser would make of that. returns false when the connection is not as it mostly is */
+static inline bool sent_one_head(const struct oa_send *s)
+{
+	struct oa_conn *c = oa_conn_enter_http(s->fd);
+	struct oa_exchange *ex;
+	bool as_usual;
+
+	if (OA_UNLIKELY(!c))
+		return false;
+	ex = oa_exchange_get((struct oa_ref){ s->first, s->first_gen });
+	as_usual = c->gen == s->conn_gen && !sent_meanwhile(c, s) && !c->stash && ex && ex->flags & OA_EX_PREPARED &&
+		   c->last == s->first + 1 && !c->carry[OA_DIR_REQUEST] && oa_protos[c->proto - 1] == &oa_proto_http1 &&
+		   oa_http1_at_boundary(c->pstate[OA_DIR_REQUEST]);
+	if (OA_LIKELY(as_usual)) {
+		oa_exchange_flag(ex, OA_EX_REQ_DONE, OA_EX_PREPARED);
+		oa_exchange_span(ex)->flags |= OA_SPAN_HAS_REQ_BODY;
+	}
+	oa_conn_unlock(c);
+	return as_usual;
+}
+
 static inline struct oa_conn *sent_enter(const struct oa_send *s)
 {
 	struct oa_conn *c;
@@ -504,8 +533,15 @@ static void sent_read_before(struct oa_conn *c, struct oa_send *s, ssize_t host)
 
 OA_HOT ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 {
-	struct oa_conn *c = sent_enter(s);
+	struct oa_conn *c;
 	ssize_t host = n;
+
+	if (sent_is_one_head(s, n) && sent_one_head(s)) {
+		send_leave(s);
+		oa_inject_release(s);
+		return (ssize_t)s->head_len;
+	}
+	c = sent_enter(s);
 
 	s->err = err;
 	send_leave(s);

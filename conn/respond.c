@@ -54,6 +54,7 @@ static void respond_add(struct oa_send *s, const struct oa_exchange *ex, const s
 		return;
 	s->text = (uint32_t)block + 1;
 	s->text_cls = 0;
+	s->text_at = oa_block_at(0, (uint32_t)block);
 	out = oa_buf(oa_block_at(0, (uint32_t)block), oa_block_bytes[0]);
 	oa_respond_lines(ex, which, &out);
 	s->point[0] = (struct oa_point){ .off = (uint32_t)(off + head->blank_off), .len = (uint32_t)out.len, .text = out.ptr };

@@ -30,7 +30,8 @@ struct statement {
 	uint8_t text[];
 };
 
-static struct oa_pool session_pool = OA_POOL(sizeof(struct session), 6, SESSIONS_MAX);
+#define SESSION_CHUNK_SHIFT 6
+static struct oa_pool session_pool = OA_POOL(sizeof(struct session), SESSION_CHUNK_SHIFT, SESSIONS_MAX);
 /* 4, 8 and 4 MiB when all are in use: apart from the blocks that requests need. */
 static struct oa_pool statement_pools[STATEMENT_CLASSES] = {
 	OA_POOL(256, 8, 1 << 14),
@@ -42,7 +43,7 @@ _Static_assert(sizeof(struct session) % 8 == 0, "objects of a pool stay aligned"
 
 static struct session *session_of(const struct oa_conn *c)
 {
-	return c->store ? oa_pool_at(&session_pool, c->store - 1) : NULL;
+	return c->store ? oa_pool_at_of(&session_pool, c->store - 1, sizeof(struct session), SESSION_CHUNK_SHIFT) : NULL;
 }
 
 /* Around what oa_session_peek() reads. */
