@@ -56,7 +56,7 @@ OA_NOINLINE void oa_ctx_leave_current(struct oa_ctx_thread *t)
 		return;
 	if (t->flags & CTX_RESUMED && atomic_load_explicit(&current->pending, memory_order_relaxed))
 		return;
-	t->deferred++;
+	t->deferred = true;
 	ctx_learn(&oa_ctx_learnt.put_off);
 	if (!(t->flags & CTX_ANSWERED))
 		thread_flag(t, CTX_PUT_OFF, 0);
@@ -70,7 +70,7 @@ static OA_NOINLINE void ctx_mix(struct oa_ctx_thread *t)
 	if (!current)
 		return;
 	if (t->flags & CTX_SETTLED) {
-		t->in_order++;
+		t->in_order += t->in_order < CTX_AT_ONCE_MIN;
 		thread_flag(t, CTX_SEVERAL, 0);
 		return;
 	}

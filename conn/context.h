@@ -65,8 +65,13 @@ bool oa_ctx_keep_spare(uint32_t index);
 
 /* Sees to it that the end of this thread is noticed. */
 void oa_ctx_watch_thread(void);
-/* Head of the list of blocks that sends of this thread hold (conn/inject.c), NULL when it has no state. */
-uint32_t *oa_ctx_flights(void);
+/* Blocks of a thread (conn/inject.c). */
+struct oa_flights {
+	uint32_t first; /* head of the list of those that its sends hold */
+	uint32_t spare; /* one that its next send may have: index + 1 */
+};
+/* This thread's, NULL when it has no state. */
+struct oa_flights *oa_ctx_flights(void);
 
 /* Open server exchanges of this process. */
 uint32_t oa_ctx_open_count(void);

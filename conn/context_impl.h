@@ -33,10 +33,12 @@ struct oa_ctx_thread {
 	_Atomic uint32_t recent_pos;
 	/* Its own. */
 	uint32_t spare;               /* its free exchanges: the first one's index + 1 */
-	uint32_t flights;             /* what its sends hold, see conn/inject.c */
+	struct oa_flights flights;
 	struct oa_ref current;
-	uint32_t at_once, deferred;   /* requests and answers acted on in the turn that read them, and not */
-	uint32_t in_order;            /* and how often before the next one was read */
+	/* Up to CTX_AT_ONCE_MIN. */
+	uint8_t at_once;              /* requests and answers acted on in the turn that read them */
+	uint8_t in_order;             /* and how often before the next one was read */
+	bool deferred;                /* one was not */
 	uint64_t timer_ns;            /* no timer set before this turn can have fired before this */
 	/* Looked at by others. */
 	_Atomic uint64_t recent[CTX_RECENT] __attribute__((aligned(64))); /* exchanges read last */

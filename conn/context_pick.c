@@ -296,7 +296,7 @@ static bool ctx_pick_by_flow(struct oa_ctx_thread *t, const struct oa_conn *c, c
 	}
 	if (current && ctx_current_certain(t, current, shared)) {
 		pick_set(ret, t->current, t->flags & CTX_RESUMED ? OA_EV_BOUND : OA_EV_TURN);
-		t->at_once += !(t->flags & CTX_SETTLED);
+		t->at_once += t->at_once < CTX_AT_ONCE_MIN && !(t->flags & CTX_SETTLED);
 		return true;
 	}
 	if (open == 1 && !current && !(t->flags & CTX_STRANGER) &&

@@ -84,7 +84,10 @@ OA_COLD struct oa_ctx_thread *oa_ctx_thread_new(void)
 	atomic_store_explicit(&t->waits, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < CTX_RECENT; i++)
 		atomic_store_explicit(&t->recent[i], 0, memory_order_relaxed);
-	t->spare = t->flights = t->at_once = t->deferred = t->in_order = 0;
+	t->spare = 0;
+	t->flights = (struct oa_flights){ 0 };
+	t->at_once = t->in_order = 0;
+	t->deferred = false;
 	t->current = (struct oa_ref){ 0, 0 };
 	atomic_store_explicit(&t->gen, t->gen | 1, memory_order_relaxed);
 	t->timer_ns = UINT64_MAX; /* it served nothing so far: no timer can belong to a request */
@@ -100,7 +103,7 @@ void oa_ctx_watch_thread(void)
 	(void)ctx_thread_self();
 }
 
-uint32_t *oa_ctx_flights(void)
+struct oa_flights *oa_ctx_flights(void)
 {
 	struct oa_ctx_thread *t = ctx_thread_peek();
 

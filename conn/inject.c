@@ -33,6 +33,7 @@
 /* -- what a send holds -- */
 
 #define FLIGHTS_MAX 64 /* looked through at a time */
+#define SPARE_CLASS 1  /* of the block that a thread keeps for its next request */
 
 /* In front of the text block of each rewritten send: a list for each thread, because a thread that is cancelled in the
  * real call, or jumps out of it, never gives its blocks back itself. Named (block * 4 + class) + 1. */
@@ -90,25 +91,25 @@ static __attribute__((noinline)) void flights_sweep(uint32_t *link, const struct
 
 static void flight_begin(const struct oa_conn *c, const struct oa_send *s)
 {
-	uint32_t *head = oa_ctx_flights();
+	struct oa_flights *f = oa_ctx_flights();
 
-	if (head && *head)
-		flights_sweep(head, s);
-	*flight_of(s) = (struct flight){ .next = head ? *head : 0, .conn = c->index, .gen = c->gen, .sp = (uintptr_t)s };
-	if (head)
-		*head = flight_name(s);
+	if (f && f->first)
+		flights_sweep(&f->first, s);
+	*flight_of(s) = (struct flight){ .next = f ? f->first : 0, .conn = c->index, .gen = c->gen, .sp = (uintptr_t)s };
+	if (f)
+		f->first = flight_name(s);
 }
 
 /* Its blocks are somebody's again. */
-static OA_HOT void flight_end(const struct oa_send *s)
+static OA_HOT void flight_end(const struct oa_send *s, struct oa_flights *f)
 {
-	uint32_t *link = oa_ctx_flights();
+	uint32_t *link = &f->first;
 
-	if (OA_LIKELY(link && *link == flight_name(s))) {
+	if (OA_LIKELY(*link == flight_name(s))) {
 		*link = flight_of(s)->next;
 		return;
 	}
-	for (unsigned i = 0; link && *link && i < FLIGHTS_MAX; i++) {
+	for (unsigned i = 0; *link && i < FLIGHTS_MAX; i++) {
 		if (*link == flight_name(s)) {
 			*link = flight_at(*link)->next;
 			return;
@@ -117,14 +118,42 @@ static OA_HOT void flight_end(const struct oa_send *s)
 	}
 }
 
-void oa_inject_thread_exit(uint32_t *head)
+void oa_inject_thread_exit(struct oa_flights *f)
 {
-	while (*head) {
-		uint32_t name = *head;
+	while (f->first) {
+		uint32_t name = f->first;
 
-		*head = flight_at(name)->next;
+		f->first = flight_at(name)->next;
 		flight_give(name);
 	}
+	if (f->spare)
+		oa_block_give(SPARE_CLASS, f->spare - 1);
+	f->spare = 0;
+}
+
+/* The text block of a send that is over. */
+static OA_HOT void inject_give_text(const struct oa_send *s)
+{
+	struct oa_flights *f = oa_ctx_flights();
+
+	if (f)
+		flight_end(s, f);
+	if (OA_LIKELY(f && s->text_cls == SPARE_CLASS && !f->spare))
+		f->spare = s->text;
+	else
+		oa_block_give(s->text_cls, s->text - 1);
+}
+
+static int64_t inject_take_text(unsigned cls)
+{
+	struct oa_flights *f = oa_ctx_flights();
+	uint32_t spare;
+
+	if (OA_UNLIKELY(cls != SPARE_CLASS || !f || !f->spare))
+		return oa_block_take(cls);
+	spare = f->spare;
+	f->spare = 0;
+	return (int64_t)spare - 1;
 }
 
 size_t oa_inject_text_offset(void)
@@ -138,7 +167,7 @@ OA_HOT bool oa_inject_reserve(const struct oa_conn *c, struct oa_send *s, unsign
 
 	if (s->text)
 		return s->text_cls >= cls;
-	block = oa_block_take(cls);
+	block = inject_take_text(cls);
 	if (block < 0)
 		return false;
 	s->text = (uint32_t)block + 1;
@@ -673,9 +702,12 @@ OA_HOT void oa_inject_prepare(struct oa_conn *c, struct oa_send *s)
 /* Keeps the unsent part of one of our texts. `skip`: host bytes it replaces. */
 static void inject_keep(struct oa_conn *c, struct oa_send *s, const uint8_t *rest, size_t len, size_t skip)
 {
+	struct oa_flights *f = oa_ctx_flights();
+
 	if (!c)
 		return;
-	flight_end(s);
+	if (f)
+		flight_end(s, f);
 	c->stash = s->text;
 	c->stash_cls = s->text_cls;
 	c->stash_off = (uint16_t)(rest - s->text_at);
@@ -811,10 +843,8 @@ void oa_inject_cancel(struct oa_conn *c, struct oa_send *s)
 
 OA_HOT void oa_inject_release(struct oa_send *s)
 {
-	if (s->text) {
-		flight_end(s);
-		oa_block_give(s->text_cls, s->text - 1);
-	}
+	if (s->text)
+		inject_give_text(s);
 	if (s->scratch)
 		oa_block_give(2, s->scratch - 1);
 	s->text = s->scratch = 0;

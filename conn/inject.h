@@ -32,7 +32,8 @@ void oa_inject_cancel(struct oa_conn *c, struct oa_send *s);
 void oa_inject_release(struct oa_send *s);
 
 /* The thread ends: whatever its sends still hold is given back. Without any lock. */
-void oa_inject_thread_exit(uint32_t *head);
+struct oa_flights;
+void oa_inject_thread_exit(struct oa_flights *f);
 
 /* Sends a kept remainder by itself. returns 0 or -errno of the kernel */
 int oa_inject_flush(struct oa_conn *c, int fd);
