@@ -281,7 +281,8 @@ static bool inject_crosses_limit(const struct oa_http_head *h, struct oa_bytes l
 	static const uint32_t limits[] = { 8192, 15360, 16384, 32768, 65536 };
 	size_t fields;
 
-	for (unsigned i = 0; lines.len <= LINES_SHORT && i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (unsigned i = 0; OA_UNLIKELY(h->block.len + lines.len > limits[0]) && lines.len <= LINES_SHORT &&
+			     i < sizeof(limits) / sizeof(limits[0]); i++)
 		if (h->block.len <= limits[i] && h->block.len + lines.len > limits[i])
 			return true;
 	if (OA_LIKELY(h->block.len < FIELDS_FROM))
