@@ -120,7 +120,6 @@ static inline void store_record_command(const struct oa_conn *c, struct oa_excha
 	oa_copy_text(texts + operation.len, target.ptr, target.len);
 }
 
-
 static OA_COLD void store_record_status(struct oa_exchange *ex, struct oa_bytes status)
 {
 	struct oa_db_texts texts;
@@ -132,6 +131,7 @@ static OA_COLD void store_record_status(struct oa_exchange *ex, struct oa_bytes 
 	store_record_set(ex, db, &texts);
 }
 
+/* In place, but for an answer that has a status. */
 static inline void store_record_answer(struct oa_exchange *ex, const struct oa_store_msg *m)
 {
 	struct store_record *db = store_db_at(ex);

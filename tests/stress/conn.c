@@ -31,6 +31,8 @@
 #define OWN_COUNT    64
 #define SHARED_FIRST 700
 #define SHARED_COUNT 16
+#define PING         "*1\r\n$4\r\nPING\r\n"
+#define ECHO         "*2\r\n$4\r\nECHO\r\n$1\r\na\r\n" /* on shared numbers */
 #define RESPONSE     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static _Atomic bool stop, side_stop;
@@ -55,24 +57,52 @@ static void receive(int fd, const char *bytes)
 	oa_conn_on_received(fd, bytes, strlen(bytes), (ssize_t)strlen(bytes), 0, 0);
 }
 
-static void send_all(int fd, const char *bytes)
+static void send_watched(int fd, const struct iovec *iov, ssize_t took)
 {
-	struct iovec iov = { (void *)(uintptr_t)bytes, strlen(bytes) };
 	struct oa_send s;
-	ssize_t n = (ssize_t)iov.iov_len;
+	ssize_t n = took;
 
-	if (!oa_fd_tracked(fd))
-		return;
-	oa_conn_before_send(fd, &iov, 1, 0, &s);
+	oa_conn_before_send(fd, iov, 1, 0, &s);
 	if (!s.watched)
 		return;
 	if (s.rewrite) {
 		n = 0;
 		for (int i = 0; i < s.iovcnt; i++)
 			n += (ssize_t)s.iov[i].iov_len;
+		took = (ssize_t)iov->iov_len;
 	}
-	if (oa_conn_after_send(&s, n, 0) != (ssize_t)iov.iov_len)
+	if (oa_conn_after_send(&s, n, EAGAIN) != took)
 		atomic_fetch_add(&bad, 1);
+}
+
+/* As the hooks do. took: by the kernel, of those that nothing is added to; -1: it has no room */
+static void send_some(int fd, const char *bytes, ssize_t took)
+{
+	struct iovec iov = { (void *)(uintptr_t)bytes, strlen(bytes) };
+	struct oa_plain p;
+	enum oa_plain_kind kind;
+	bool sent;
+
+	if (!oa_fd_tracked(fd))
+		return;
+	kind = oa_conn_before_plain_send(fd, &p);
+	if (kind == OA_PLAIN_COMMAND && !oa_conn_before_command(fd, &iov, &p))
+		kind = OA_PLAIN_NONE;
+	if (kind == OA_PLAIN_NONE) {
+		send_watched(fd, &iov, took);
+		return;
+	}
+	sent = kind == OA_PLAIN_COMMAND && oa_conn_command_sent(&p, &iov, took);
+	oa_tls.send_sp = 0;
+	if (kind == OA_PLAIN_ANSWER)
+		oa_conn_after_plain_send(fd, &p, &iov, 1, took, EAGAIN);
+	else if (!sent)
+		oa_conn_after_command(fd, &p, &iov, took, EAGAIN);
+}
+
+static void send_all(int fd, const char *bytes)
+{
+	send_some(fd, bytes, (ssize_t)strlen(bytes));
 }
 
 static void accept_one(int fd, bool nonblock)
@@ -105,6 +135,24 @@ static void call_upstream(struct worker *w, int fd)
 	oa_conn_before_close(fd);
 }
 
+/* The same of a store. Some sends find no room, or too little. */
+static void ask_store(struct worker *w, int fd)
+{
+	connect_one(fd);
+	for (unsigned n = 1 + roll(w, 4); n; n--) {
+		ssize_t took = (ssize_t)roll(w, sizeof(PING)) - 1;
+
+		send_some(fd, PING, took ? took : -1);
+		if (took > 0)
+			send_all(fd, &PING[took]);
+		else
+			send_all(fd, PING);
+		receive(fd, "+PONG\r\n");
+		atomic_fetch_add(&called, 1);
+	}
+	oa_conn_before_close(fd);
+}
+
 static void serve_requests(struct worker *w, int fd, int upstream)
 {
 	for (unsigned n = 1 + roll(w, 4); n; n--) {
@@ -124,6 +172,8 @@ static void serve_requests(struct worker *w, int fd, int upstream)
 				  "HTTP/1.1\r\nHost: h\r\n\r\n");
 		if (roll(w, 2))
 			call_upstream(w, upstream);
+		if (roll(w, 2))
+			ask_store(w, upstream);
 		send_all(fd, RESPONSE);
 		atomic_fetch_add(&served, 1);
 	}
@@ -134,7 +184,7 @@ static void use_shared(struct worker *w)
 	int fd = SHARED_FIRST + (int)roll(w, SHARED_COUNT);
 
 	atomic_fetch_add(&shared_calls, 1);
-	switch (roll(w, 8)) {
+	switch (roll(w, 10)) {
 	case 0:
 		accept_one(fd, roll(w, 2));
 		break;
@@ -155,6 +205,12 @@ static void use_shared(struct worker *w)
 		break;
 	case 6:
 		receive(fd, "GET /shared HTTP/1.1\r\nHost: h\r\n\r\n");
+		break;
+	case 7:
+		send_all(fd, ECHO);
+		break;
+	case 8:
+		receive(fd, "$1\r\na\r\n");
 		break;
 	default:
 		send_all(fd, RESPONSE);
@@ -223,11 +279,27 @@ static void *spawn(void *arg)
 
 /* -- the side thread -- */
 
+/* On shared numbers anything may have been said: an answer to HTTP is a command to Redis, too. */
+static void look_at_command(const struct oa_span *s)
+{
+	struct oa_db_texts texts;
+	struct oa_db db;
+
+	if (!oa_span_db(s, &db, &texts))
+		atomic_fetch_add(&bad, 1);
+	else if (oa_bytes_eq(texts.operation, OA_LIT("PING")))
+		atomic_fetch_add(s->error == OA_ERR_NONE && !(db.flags & OA_DB_FAILED) ? &taken_client : &bad, 1);
+}
+
 static void look_at(const struct oa_span *s)
 {
 	struct oa_bytes target = oa_span_str(s, OA_STR_TARGET);
 
 	atomic_fetch_add(&taken, 1);
+	if (s->what == OA_WHAT_DB) {
+		look_at_command(s);
+		return;
+	}
 	if (s->kind == OA_KIND_SERVER && target.len >= 3 && !memcmp(target.ptr, "/in", 3))
 		atomic_fetch_add(&taken_server, 1);
 	else if (s->kind == OA_KIND_CLIENT && oa_bytes_eq(target, OA_LIT("/up")))
