@@ -570,7 +570,7 @@ static OA_NOINLINE void store_on_other(struct oa_feed *f, const struct oa_event 
 	}
 }
 
-/* No switch: its jump by a table was one of the dearest instructions here. */
+/* What comes most first. */
 OA_HOT void oa_store_on_event(void *ctx, const struct oa_event *ev)
 {
 	struct oa_feed *f = ctx;

@@ -210,15 +210,17 @@ static uint32_t *statement_find(struct session *s, uint64_t id)
 OA_HOT struct oa_bytes oa_session_statement(const struct oa_conn *c, uint64_t id, bool *ret_cut)
 {
 	struct session *s = session_of(c);
-	uint32_t name = s && id ? *statement_find(s, id) : 0;
 	const struct statement *st;
 
 	*ret_cut = false;
-	if (!name)
-		return (struct oa_bytes){ 0 };
-	st = statement_at(name);
-	*ret_cut = st->cut;
-	return oa_bytes(st->text, st->len);
+	for (uint32_t name = s && id ? *session_chain(s, id) : 0; name; name = st->next) {
+		st = statement_at(name);
+		if (OA_UNLIKELY(st->id != id))
+			continue;
+		*ret_cut = st->cut;
+		return oa_bytes(st->text, st->len);
+	}
+	return (struct oa_bytes){ 0 };
 }
 
 void oa_session_forget(struct oa_conn *c, uint64_t id)
