@@ -118,15 +118,15 @@ def _envs(bench):
             machine.library_env(sink, "always_off"), machine.disabled_env(sink))
 
 
-def _visit(bench, ports, conns, options):
+def _visit(bench, ports, conns, apart, options):
     blocks = (5 if conns > 1 else 20) if bench.fast else 100 if conns > 1 else 1000
     return process.run_json(
         [machine.tool("visit"), "--ports", ",".join(map(str, ports)), "--conns", conns, "--blocks", blocks,
-         "--requests", 14, "--discard", 4, "--cpu", machine.OTHER if conns > 1 else machine.HOT, *options],
+         "--requests", 14, "--discard", 4, "--cpu", machine.OTHER if apart else machine.HOT, *options],
         machine.plain_env())
 
 
-def _compare(bench, start, conns, options):
+def _compare(bench, start, conns, apart, options):
     """Ratios and differences per copy, medians over runs; fresh processes in each, because the luck of their memory
     layout stays with them."""
     runs = 1 if bench.fast else 5 if conns > 1 else 3
@@ -134,7 +134,7 @@ def _compare(bench, start, conns, options):
     for _ in range(runs):
         with Fleet() as fleet:
             ports = [start(fleet, env) for env in _envs(bench)]
-            reports.append(_visit(bench, ports, conns, options))
+            reports.append(_visit(bench, ports, conns, apart, options))
     copies = {}
     for i, name in enumerate(COPIES):
         copies[name] = {key: median([r["servers"][i][key] for r in reports])
@@ -143,11 +143,12 @@ def _compare(bench, start, conns, options):
     return copies, drift, median([r["getppid_ns"] for r in reports])
 
 
-def _row(name, goal, what, start, conns=1, full=(None, None), none=(None, None), options=()):
+def _row(name, goal, what, start, conns=1, full=(None, None), none=(None, None), options=(), apart=False):
+    """apart: the client has the other processor, so that the server is what is busy; else both have one."""
     @measure(name)
     def run(bench):
         try:
-            copies, drift, anchor = _compare(bench, start, conns, options)
+            copies, drift, anchor = _compare(bench, start, conns, apart, options)
         except Missing as missing:
             yield Result(name, goal, what, [], problem=str(missing))
             return
@@ -164,7 +165,7 @@ def _row(name, goal, what, start, conns=1, full=(None, None), none=(None, None),
 
 _row("p2-nginx", "5", "nginx, static file", _nginx, 1, (1.05, 1.03), (1.035, None), ("--path", "/index.html"))
 _row("p2-nginx-32", "6", "nginx, static file, 32 connections", _nginx, 32, (1.08, 1.05), (1.06, None),
-     ("--path", "/index.html"))
+     ("--path", "/index.html"), apart=True)
 _row("p2-nginx-tls", "5", "nginx, static file inside TLS", _nginx_tls, 1, (1.05, 1.03), (1.035, None),
      ("--path", "/index.html", "--tls", "1"))
 _row("p2-nginx-h2", "11", "nginx, static file by HTTP/2 inside TLS", lambda fleet, env: _nginx_tls(fleet, env, " http2"), 1, (1.08, None),
@@ -173,7 +174,8 @@ _row("p2-grpc", "11", "gRPC server in C++, unary call", _grpc, 1, options=("--ki
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
 _row("p2-redis", "7", "redis-server, GET", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))
+_row("p2-redis-32-apart", "-", "the same, busy: its client on the other processor", _redis, 32, options=("--kind", "redis"), apart=True)
 _row("p2-epoll", "-", "a small epoll server in C", _own("epoll"))
-_row("p2-epoll-32", "-", "the same, 32 connections", _own("epoll"), 32)
+_row("p2-epoll-32", "-", "the same, 32 connections", _own("epoll"), 32, apart=True)
 _row("p2-threads", "8", "a thread per connection, in C", _own("threads"), 1, (1.04, 1.025))
 _row("p2-node", "9", "node, http module", _node, 1, (1.03, 1.02))
