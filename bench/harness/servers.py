@@ -174,7 +174,7 @@ _row("p2-grpc", "11", "gRPC server in C++, unary call", _grpc, 1, options=("--ki
 _row("p2-nginx-proxy", "5", "nginx as proxy (one served, one called)", _nginx, 1, options=("--path", "/proxied/x"))
 _row("p2-redis", "7", "redis-server, GET", _redis, 1, (1.03, 1.015), options=("--kind", "redis"))
 _row("p2-redis-32", "7", "redis-server, GET, 32 connections", _redis, 32, (1.03, 1.015), options=("--kind", "redis"))
-_row("p2-redis-32-apart", "-", "the same, busy: its client on the other processor", _redis, 32, options=("--kind", "redis"), apart=True)
+_row("p2-redis-32-apart", "-", "redis-server, GET, 32 connections, client apart", _redis, 32, options=("--kind", "redis"), apart=True)
 _row("p2-epoll", "-", "a small epoll server in C", _own("epoll"))
 _row("p2-epoll-32", "-", "the same, 32 connections", _own("epoll"), 32, apart=True)
 _row("p2-threads", "8", "a thread per connection, in C", _own("threads"), 1, (1.04, 1.025))
