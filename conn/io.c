@@ -349,15 +349,7 @@ OA_HOT bool oa_conn_command_sent(const struct oa_plain *p, const struct iovec *i
 
 void oa_conn_after_command(int fd, const struct oa_plain *p, const struct iovec *iov, ssize_t n, int err)
 {
-	struct oa_conn *c = OA_LIKELY(n == (ssize_t)iov->iov_len) ? oa_conn_enter_http(fd) : NULL;
-	bool known = c && plain_token(c) == p->token;
-
-	if (OA_LIKELY(known))
-		oa_store_sent(c, &p->early);
-	if (OA_LIKELY(c != NULL))
-		oa_conn_unlock(c);
-	if (OA_UNLIKELY(!known))
-		sent_otherwise(fd, p, true, iov, 1, n, err);
+	sent_otherwise(fd, p, true, iov, 1, n, err);
 }
 
 OA_HOT void oa_conn_before_send(int fd, const struct iovec *iov, int iovcnt, int flags, struct oa_send *s)

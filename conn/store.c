@@ -692,7 +692,8 @@ static bool store_last_is_open(const struct oa_send *s)
 	return s->early.prepared && oa_exchange_get((struct oa_ref){ s->early.first, s->early.first_gen });
 }
 
-void oa_store_sent(struct oa_conn *c, const struct oa_early *e)
+/* All of it was sent: those that get no answer are over. */
+static void store_sent(struct oa_conn *c, const struct oa_early *e)
 {
 	uint32_t before;
 	unsigned n = e->silent ? e->prepared : 0;
@@ -786,7 +787,7 @@ void oa_store_after_send(struct oa_conn *c, struct oa_send *s, ssize_t n)
 		return;
 	}
 	if (n >= 0 && (size_t)n == store_bytes(s->host_iov, s->host_iovcnt)) {
-		oa_store_sent(c, &s->early);
+		store_sent(c, &s->early);
 		return;
 	}
 	if (!store_undo(c, s))

@@ -26,8 +26,6 @@ bool oa_store_before_send(struct oa_conn *c, struct oa_send *s);
  *
  * returns   false: nothing was read, it is for oa_store_before_send() */
 bool oa_store_ask(struct oa_conn *c, const struct iovec *iov, struct oa_early *ret);
-/* All of it was sent, and nobody else sent meanwhile. */
-void oa_store_sent(struct oa_conn *c, const struct oa_early *e);
 
 /* The same inside TLS, where only a query that gets a comment is read before. returns true: the call is to be composed, or the
  * other one follows */

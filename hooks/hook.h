@@ -124,9 +124,10 @@ static inline bool oa_hook_plausible(const void *at, size_t len)
 
 /* The same for every entry of an array, and their sum; no entry at all is not plausible. */
 bool oa_hook_plausible_iov(const struct iovec *iov, size_t count);
+/* Of an entry that can be read. */
 static inline bool oa_hook_plausible_one(const struct iovec *iov)
 {
-	return oa_hook_plausible(iov, sizeof(*iov)) && iov->iov_len && oa_hook_plausible(iov->iov_base, iov->iov_len);
+	return iov->iov_len && oa_hook_plausible(iov->iov_base, iov->iov_len);
 }
 
 /* -- what is known of descriptors the table has nothing about (note.c) -- */

@@ -12,7 +12,8 @@
 static inline void send_begin(struct oa_send *s, int fd, const struct iovec *iov, size_t count, int flags)
 {
 	s->watched = s->rewrite = false;
-	if (!oa_hook_may_owe(fd) || !(count == 1 ? oa_hook_plausible_one(iov) : oa_hook_plausible_iov(iov, count)))
+	if (!oa_hook_may_owe(fd) || !(count == 1 ? oa_hook_plausible(iov, sizeof(*iov)) && oa_hook_plausible_one(iov) :
+						   oa_hook_plausible_iov(iov, count)))
 		return;
 	OA_OBSERVE_ALWAYS()
 		oa_conn_before_send(fd, iov, (int)count, flags, s);
@@ -40,7 +41,7 @@ static inline bool send_command(int fd, const struct iovec *iov, struct oa_plain
 {
 	bool asks = false;
 
-	if (iov->iov_len && oa_hook_plausible(iov->iov_base, iov->iov_len))
+	if (oa_hook_plausible_one(iov))
 		OA_HOOK_BLOCK(oa_guard_enter(errno))
 			asks = oa_conn_before_command(fd, iov, p);
 	return asks;
