@@ -722,10 +722,11 @@ static void store_undo_batch(struct oa_conn *c, const struct oa_send *s)
 /* Are its commands the newest that are open, and all of them still? */
 static bool store_all_open(const struct oa_conn *c, const struct oa_early *e)
 {
-	const struct oa_exchange *ex = oa_exchange_get((struct oa_ref){ e->first, e->first_gen });
+	const struct oa_exchange *ex;
 
 	if (!e->prepared)
 		return true;
+	ex = oa_exchange_get((struct oa_ref){ e->first, e->first_gen });
 	if (!ex || c->last != e->first + 1)
 		return false;
 	for (unsigned n = e->prepared; n > 1; n--) {

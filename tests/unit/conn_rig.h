@@ -71,7 +71,11 @@ struct rig_call {
 
 static inline void rig_send_begins(struct rig_call *k, int fd, const struct iovec *iov, int iovcnt, int flags)
 {
-	*k = (struct rig_call){ .fd = fd, .iov = iov, .use = iov, .iovcnt = iovcnt, .count = iovcnt };
+	memset(k, 0xa5, sizeof(*k)); /* as the hooks have them on the stack */
+	k->plain = OA_PLAIN_NONE;
+	k->fd = fd;
+	k->iov = k->use = iov;
+	k->iovcnt = k->count = iovcnt;
 	if (!rig_watched_only && !flags && !oa_tls.send_sp)
 		k->plain = oa_conn_before_plain_send(fd, &k->p);
 	if (k->plain == OA_PLAIN_COMMAND && !(iovcnt == 1 && iov->iov_len && oa_conn_before_command(fd, iov, &k->p)))

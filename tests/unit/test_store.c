@@ -172,6 +172,19 @@ START_TEST(store_what_the_kernel_did_not_take_was_not_asked)
 }
 END_TEST
 
+/* There is no command to take back then. MySQL's QUIT to a server that has gone is another such call. */
+START_TEST(store_what_was_no_command_may_not_be_taken_either)
+{
+	start();
+	ck_assert_int_eq(rig_send(520, "*1\r\n$4\r\nPI", 0, wire), -1);
+	expect_nothing();
+	ck_assert_int_eq(rig_send(520, PING, SIZE_MAX, wire), sizeof(PING) - 1);
+	rig_receive(520, "+PONG\r\n");
+	expect("PING", "");
+	expect_nothing();
+}
+END_TEST
+
 START_TEST(store_commands_may_be_cut_by_short_writes_anywhere)
 {
 	const char all[] = PING GET PING "*2\r\n$3\r\nGET\r\n$30\r\nabcdefghijklmnopqrstuvwxyz0123\r\n";
@@ -300,6 +313,7 @@ static TCase *calls(const char *name)
 	tcase_add_test(tc, store_an_answer_may_come_before_the_sending_call_is_back);
 	tcase_add_test(tc, store_two_threads_that_send_at_once_are_not_guessed_about);
 	tcase_add_test(tc, store_what_the_kernel_did_not_take_was_not_asked);
+	tcase_add_test(tc, store_what_was_no_command_may_not_be_taken_either);
 	tcase_add_loop_test(tc, store_commands_may_be_cut_by_short_writes_anywhere, 0, 96);
 	tcase_add_test(tc, store_a_short_write_whose_commands_are_answered_already_is_not_guessed_about);
 	tcase_add_test(tc, store_an_answer_nobody_asked_for_ends_the_observing);
