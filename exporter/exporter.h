@@ -74,7 +74,9 @@ void oa_scrape_bye(void);
  *           of the tree holds it */
 void oa_scrape_yield(uint16_t port);
 
-/* -- ship.c: the spool -- */
+/* -- ship.c -- */
+/* How many have a batch, but will do nothing with it before until_ns: their receiver is away. */
+unsigned oa_ship_pausing(uint64_t until_ns);
 /* Whether batches that cannot be sent are kept on disk. */
 bool oa_ship_keeps(void);
 /* At the end: from now on batches are not sent but kept. */
@@ -83,7 +85,8 @@ void oa_ship_end(void);
 /* -- metrics_push.c -- */
 /* At the end: metrics are pushed once more, if that is wanted of this process. */
 void oa_metrics_push_flush(void);
-bool oa_metrics_push_busy(void);
+/* Is one under way that may be over by then? */
+bool oa_metrics_push_busy(uint64_t until_ns);
 
 /* -- resource, made by pipeline/resource.c -- */
 struct oa_attr { const char *key; const char *str; int64_t num; bool is_num; };

@@ -30,6 +30,7 @@ struct oa_post {
 	struct oa_tls_address address;
 	struct oa_curl_transfer transfer; /* easy: NULL before the first request and when it had to be left behind */
 	struct event *timer;              /* until the next attempt */
+	uint64_t next_ns;                 /* when that is, 0 while there is one */
 	bool running;                     /* a request is under way, or waits for its next attempt */
 	uint64_t out;                     /* of oa_wire_set() */
 	bool gzip;
@@ -272,6 +273,7 @@ static void post_retry(struct oa_post *p, unsigned status, int64_t asked_ms, con
 		post_fail(p, status, why);
 		return;
 	}
+	p->next_ns = now + pause * 1000000;
 	if (p->aside)
 		return;
 	oa_wire_set(&p->out, false);
@@ -401,6 +403,7 @@ static void post_attempt(struct oa_post *p)
 
 	oa_answer_reset(&p->answer);
 	p->sent = 0;
+	p->next_ns = 0;
 	if (!p->transfer.easy && post_easy_open(p)) {
 		post_fail(p, 0, "no memory");
 		return;
@@ -459,6 +462,8 @@ void oa_post_cancel(struct oa_post *p)
 }
 
 bool oa_post_busy(const struct oa_post *p) { return p->running; }
+
+bool oa_post_pauses(const struct oa_post *p, uint64_t until_ns) { return p->running && p->next_ns > until_ns; }
 
 /* -- opening -- */
 

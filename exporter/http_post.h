@@ -63,3 +63,5 @@ void oa_post_send(struct oa_post *p, struct oa_bytes body, bool gzip, uint64_t d
 /* Gives up what is under way; done is not called. */
 void oa_post_cancel(struct oa_post *p);
 bool oa_post_busy(const struct oa_post *p);
+/* Is it busy, but will do nothing before until_ns? */
+bool oa_post_pauses(const struct oa_post *p, uint64_t until_ns);

@@ -127,6 +127,9 @@ void oa_metrics_push_flush(void)
 		push_send(oa_now_ns());
 }
 
-bool oa_metrics_push_busy(void) { return push.post && oa_post_busy(push.post); }
+bool oa_metrics_push_busy(uint64_t until_ns)
+{
+	return push.post && oa_post_busy(push.post) && !oa_post_pauses(push.post, until_ns);
+}
 
 void oa_metrics_push_forget(void) { memset(&push, 0, sizeof(push)); }

@@ -169,6 +169,15 @@ bool oa_ship_keeps(void)
 	return false;
 }
 
+unsigned oa_ship_pausing(uint64_t until_ns)
+{
+	unsigned n = 0;
+
+	for (const struct oa_ship *s = ships; s; s = s->next)
+		n += s->active && oa_post_pauses(s->post, until_ns);
+	return n;
+}
+
 static int ship_open_spool(struct oa_ship *s)
 {
 	struct oa_post_config post = *s->config.post;

@@ -226,8 +226,16 @@ static void batch_on_tick(uint64_t now_ns)
 	}
 }
 
-static bool batch_busy(void)
+/* A receiver that is away is not asked again before then. */
+static bool batch_pauses(uint64_t until_ns)
 {
+	return batch_flight.source && batch_flight.pending == oa_ship_pausing(until_ns);
+}
+
+static bool batch_busy(uint64_t until_ns)
+{
+	if (batch_pauses(until_ns))
+		return false;
 	for (unsigned i = 0; i < BATCH_SOURCES; i++)
 		if (batch_sources[i].queue.waiting)
 			return true;

@@ -146,12 +146,12 @@ unsigned oa_pipeline_turn(void)
 	return seen;
 }
 
-static bool pipeline_busy(void)
+static bool pipeline_busy(uint64_t until_ns)
 {
 	for (const struct oa_processor *const *p = oa_processors; *p; p++)
-		if ((*p)->busy && (*p)->busy())
+		if ((*p)->busy && (*p)->busy(until_ns))
 			return true;
-	return oa_metrics_push_busy();
+	return oa_metrics_push_busy(until_ns);
 }
 
 void oa_pipeline_flush(uint64_t deadline_ns)
@@ -168,9 +168,9 @@ void oa_pipeline_flush(uint64_t deadline_ns)
 	oa_metrics_push_flush();
 	while (pipeline_has_loop && now_ns < deadline_ns) {
 		pipeline_tick();
-		if (!pipeline_busy())
+		if (!pipeline_busy(deadline_ns))
 			(void)oa_adopt_tick(); /* only so many at a time */
-		if (!pipeline_busy())
+		if (!pipeline_busy(deadline_ns))
 			break;
 		oa_loop_turn(deadline_ns - now_ns < 5000000 ? 1 : 5);
 		now_ns = oa_now_ns();

@@ -16,7 +16,7 @@ struct oa_processor {
 	 * records are lost in it. */
 	void (*prepare)(const struct oa_span *span);
 	void (*on_tick)(uint64_t now_ns); /* every turn of the side thread */
-	bool (*busy)(void);               /* something is under way that a flush waits for */
+	bool (*busy)(uint64_t until_ns);  /* a flush waits: something is under way that may be over by then */
 	void (*flush)(void);
 	void (*adopted)(const struct oa_proc_id *who); /* nothing more will come of this dead process */
 	void (*forget)(void); /* child after fork */

@@ -125,7 +125,7 @@ static int push(unsigned times)
 		uint64_t until = oa_now_ns() + 8000 * MS;
 
 		oa_metrics_push_flush();
-		while (oa_metrics_push_busy() && oa_now_ns() < until)
+		while (oa_metrics_push_busy(UINT64_MAX) && oa_now_ns() < until)
 			oa_loop_turn(5);
 		record(OA_INS_http_server_duration, "/", (i + 1) * MS, true);
 		oa_stat_add(OA_STAT_drop_ring_full, 2);

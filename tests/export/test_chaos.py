@@ -14,7 +14,7 @@ from lib.collector import Collector
 from lib.leaf import Leaf
 from lib.loadgen import Load
 from lib.metrics import get, metrics_ports, scrape
-from lib.preload import Program, app, wait_until
+from lib.preload import Program, app, run, wait_until
 from test_tls import server as tls_server
 
 SETTINGS = {"OTEL_BSP_MAX_QUEUE_SIZE": "256", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64", "OTEL_BSP_EXPORT_TIMEOUT": "1500",
@@ -168,6 +168,23 @@ def test_a_collector_that_is_not_there_and_then_is(library):
             wait_until(lambda: load(program, 4) or c.spans, 40, what="spans again")
             good = wait_until(lambda: (g := Count(endpoint_of(program))).waiting == 0 and g.known == g.sampled and g, 30)
             assert good.results["success"] == len(c.spans)
+
+
+ONE_CALL = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
+    s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    while s.recv(4096):
+        pass
+"""
+
+
+def test_a_program_does_not_stay_for_a_collector_that_is_away_for_longer(library):
+    """The limit is a minute, but nothing is to be tried again within it."""
+    settings = {"OTELAUTO_EXIT_FLUSH": "60000", "OTEL_BSP_EXPORT_TIMEOUT": "600000", "OTEL_EXPORTER_OTLP_TIMEOUT": "600000"}
+    with Fake(answer(503, [("Retry-After", "300")])) as c, Leaf() as leaf:
+        assert run([sys.executable, "-c", ONE_CALL, leaf.port], endpoint=c.endpoint, settings=settings).status == 0
+        assert len(c.received) == 1
 
 
 def test_with_a_spool_nothing_is_lost_at_all(library, tmp_path):

@@ -120,7 +120,7 @@ START_TEST(spans_wait_for_a_full_batch)
 	add(10);
 	tick(oa_now_ns());
 	ck_assert_uint_eq(fakes[0].sends, 0);
-	ck_assert(oa_processor_batch.busy());
+	ck_assert(oa_processor_batch.busy(UINT64_MAX));
 	add(100);
 	tick(oa_now_ns());
 	ck_assert_uint_eq(fakes[0].sends, 1);
@@ -128,7 +128,7 @@ START_TEST(spans_wait_for_a_full_batch)
 	ck_assert_uint_eq(fakes[0].who.pid, (uint32_t)getpid());
 	ck_assert_uint_eq(fakes[1].sends, 0);
 	fake_finish(&fakes[0], 3, 0, 0);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_ok), 3);
 }
 END_TEST
@@ -194,7 +194,7 @@ START_TEST(an_exporter_that_answers_at_once_gets_batch_after_batch)
 	oa_processor_batch.flush();
 	tick(oa_now_ns());
 	ck_assert_uint_eq(fakes[0].spans, 7);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 }
 END_TEST
 
@@ -250,7 +250,7 @@ START_TEST(spans_that_did_not_fit_the_shared_piece_move_up_in_order)
 			add(i);
 		sum += 15000ull * 15001 / 2;
 		ck_assert_uint_eq(atomic_load(&oa_self->unsaved), 15000 - OA_QUEUE_SLOTS / 2);
-		while (oa_processor_batch.busy()) {
+		while (oa_processor_batch.busy(UINT64_MAX)) {
 			uint64_t before = fakes[0].sum;
 			unsigned first = fakes[0].spans % 15000 + 1;
 
@@ -279,14 +279,14 @@ START_TEST(unsampled_spans_and_no_exporter_leave_the_queue_empty)
 {
 	fresh(1u << 31, 100, 1);
 	add(1);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
 	oa_processor_batch.forget();
 	oa_config.traces_exporter = 1;
 	ck_assert_int_eq(oa_processor_batch.open(), 0);
 	make_span(OA_KIND_SERVER)->flags &= ~OA_SPAN_SAMPLED;
 	oa_processor_batch.on_span(&made, &oa_self->id);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_queue_full), 0);
 }
 END_TEST
@@ -359,7 +359,7 @@ START_TEST(at_the_end_what_is_under_way_and_what_waits_is_lost_and_counted)
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_unknown), 2); /* they may have arrived */
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 0);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_export_failed), 0);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 }
 END_TEST
 
@@ -374,7 +374,7 @@ START_TEST(what_waited_for_the_next_attempt_at_the_end_is_lost_and_counted)
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_drop_exit), 2);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_failed), 2);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_export_unknown), 0);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 }
 END_TEST
 
@@ -505,7 +505,7 @@ START_TEST(the_queue_of_a_dead_process_is_exported_under_its_identity)
 	ck_assert_uint_eq(fakes[0].sum, 1111);
 	ck_assert_mem_eq(&fakes[0].who, &id, sizeof(id));
 	ck_assert_uint_eq(atomic_load(&slot->state), OA_PROC_FREE);
-	ck_assert(!oa_processor_batch.busy());
+	ck_assert(!oa_processor_batch.busy(UINT64_MAX));
 }
 END_TEST
 
