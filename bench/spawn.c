@@ -1,8 +1,8 @@
 /* P3, the start of a process: posix_spawn and wait of a program in random order of its
  * environments: as it is, the same again (the A/A control), and with the library.
  *
- * spawn --program FILE --library FILE [--runs N] [--cpu N]
- * Prints one JSON object, times in us. */
+ * spawn --program FILE --library FILE [--runs N] [--cpu N] [-- ARGUMENT...]
+ * The program gets no environment but that, and what there is of OTEL_*. Prints one JSON object, times in us. */
 #include "measure.h"
 
 #include <spawn.h>
@@ -14,16 +14,40 @@
 
 enum { PLAIN, AGAIN, LOADED, KINDS };
 
-static double once_us(char *program, char **env)
+#define SETTINGS_MAX 8
+
+/* The program's own arguments, behind "--"; its name goes in front. */
+static char **arguments(int argc, char **argv, char *program)
 {
-	char *argv[] = { program, NULL };
+	static char *none[2];
+
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			argv[i] = program;
+			return &argv[i];
+		}
+	none[0] = program;
+	return none;
+}
+
+static void add_settings(char **env)
+{
+	unsigned n = 1;
+
+	for (char **e = environ; *e && n <= SETTINGS_MAX; e++)
+		if (!strncmp(*e, "OTEL_", 5))
+			env[n++] = *e;
+}
+
+static double once_us(char **argv, char **env)
+{
 	uint64_t start = measure_now_ns();
 	pid_t pid;
 	int status;
 
-	if (posix_spawn(&pid, program, NULL, NULL, argv, env) || waitpid(pid, &status, 0) != pid ||
+	if (posix_spawn(&pid, argv[0], NULL, NULL, argv, env) || waitpid(pid, &status, 0) != pid ||
 	    status)
-		measure_die(program);
+		measure_die(argv[0]);
 	return (double)(measure_now_ns() - start) / 1e3;
 }
 
@@ -36,11 +60,14 @@ int main(int argc, char **argv)
 	uint64_t random = measure_seed();
 	char preload[4096];
 	/* Of equal size, so that the stacks of the programs are alike. */
-	char *plain[] = { "XX_PRELOAD=", NULL }, *loaded[] = { preload, NULL };
+	char *plain[SETTINGS_MAX + 2] = { NULL }, *loaded[SETTINGS_MAX + 2] = { preload };
+	char **args = arguments(argc, argv, program);
 
 	snprintf(preload, sizeof(preload), "XX_PRELOAD=%s", library);
 	plain[0] = strdup(preload);
 	memcpy(preload, "LD", 2);
+	add_settings(plain);
+	add_settings(loaded);
 	measure_pin(measure_number(argc, argv, "--cpu", -1));
 	for (unsigned k = 0; k < KINDS; k++) {
 		us[k] = calloc(runs, sizeof(double));
@@ -50,7 +77,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < runs + 20; i++) {
 		measure_shuffle(order, KINDS, &random);
 		for (unsigned k = 0; k < KINDS; k++) {
-			double t = once_us(program, order[k] == LOADED ? loaded : plain);
+			double t = once_us(args, order[k] == LOADED ? loaded : plain);
 
 			if (i >= 20)
 				us[order[k]][i - 20] = t;

@@ -1,4 +1,4 @@
-"""P3: what the start of a process costs (bench/spawn.c)."""
+"""P3: what the start of a process costs, and its end (bench/spawn.c)."""
 import shutil
 import tempfile
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from . import machine, process
 from .pairs import ANCHOR_DRIFT
 from .result import Check, Control, Result, both, measure
+from .servers import Fleet, _own, _path
 
 
 def _spawn(bench, program, row, what):
@@ -29,3 +30,23 @@ def start(bench):
         program = Path(folder) / "some-server"
         shutil.copy("/bin/true", program)
         yield _spawn(bench, program, "p3-start", "the same by a name that is not excluded")
+
+
+def _short(bench, collector, url):
+    env = machine.plain_env(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector}", OTEL_EXPORTER_PROMETHEUS_PORT="0")
+    return process.run_json([machine.tool("spawn"), "--program", _path("curl"), "--library", machine.LIBRARY, "--runs",
+                             10 if bench.fast else 200, "--", "-s", "-o", "/dev/null", url], env)
+
+
+@measure("p3-short")
+def short(bench):
+    """A program that makes one call and ends: what it waits for its only span to be delivered."""
+    with Fleet() as fleet, process.Sink() as there, process.Sink("hang") as mute:
+        url = f"http://127.0.0.1:{_own('epoll')(fleet, machine.plain_env())}/"
+        reports = {name: _short(bench, port, url) for name, port in
+                   (("there", there.port), ("away", process.free_port()), ("mute", mute.port))}
+    aa = max(abs(r["aa_us"] / r["plain_us"]) for r in reports.values())
+    yield Result("p3-short", "-", "curl makes one call and ends; its collector is there, away, mute",
+                 [Check("bare", reports["there"]["plain_us"] / 1e3, None, None, "ms"),
+                  *(Check(f"added, {name}", r["added_us"] / 1e3, None, None, "ms") for name, r in reports.items())],
+                 Control(aa <= 0.05, f"A/A within {aa * 100:.1f} %"), reports)
