@@ -137,7 +137,8 @@ ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err);
  * before    runs on: also outside the guard
  * command   iov: one buffer, not empty, that can be read. returns false: the call is to be watched */
 struct oa_plain {
-	uint64_t token;
+	uint64_t token; /* of the connection: its generation, and what was sent by then */
+	uint32_t conn;
 	struct oa_early early; /* of a command */
 };
 enum oa_plain_kind { OA_PLAIN_NONE /* or not certain: to be watched */, OA_PLAIN_ANSWER, OA_PLAIN_COMMAND /* perhaps */ };

@@ -255,6 +255,7 @@ static inline void plain_watch(struct oa_conn *c, struct oa_plain *p)
 	atomic_store_explicit(&c->out_seq, atomic_load_explicit(&c->out_seq, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	p->token = plain_token(c);
+	p->conn = c->index;
 	oa_tls.send_conn = c->index;
 	oa_tls.send_gen = (uint32_t)(p->token >> 32);
 	oa_tls.send_sp = (uintptr_t)__builtin_frame_address(0);
@@ -310,6 +311,7 @@ static OA_COLD void sent_otherwise(int fd, const struct oa_plain *p, bool comman
 	if (s.fed)
 		s.early = p->early;
 	s.scratch = s.text = 0;
+	s.conn = p->conn;
 	s.conn_gen = (uint32_t)(p->token >> 32);
 	s.out_seq = (uint32_t)p->token;
 	s.outer_sp = 0;
@@ -326,7 +328,7 @@ OA_HOT void oa_conn_after_plain_send(int fd, const struct oa_plain *p, const str
 		return;
 	}
 	c = oa_conn_enter_http(fd);
-	if (OA_UNLIKELY(!c || plain_token(c) != p->token)) {
+	if (OA_UNLIKELY(!c || c->index != p->conn || plain_token(c) != p->token)) {
 		if (c)
 			oa_conn_unlock(c);
 		sent_otherwise(fd, p, false, iov, iovcnt, n, err);
@@ -537,7 +539,7 @@ OA_HOT ssize_t oa_conn_after_send(struct oa_send *s, ssize_t n, int err)
 
 	s->err = err;
 	send_leave(s);
-	if (c && c->gen != s->conn_gen) {
+	if (c && (c->gen != s->conn_gen || c->index != s->conn)) { /* the number may mean another one by now */
 		oa_conn_unlock(c);
 		c = NULL;
 	}

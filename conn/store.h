@@ -12,7 +12,9 @@ bool oa_store_begins_anew(struct oa_conn *c);
 
 static inline bool oa_store_is(const struct oa_conn *c)
 {
-	return c->proto && oa_protos[c->proto - 1]->flags & OA_PROTO_STORE;
+	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED); /* it may be asked outside the lock */
+
+	return proto && oa_protos[proto - 1]->flags & OA_PROTO_STORE;
 }
 
 /* What a host is about to send on a store's connection is read before it is sent: another thread may have the answer

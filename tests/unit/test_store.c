@@ -185,6 +185,38 @@ START_TEST(store_what_was_no_command_may_not_be_taken_either)
 }
 END_TEST
 
+/* Another thread makes the number that of another connection, in the middle of a value that is being sent. */
+START_TEST(store_a_number_that_means_another_connection_meanwhile_says_nothing_of_that)
+{
+	struct sending a;
+
+	start();
+	rig_connect(521);
+	for (int fd = 520; fd < 522; fd++) { /* both have sent as often */
+		ck_assert_int_eq(rig_send(fd, PING, SIZE_MAX, wire), sizeof(PING) - 1);
+		rig_receive(fd, "+PONG\r\n");
+		expect("PING", "");
+	}
+	rig_send(520, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$99999\r\nxx", SIZE_MAX, wire);
+	rig_send(521, PING, SIZE_MAX, wire);
+	before(&a, "yyyyyyyyyyyyyyyyyyyy");
+	oa_tls.send_sp = 0;
+	rig_send(521, GET, SIZE_MAX, wire);
+	oa_conn_before_close(520);
+	oa_conn_on_dup(521, 520);
+	ck_assert_int_eq(rig_send_ends(&a.call, -1, EPIPE), -1);
+	ck_assert_int_ne(rig_next()->error, OA_ERR_NONE); /* SET's */
+	rig_receive(521, "+PONG\r\n");
+	expect("PING", "");
+	rig_receive(521, "$1\r\nx\r\n");
+	expect("GET", "");
+	rig_send(521, PING, SIZE_MAX, wire);
+	rig_receive(521, "+PONG\r\n");
+	expect("PING", "");
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 0);
+}
+END_TEST
+
 START_TEST(store_commands_may_be_cut_by_short_writes_anywhere)
 {
 	const char all[] = PING GET PING "*2\r\n$3\r\nGET\r\n$30\r\nabcdefghijklmnopqrstuvwxyz0123\r\n";
@@ -314,6 +346,7 @@ static TCase *calls(const char *name)
 	tcase_add_test(tc, store_two_threads_that_send_at_once_are_not_guessed_about);
 	tcase_add_test(tc, store_what_the_kernel_did_not_take_was_not_asked);
 	tcase_add_test(tc, store_what_was_no_command_may_not_be_taken_either);
+	tcase_add_test(tc, store_a_number_that_means_another_connection_meanwhile_says_nothing_of_that);
 	tcase_add_loop_test(tc, store_commands_may_be_cut_by_short_writes_anywhere, 0, 96);
 	tcase_add_test(tc, store_a_short_write_whose_commands_are_answered_already_is_not_guessed_about);
 	tcase_add_test(tc, store_an_answer_nobody_asked_for_ends_the_observing);
