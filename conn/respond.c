@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "conn/inject.h"
+#include "conn/inject_impl.h"
 #include "core/id.h"
 #include "proto/http1.h"
 
@@ -44,25 +44,22 @@ void oa_respond_lines(const struct oa_exchange *ex, unsigned which, struct oa_bu
 	}
 }
 
-static void respond_add(struct oa_send *s, const struct oa_exchange *ex, const struct oa_http_head *head, size_t off)
+static void respond_add(const struct oa_conn *c, struct oa_send *s, const struct oa_exchange *ex, const struct oa_http_head *head,
+			size_t off)
 {
 	unsigned which = oa_respond_missing(head);
-	int64_t block = which ? oa_block_take(0) : -1;
 	struct oa_buf out;
 
-	if (block < 0)
+	if (!which || !oa_inject_reserve(c, s, 0))
 		return;
-	s->text = (uint32_t)block + 1;
-	s->text_cls = 0;
-	s->text_at = oa_block_at(0, (uint32_t)block);
-	out = oa_buf(oa_block_at(0, (uint32_t)block), oa_block_bytes[0]);
+	out = oa_inject_room(s);
 	oa_respond_lines(ex, which, &out);
 	s->point[0] = (struct oa_point){ .off = (uint32_t)(off + head->blank_off), .len = (uint32_t)out.len, .text = out.ptr };
 	s->points = 1;
 }
 
 /* The response that is next, behind interim ones in the same call. */
-static void respond_scan(struct oa_send *s, const struct oa_exchange *ex, struct oa_bytes view)
+static void respond_scan(const struct oa_conn *c, struct oa_send *s, const struct oa_exchange *ex, struct oa_bytes view)
 {
 	struct oa_http_head head;
 	size_t off = 0;
@@ -70,7 +67,7 @@ static void respond_scan(struct oa_send *s, const struct oa_exchange *ex, struct
 
 	while ((len = oa_http1_parse_head(oa_bytes(view.ptr + off, view.len - off), OA_DIR_RESPONSE, &head)) > 0) {
 		if (head.status >= 200) {
-			respond_add(s, ex, &head, off + (size_t)(head.block.ptr - (view.ptr + off)));
+			respond_add(c, s, ex, &head, off + (size_t)(head.block.ptr - (view.ptr + off)));
 			return;
 		}
 		if (head.status == 101)
@@ -98,7 +95,7 @@ void oa_respond_prepare(struct oa_conn *c, struct oa_send *s)
 	    !oa_http1_at_boundary(c->pstate[OA_DIR_RESPONSE]))
 		return;
 	view = oa_inject_view(s, OA_DIR_RESPONSE, &block);
-	respond_scan(s, ex, view);
+	respond_scan(c, s, ex, view);
 	if (block)
 		oa_block_give(2, block - 1);
 }

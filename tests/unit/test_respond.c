@@ -93,6 +93,29 @@ START_TEST(respond_cut_once_at_every_byte_is_completed_first)
 }
 END_TEST
 
+/* So many that the call's own room for them does not do. */
+START_TEST(respond_in_many_buffers_gets_it_whole)
+{
+	char apart[2 * sizeof(response)];
+	struct iovec iov[sizeof(response) - 1];
+	size_t len = sizeof(response) - 1;
+
+	for (unsigned which = 1; which < 4; which++) {
+		const struct oa_span *s;
+
+		start(which);
+		for (size_t i = 0; i < len; i++)
+			iov[i] = (struct iovec){ memset(&apart[2 * i], response[i], 1), 1 };
+		ck_assert_int_eq(rig_send_iov(FD, iov, (int)len, 0, SIZE_MAX, wire), (ssize_t)len);
+		s = rig_next();
+		ck_assert_ptr_nonnull(s);
+		ck_assert_int_eq(strip("traceresponse: ", "\r\n", s), (which & OA_RESPONSE_TRACERESPONSE) != 0);
+		ck_assert_int_eq(strip("Server-Timing: traceparent;desc=\"", "\"\r\n", s), (which & OA_RESPONSE_SERVER_TIMING) != 0);
+		ck_assert_str_eq(wire, response);
+	}
+}
+END_TEST
+
 START_TEST(respond_never_says_it_twice)
 {
 	static const char own[] = "HTTP/1.1 200 OK\r\nTraceResponse: x\r\nServer-Timing: db;dur=1\r\n"
@@ -141,6 +164,7 @@ int main(void)
 
 	tcase_add_test(tc, respond_adds_what_is_asked_for_and_nothing_else);
 	tcase_add_test(tc, respond_cut_once_at_every_byte_is_completed_first);
+	tcase_add_test(tc, respond_in_many_buffers_gets_it_whole);
 	tcase_add_test(tc, respond_never_says_it_twice);
 	tcase_add_test(tc, respond_leaves_interim_answers_and_other_protocols_alone);
 	tcase_add_test(tc, respond_finds_a_header_in_several_buffers);
