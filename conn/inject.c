@@ -120,15 +120,17 @@ static OA_HOT void flight_end(const struct oa_send *s, struct oa_flights *f)
 
 void oa_inject_thread_exit(struct oa_flights *f)
 {
+	uint32_t spare = f->spare;
+
+	f->spare = 0;
 	while (f->first) {
 		uint32_t name = f->first;
 
 		f->first = flight_at(name)->next;
 		flight_give(name);
 	}
-	if (f->spare)
-		oa_block_give(SPARE_CLASS, f->spare - 1);
-	f->spare = 0;
+	if (spare)
+		oa_block_give(SPARE_CLASS, spare - 1);
 }
 
 /* The text block of a send that is over. */
