@@ -225,8 +225,11 @@ OA_SLOW ssize_t sendto_watched(int fd, const void *buf, size_t len, int flags, c
 
 	if (addr && (flags & MSG_FASTOPEN) && oa_hook_kind(fd) == OA_FD_STREAM)
 		return send_fast_open(fd, buf, len, flags, addr, addr_len);
+	if (addr && addr_len > sizeof(struct sockaddr_storage)) /* sendmsg() would take it for a shorter one */
+		return OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
 	send_begin(&s, fd, &iov, 1, flags);
-	n = s.rewrite ? send_rewritten(&s, fd, &to, flags) : OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
+	n = send_takes_array(&s, &buf, &len) ? send_rewritten(&s, fd, &to, flags) :
+					       OA_REAL(sendto)(fd, buf, len, flags, addr, addr_len);
 	return send_end(&s, n);
 }
 
@@ -292,13 +295,17 @@ static size_t send_iov_bytes(const struct msghdr *msg)
  * error only when nothing was sent. */
 static int send_each(int fd, struct mmsghdr *msgs, unsigned int count, int flags)
 {
+	int before = errno;
 	unsigned int i;
 
 	for (i = 0; i < count && i < IOV_MAX; i++) {
 		ssize_t n = sendmsg_tracked(fd, &msgs[i].msg_hdr, flags);
 
-		if (n < 0)
+		if (n < 0) {
+			if (i)
+				errno = before;
 			return i ? (int)i : -1;
+		}
 		msgs[i].msg_len = (unsigned int)n;
 		if ((size_t)n < send_iov_bytes(&msgs[i].msg_hdr))
 			return (int)i + 1;

@@ -23,10 +23,11 @@ static void all(int fd, int other)
 {
 	void *const nil = null, *const wild = (void *)-1, *const low = (void *)1;
 	char buf[64];
-	struct iovec iov = { buf, sizeof(buf) }, none = { nil, 0 }, evil = { nil, 8 }, worse = { wild, 8 };
+	struct iovec iov = { buf, sizeof(buf) }, none = { nil, 0 }, evil = { nil, 8 }, worse = { wild, 8 }, letter = { "z", 1 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 0 };
-	struct msghdr evilmsg = { .msg_iov = &evil, .msg_iovlen = 1 };
+	struct msghdr evilmsg = { .msg_iov = &evil, .msg_iovlen = 1 }, onemsg = { .msg_iov = &letter, .msg_iovlen = 1 };
 	struct mmsghdr many[2] = { { .msg_hdr = msg }, { .msg_hdr = msg } };
+	struct mmsghdr half[2] = { { .msg_hdr = onemsg }, { .msg_hdr = evilmsg } };
 	struct sockaddr_in addr = { 0 };
 	socklen_t len = sizeof(addr), neg = (socklen_t)-1;
 	struct timespec zero = { 0, 0 }, odd = { -1, 0 };
@@ -37,6 +38,7 @@ static void all(int fd, int other)
 	off_t off = 0;
 
 	(void)other;
+	SAY(sendto(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27, MSG_NOSIGNAL, (struct sockaddr *)&addr, 5000));
 	SAY(read(fd, nil, 0));
 	SAY(write(fd, nil, 10));
 	SAY(write(fd, nil, 0));
@@ -56,6 +58,7 @@ static void all(int fd, int other)
 	SAY(sendmmsg(fd, nil, 1, 0));
 	SAY(sendmmsg(fd, many, 0, 0));
 	SAY(sendmmsg(fd, many, 2, 0));
+	SAY(sendmmsg(fd, half, 2, MSG_NOSIGNAL));
 	SAY(writev(fd, nil, 1));
 	SAY(writev(fd, &iov, 0));
 	SAY(writev(fd, &iov, -1));
