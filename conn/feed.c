@@ -35,12 +35,13 @@ OA_COLD bool oa_conn_lock_wait(struct oa_conn *c)
 	return true;
 }
 
-/* A connection that many threads use at a time is worth waiting for. The host's own lock around it waits for the same. */
+/* A connection that many threads use at a time is worth waiting for, and so is one that may become such: the preface of
+ * HTTP/2 and the server's first frame are often another thread's each. The host's own lock around it waits for the same. */
 static bool lock_is_shared(const struct oa_conn *c)
 {
 	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED);
 
-	return proto && oa_protos[proto - 1]->flags & (OA_PROTO_STREAMS | OA_PROTO_STORE);
+	return !proto || oa_protos[proto - 1]->flags & (OA_PROTO_STREAMS | OA_PROTO_STORE);
 }
 
 OA_HOT bool oa_conn_lock(struct oa_conn *c)

@@ -866,6 +866,36 @@ START_TEST(conn_that_two_threads_are_in_at_once_is_left_alone)
 }
 END_TEST
 
+static pthread_barrier_t inside;
+
+/* In the connection, and without a processor for longer than anybody spins. */
+static void *dwells(void *arg)
+{
+	ck_assert(oa_conn_lock(conn_of(FD)));
+	pthread_barrier_wait(&inside);
+	usleep(3000);
+	oa_conn_unlock(conn_of(FD));
+	return arg;
+}
+
+/* Who reads the server's first frame and who sends the preface of HTTP/2 are often two. */
+START_TEST(conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for)
+{
+	pthread_t t;
+
+	rig_start();
+	rig_accept(FD, false);
+	pthread_barrier_init(&inside, NULL, 2);
+	ck_assert_int_eq(pthread_create(&t, NULL, dwells, NULL), 0);
+	pthread_barrier_wait(&inside);
+	rig_receive(FD, GET);
+	pthread_join(t, NULL);
+	rig_respond(FD);
+	assert_next("/a", OA_ERR_NONE);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 0);
+}
+END_TEST
+
 /* The answer was missed: that the close came before it would be a lie. */
 START_TEST(conn_that_was_left_alone_as_it_closed_is_not_an_error)
 {
@@ -999,6 +1029,7 @@ int main(void)
 	tcase_add_test(tc, conn_does_not_look_for_bytes_that_were_thrown_away);
 	tcase_add_test(tc, conn_handed_from_thread_to_thread_is_followed);
 	tcase_add_test(tc, conn_that_two_threads_are_in_at_once_is_left_alone);
+	tcase_add_test(tc, conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for);
 	tcase_add_test(tc, conn_that_was_left_alone_as_it_closed_is_not_an_error);
 	tcase_add_test(tc, conn_of_another_thread_is_not_told_of_by_a_forked_child);
 	tcase_add_test(tc, conn_that_two_threads_send_on_at_once_is_left_alone);
