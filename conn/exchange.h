@@ -112,7 +112,7 @@ static inline uint32_t oa_conn_connect_us(const struct oa_conn *c)
 	return c->state == OA_CONN_CONNECTING ? 0 : c->connect_us;
 }
 
-/* Who waits for the connection's lock looks at it without. */
+/* Some look at it without the lock. */
 static inline void oa_conn_set_proto(struct oa_conn *c, uint8_t proto)
 {
 	__atomic_store_n(&c->proto, proto, __ATOMIC_RELAXED);

@@ -16,6 +16,7 @@
 #include "core/tsc.h"
 #include "core/limits.h"
 #include "core/sys.h"
+#include "core/thread.h"
 #include "proto/http2.h"
 
 #define LOCK_SPINS     2000
@@ -35,15 +36,6 @@ OA_COLD bool oa_conn_lock_wait(struct oa_conn *c)
 	return true;
 }
 
-/* A connection that many threads use at a time is worth waiting for, and so is one that may become such: the preface of
- * HTTP/2 and the server's first frame are often another thread's each. The host's own lock around it waits for the same. */
-static bool lock_is_shared(const struct oa_conn *c)
-{
-	uint8_t proto = __atomic_load_n(&c->proto, __ATOMIC_RELAXED);
-
-	return !proto || oa_protos[proto - 1]->flags & (OA_PROTO_STREAMS | OA_PROTO_STORE);
-}
-
 OA_HOT bool oa_conn_lock(struct oa_conn *c)
 {
 	for (unsigned i = 0; i < LOCK_SPINS; i++) {
@@ -53,7 +45,7 @@ OA_HOT bool oa_conn_lock(struct oa_conn *c)
 			return false;
 		__builtin_ia32_pause();
 	}
-	if (lock_is_shared(c) && oa_conn_lock_wait(c))
+	if (!oa_guard_is_over() && oa_conn_lock_wait(c))
 		return true;
 	/* A holder that was interrupted by our own caller's signal handler, or that was killed. */
 	atomic_store_explicit(&c->contended, 1, memory_order_relaxed);

@@ -14,11 +14,12 @@ static inline bool oa_conn_lock_once(struct oa_conn *c)
 	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire, memory_order_relaxed);
 }
 
-/* Locks a connection against other threads: a short spin, then never again for this connection. */
+/* Locks a connection against other threads. A holder that has lost its processor is waited for, 0.2 s at the most: then
+ * nobody tries again for this connection. At once so where the holder may be this very thread, interrupted. */
 bool oa_conn_lock(struct oa_conn *c);
 /* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
 bool oa_conn_try_lock(struct oa_conn *c);
-/* Waits for a holder that has lost its processor, 100 ms at the most: for what cannot be left undone. */
+/* Waits for a holder that has lost its processor, 0.2 s at the most: for what cannot be left undone. */
 bool oa_conn_lock_wait(struct oa_conn *c);
 static inline bool oa_conn_lock_patiently(struct oa_conn *c)
 {

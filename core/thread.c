@@ -7,5 +7,5 @@ bool oa_guard_stale(uintptr_t entered, uintptr_t now)
 {
 	/* Stacks grow down: a live entry is above us. One below us, or of this very frame, belongs to frames that
 	 * are gone. */
-	return entered != OA_GUARD_SIDE_THREAD && entered <= now;
+	return entered != OA_GUARD_SIDE_THREAD && (entered & ~OA_GUARD_OVER) <= now;
 }

@@ -20,6 +20,9 @@ extern __thread struct oa_tls oa_tls __attribute__((tls_model("initial-exec")));
 /* The library's own thread: never observed, for life. */
 #define OA_GUARD_SIDE_THREAD ((uintptr_t)1)
 
+/* With the position: it was found stale. This thread may still be in the middle of what it holds a lock for. */
+#define OA_GUARD_OVER ((uintptr_t)2)
+
 /* Re-entry guard. It keeps the stack position of the frame that entered instead of a depth count: a longjmp,
  * an exception or a cancelled thread that skipped oa_guard_leave() leaves a position below the current frame,
  * which tells that it is stale. (On an alternate signal stack or a coroutine's stack the comparison may call a
@@ -36,8 +39,11 @@ static inline struct oa_guard oa_guard_enter(int err)
 	uintptr_t now = (uintptr_t)__builtin_frame_address(0);
 	uintptr_t was = oa_tls.guard_sp;
 
-	if (__builtin_expect(was != 0, 0) && !oa_guard_stale(was, now))
-		return (struct oa_guard){ false, err };
+	if (__builtin_expect(was != 0, 0)) {
+		if (!oa_guard_stale(was, now))
+			return (struct oa_guard){ false, err };
+		now |= OA_GUARD_OVER;
+	}
 	oa_tls.guard_sp = now;
 	return (struct oa_guard){ true, err };
 }
@@ -46,4 +52,24 @@ static inline void oa_guard_leave(struct oa_guard *g)
 {
 	if (g->on)
 		oa_tls.guard_sp = 0;
+}
+
+/* Enters whatever was entered before. returns what oa_guard_restore() wants */
+static inline __attribute__((always_inline)) uintptr_t oa_guard_force(void)
+{
+	uintptr_t was = oa_tls.guard_sp;
+
+	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0) | (was ? OA_GUARD_OVER : 0);
+	return was;
+}
+
+static inline void oa_guard_restore(uintptr_t was)
+{
+	oa_tls.guard_sp = was;
+}
+
+/* Could this very thread be who is waited for? */
+static inline bool oa_guard_is_over(void)
+{
+	return oa_tls.guard_sp & OA_GUARD_OVER;
 }

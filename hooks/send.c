@@ -22,15 +22,15 @@ static inline void send_begin(struct oa_send *s, int fd, const struct iovec *iov
 /* Once conn/ watches a call it must hear the end of it, whatever the guard says: the count is at stake. */
 static inline ssize_t send_end(struct oa_send *s, ssize_t n)
 {
-	uintptr_t outer = oa_tls.guard_sp;
+	uintptr_t outer;
 	int err = errno;
 
 	if (!s->watched)
 		return n;
-	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
+	outer = oa_guard_force();
 	n = oa_conn_after_send(s, n, err);
 	s->watched = false;
-	oa_tls.guard_sp = outer;
+	oa_guard_restore(outer);
 	errno = n < 0 ? s->err : err;
 	return n;
 }

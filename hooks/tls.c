@@ -18,13 +18,12 @@ OA_HOT void oa_tls_begin(struct oa_tls_call *k, const struct oa_tls_ops *ops, vo
 OA_HOT bool oa_tls_told(struct oa_tls_call *k, struct oa_tls_write *w, size_t taken, enum oa_tls_result result, int err,
 		 size_t *ret_host)
 {
-	uintptr_t outer = oa_tls.guard_sp;
+	uintptr_t outer = oa_guard_force();
 	int was = errno;
 	bool more;
 
-	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0);
 	more = oa_tls_after_write(&k->src, w, taken, result, err, ret_host);
-	oa_tls.guard_sp = outer;
+	oa_guard_restore(outer);
 	errno = was;
 	return more;
 }

@@ -847,12 +847,12 @@ START_TEST(conn_handed_from_thread_to_thread_is_followed)
 }
 END_TEST
 
-START_TEST(conn_that_two_threads_are_in_at_once_is_left_alone)
+START_TEST(conn_that_a_thread_never_leaves_is_left_alone)
 {
 	rig_start();
 	rig_accept(FD, false);
 	rig_receive(FD, GET);
-	ck_assert(oa_conn_lock(conn_of(FD))); /* a thread that was interrupted in the middle */
+	ck_assert(oa_conn_lock(conn_of(FD))); /* it was cancelled in the middle */
 	from_another_thread("GET /b HTTP/1.1\r\n\r\n");
 	oa_conn_unlock(conn_of(FD));
 	rig_respond(FD);
@@ -873,12 +873,36 @@ static void *dwells(void *arg)
 {
 	ck_assert(oa_conn_lock(conn_of(FD)));
 	pthread_barrier_wait(&inside);
-	usleep(3000);
+	usleep(20000);
 	oa_conn_unlock(conn_of(FD));
 	return arg;
 }
 
-/* Who reads the server's first frame and who sends the preface of HTTP/2 are often two. */
+static pthread_t another_dwells(void)
+{
+	pthread_t t;
+
+	rig_start();
+	rig_accept(FD, false);
+	rig_receive(FD, GET);
+	pthread_barrier_init(&inside, NULL, 2);
+	ck_assert_int_eq(pthread_create(&t, NULL, dwells, NULL), 0);
+	pthread_barrier_wait(&inside);
+	return t;
+}
+
+START_TEST(conn_that_another_thread_is_in_is_waited_for)
+{
+	pthread_t t = another_dwells();
+
+	rig_respond(FD);
+	pthread_join(t, NULL);
+	assert_next("/a", OA_ERR_NONE);
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 0);
+}
+END_TEST
+
+/* The preface of HTTP/2 and the server's first frame are often two threads'. */
 START_TEST(conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for)
 {
 	pthread_t t;
@@ -893,6 +917,27 @@ START_TEST(conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for)
 	rig_respond(FD);
 	assert_next("/a", OA_ERR_NONE);
 	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 0);
+}
+END_TEST
+
+/* A signal handler on a stack of its own, above that of the thread it interrupted: it would wait for itself. */
+START_TEST(conn_is_not_waited_for_where_a_hook_may_have_been_interrupted)
+{
+	pthread_t t = another_dwells();
+	struct oa_guard g;
+
+	oa_tls.guard_sp = 16;
+	g = oa_guard_enter(0);
+	ck_assert(g.on && oa_guard_is_over());
+	rig_respond(FD);
+	oa_guard_leave(&g);
+	pthread_join(t, NULL);
+	rig_respond(FD);
+	assert_none();
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_opaque_contention), 1);
+	g = oa_guard_enter(0);
+	ck_assert(g.on && !oa_guard_is_over());
+	oa_guard_leave(&g);
 }
 END_TEST
 
@@ -1028,8 +1073,10 @@ int main(void)
 	tcase_add_test(tc, conn_ignores_bytes_that_were_not_taken_from_the_stream);
 	tcase_add_test(tc, conn_does_not_look_for_bytes_that_were_thrown_away);
 	tcase_add_test(tc, conn_handed_from_thread_to_thread_is_followed);
-	tcase_add_test(tc, conn_that_two_threads_are_in_at_once_is_left_alone);
+	tcase_add_test(tc, conn_that_a_thread_never_leaves_is_left_alone);
+	tcase_add_test(tc, conn_that_another_thread_is_in_is_waited_for);
 	tcase_add_test(tc, conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for);
+	tcase_add_test(tc, conn_is_not_waited_for_where_a_hook_may_have_been_interrupted);
 	tcase_add_test(tc, conn_that_was_left_alone_as_it_closed_is_not_an_error);
 	tcase_add_test(tc, conn_of_another_thread_is_not_told_of_by_a_forked_child);
 	tcase_add_test(tc, conn_that_two_threads_send_on_at_once_is_left_alone);
