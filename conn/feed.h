@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "conn/exchange.h"
+#include "core/delay.h"
 #include "core/stats.h"
 
 static inline bool oa_conn_lock_once(struct oa_conn *c)
@@ -28,6 +29,7 @@ static inline bool oa_conn_lock_patiently(struct oa_conn *c)
 
 static inline void oa_conn_unlock(struct oa_conn *c)
 {
+	oa_delay(10);
 	atomic_store_explicit(&c->lock, 0, memory_order_release);
 }
 

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/delay.h"
+
 struct oa_tls {
 	uintptr_t guard_sp;   /* 0: outside; else the frame that entered, see below */
 	uint32_t thread_idx;  /* conn/context_thread.c: index + 1 of the thread's context state, 0 none */
@@ -45,6 +47,7 @@ static inline struct oa_guard oa_guard_enter(int err)
 		now |= OA_GUARD_OVER;
 	}
 	oa_tls.guard_sp = now;
+	oa_delay(30);
 	return (struct oa_guard){ true, err };
 }
 
@@ -60,6 +63,7 @@ static inline __attribute__((always_inline)) uintptr_t oa_guard_force(void)
 	uintptr_t was = oa_tls.guard_sp;
 
 	oa_tls.guard_sp = (uintptr_t)__builtin_frame_address(0) | (was ? OA_GUARD_OVER : 0);
+	oa_delay(30);
 	return was;
 }
 
