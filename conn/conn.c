@@ -281,14 +281,14 @@ static struct oa_conn *conn_new(struct oa_fd *slot, enum oa_role role, enum oa_c
 
 /* -- closing descriptors seen again -- */
 
-enum peer_is { PEER_OTHER, PEER_SAME, PEER_BUSY /* somebody is in it, or the slot has changed */ };
+enum peer_is { PEER_OTHER, PEER_SAME, PEER_BUSY /* somebody is stuck in it, or the slot has changed */ };
 
 static enum peer_is slot_peer_is(struct oa_fd *slot, union oa_fd_word was, const struct oa_addr *peer)
 {
 	struct oa_conn *c = oa_conn_at(was.conn);
 	enum peer_is is = PEER_BUSY;
 
-	if (!oa_conn_try_lock(c))
+	if (!oa_conn_lock(c))
 		return PEER_BUSY;
 	if (slot_load(slot).word == was.word)
 		is = oa_peer_eq(peer, &c->peer) ? PEER_SAME : PEER_OTHER;
