@@ -5,12 +5,14 @@
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "conn/conn.h"
 #include "conn/fd_table.h"
+#include "conn/feed.h"
 #include "core/config.h"
 #include "core/id.h"
 #include "core/thread.h"
@@ -160,6 +162,30 @@ static inline const struct oa_span *rig_next(void)
 		return &copy.s;
 	}
 	return NULL;
+}
+
+static pthread_barrier_t rig_inside __attribute__((unused));
+
+static inline void *rig_dwells(void *arg)
+{
+	struct oa_conn *c = arg;
+
+	ck_assert(oa_conn_lock(c));
+	pthread_barrier_wait(&rig_inside);
+	usleep(20000);
+	oa_conn_unlock(c);
+	return NULL;
+}
+
+/* Another thread is in the connection of a descriptor, and without a processor for longer than anybody spins. To be joined. */
+static inline pthread_t rig_another_is_in(int fd)
+{
+	pthread_t t;
+
+	pthread_barrier_init(&rig_inside, NULL, 2);
+	ck_assert_int_eq(pthread_create(&t, NULL, rig_dwells, oa_conn_at(oa_fd_peek(fd)->conn)), 0);
+	pthread_barrier_wait(&rig_inside);
+	return t;
 }
 
 /* The first bytes of a TLS connection, 44 of them, with a random number made of `seed`. */

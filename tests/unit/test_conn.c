@@ -866,35 +866,14 @@ START_TEST(conn_that_a_thread_never_leaves_is_left_alone)
 }
 END_TEST
 
-static pthread_barrier_t inside;
-
-/* In the connection, and without a processor for longer than anybody spins. */
-static void *dwells(void *arg)
-{
-	ck_assert(oa_conn_lock(conn_of(FD)));
-	pthread_barrier_wait(&inside);
-	usleep(20000);
-	oa_conn_unlock(conn_of(FD));
-	return arg;
-}
-
-static pthread_t another_dwells(void)
+START_TEST(conn_that_another_thread_is_in_is_waited_for)
 {
 	pthread_t t;
 
 	rig_start();
 	rig_accept(FD, false);
 	rig_receive(FD, GET);
-	pthread_barrier_init(&inside, NULL, 2);
-	ck_assert_int_eq(pthread_create(&t, NULL, dwells, NULL), 0);
-	pthread_barrier_wait(&inside);
-	return t;
-}
-
-START_TEST(conn_that_another_thread_is_in_is_waited_for)
-{
-	pthread_t t = another_dwells();
-
+	t = rig_another_is_in(FD);
 	rig_respond(FD);
 	pthread_join(t, NULL);
 	assert_next("/a", OA_ERR_NONE);
@@ -909,9 +888,7 @@ START_TEST(conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for)
 
 	rig_start();
 	rig_accept(FD, false);
-	pthread_barrier_init(&inside, NULL, 2);
-	ck_assert_int_eq(pthread_create(&t, NULL, dwells, NULL), 0);
-	pthread_barrier_wait(&inside);
+	t = rig_another_is_in(FD);
 	rig_receive(FD, GET);
 	pthread_join(t, NULL);
 	rig_respond(FD);
@@ -923,9 +900,13 @@ END_TEST
 /* A signal handler on a stack of its own, above that of the thread it interrupted: it would wait for itself. */
 START_TEST(conn_is_not_waited_for_where_a_hook_may_have_been_interrupted)
 {
-	pthread_t t = another_dwells();
 	struct oa_guard g;
+	pthread_t t;
 
+	rig_start();
+	rig_accept(FD, false);
+	rig_receive(FD, GET);
+	t = rig_another_is_in(FD);
 	oa_tls.guard_sp = 16;
 	g = oa_guard_enter(0);
 	ck_assert(g.on && oa_guard_is_over());

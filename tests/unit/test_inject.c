@@ -412,33 +412,15 @@ START_TEST(inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile)
 }
 END_TEST
 
-static pthread_barrier_t inside;
-
-/* In the connection, and on a processor only now and then. */
-static void *dwells(void *arg)
-{
-	struct oa_conn *c = arg;
-
-	ck_assert(oa_conn_lock(c));
-	pthread_barrier_wait(&inside);
-	usleep(3000);
-	oa_conn_unlock(c);
-	return NULL;
-}
-
 START_TEST(inject_waits_for_a_thread_that_is_in_a_connection_which_owes_a_remainder)
 {
-	struct oa_conn *c;
 	pthread_t t;
 	ssize_t n;
 
 	start();
-	c = oa_conn_at(oa_fd_peek(520)->conn);
 	n = rig_send(520, request, strlen(request) - 5 + 20, wire);
 	ck_assert_int_eq(n, (ssize_t)strlen(request) - 5);
-	pthread_barrier_init(&inside, NULL, 2);
-	ck_assert_int_eq(pthread_create(&t, NULL, dwells, c), 0);
-	pthread_barrier_wait(&inside);
+	t = rig_another_is_in(520);
 	ck_assert_int_eq(rig_send(520, request + n, SIZE_MAX, wire), 5);
 	pthread_join(t, NULL);
 	ck_assert_int_eq(strip(wire), 1);
