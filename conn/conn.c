@@ -837,6 +837,8 @@ void oa_conn_after_fork_child(void)
 {
 	oa_exchange_fork_gen++;
 	oa_exchange_home++;
+	if (!++oa_conn_held)
+		oa_conn_held = 1;
 	oa_ctx_after_fork_child();
 	oa_tls_after_fork_child();
 }

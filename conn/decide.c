@@ -151,8 +151,10 @@ static OA_COLD void decide_copy_list(struct oa_exchange *ex, struct oa_ref paren
 	struct oa_conn *c = oa_exchange_pin(parent);
 	struct oa_bytes list;
 
-	if (!c)
+	if (!c) {
+		oa_stat_inc(OA_STAT_lists_missed);
 		return;
+	}
 	list = oa_span_str(oa_exchange_span(oa_exchange_at(parent.index)), OA_STR_TRACESTATE);
 	oa_exchange_set_str(ex, OA_STR_TRACESTATE, oa_bytes_cut(list, OA_TRACESTATE_MAX));
 	oa_conn_unlock(c);

@@ -24,12 +24,21 @@
 #define LOCK_MOMENTS   2000
 #define FEED_CANCEL    8 /* HTTP/2: RFC 9113, 7 */
 
+_Atomic uint16_t oa_conn_held = 1;
+
+static bool lock_is_left_over(const struct oa_conn *c)
+{
+	uint16_t holder = atomic_load_explicit(&c->lock, memory_order_relaxed);
+
+	return holder && holder != oa_conn_held;
+}
+
 OA_COLD bool oa_conn_lock_wait(struct oa_conn *c)
 {
 	static const struct timespec moment = { .tv_nsec = LOCK_MOMENT_NS };
 
 	for (unsigned i = 0; !oa_conn_lock_once(c); i++) {
-		if (i == LOCK_MOMENTS)
+		if (i == LOCK_MOMENTS || lock_is_left_over(c))
 			return false;
 		oa_sys2(SYS_nanosleep, &moment, NULL);
 	}

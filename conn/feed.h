@@ -8,15 +8,20 @@
 #include "core/delay.h"
 #include "core/stats.h"
 
+/* What a lock held by a thread of this process says. Another value: the holder was not forked with us. */
+extern _Atomic uint16_t oa_conn_held;
+
 static inline bool oa_conn_lock_once(struct oa_conn *c)
 {
 	uint16_t free_ = 0;
 
-	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, 1, memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_weak_explicit(&c->lock, &free_, atomic_load_explicit(&oa_conn_held, memory_order_relaxed),
+						     memory_order_acquire, memory_order_relaxed);
 }
 
 /* Locks a connection against other threads. A holder that has lost its processor is waited for, 0.2 s at the most: then
- * nobody tries again for this connection. At once so where the holder may be this very thread, interrupted. */
+ * nobody tries again for this connection. At once so where the holder may be this very thread, interrupted, or where it
+ * is a thread of the process we were forked from: no copy of it will ever leave. */
 bool oa_conn_lock(struct oa_conn *c);
 /* The same, but a connection that is busy is not blamed for it: for looks that can wait. */
 bool oa_conn_try_lock(struct oa_conn *c);

@@ -210,8 +210,10 @@ static void inject_parent_lists(struct oa_exchange *ex, struct oa_context *ctx, 
 	struct oa_bytes state, baggage = { 0 };
 	struct oa_exchange *parent;
 
-	if (!c)
+	if (!c) {
+		oa_stat_inc(OA_STAT_lists_missed);
 		return;
+	}
 	parent = oa_exchange_at(ex->parent.index);
 	state = oa_span_str(oa_exchange_span(parent), OA_STR_TRACESTATE);
 	if (parent->baggage)
@@ -253,6 +255,8 @@ OA_HOT enum oa_inject_result oa_inject_lines(struct oa_exchange *ex, struct oa_b
 		copy = oa_block_take(2);
 		if (copy >= 0)
 			inject_parent_lists(ex, &ctx, oa_block_at(2, (uint32_t)copy));
+		else
+			oa_stat_inc(OA_STAT_lists_missed);
 	}
 	oa_propagate_inject(&ctx, out);
 	if (copy >= 0)

@@ -3,6 +3,7 @@
 #include "tests/unit/conn_rig.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -922,6 +923,59 @@ START_TEST(conn_is_not_waited_for_where_a_hook_may_have_been_interrupted)
 }
 END_TEST
 
+static void child_answers_over_a_lock_of_the_parents(void)
+{
+	struct rusage before, after;
+
+	oa_tree_claim();
+	getrusage(RUSAGE_THREAD, &before);
+	rig_respond(FD);
+	host_closes(FD);
+	getrusage(RUSAGE_THREAD, &after);
+	if (after.ru_nvcsw - before.ru_nvcsw > 100) /* in steps of 50 us it would be 4000 of them */
+		_exit(1);
+	if (rig_next() || !oa_stat_sum(OA_STAT_opaque_contention))
+		_exit(2);
+}
+
+START_TEST(conn_that_a_thread_of_the_parent_was_in_is_left_alone_at_once)
+{
+	pthread_t t;
+
+	rig_start();
+	rig_accept(FD, false);
+	rig_receive(FD, GET);
+	t = rig_another_is_in(FD);
+	ck_assert_int_eq(in_child(child_answers_over_a_lock_of_the_parents), 0);
+	pthread_join(t, NULL);
+	rig_respond(FD);
+	assert_next("/a", OA_ERR_NONE);
+}
+END_TEST
+
+static void child_has_its_own_threads_to_wait_for(void)
+{
+	const struct oa_span *s;
+	pthread_t t;
+
+	oa_tree_claim();
+	rig_accept(FD, false);
+	rig_receive(FD, GET);
+	t = rig_another_is_in(FD);
+	rig_respond(FD);
+	pthread_join(t, NULL);
+	s = rig_next();
+	if (!s || s->status != 200)
+		_exit(1);
+}
+
+START_TEST(conn_of_a_child_that_another_of_its_threads_is_in_is_waited_for)
+{
+	rig_start();
+	ck_assert_int_eq(in_child(child_has_its_own_threads_to_wait_for), 0);
+}
+END_TEST
+
 /* The answer was missed: that the close came before it would be a lie. */
 START_TEST(conn_that_was_left_alone_as_it_closed_is_not_an_error)
 {
@@ -1058,6 +1112,8 @@ int main(void)
 	tcase_add_test(tc, conn_that_another_thread_is_in_is_waited_for);
 	tcase_add_test(tc, conn_that_another_thread_is_in_at_its_first_bytes_is_waited_for);
 	tcase_add_test(tc, conn_is_not_waited_for_where_a_hook_may_have_been_interrupted);
+	tcase_add_test(tc, conn_that_a_thread_of_the_parent_was_in_is_left_alone_at_once);
+	tcase_add_test(tc, conn_of_a_child_that_another_of_its_threads_is_in_is_waited_for);
 	tcase_add_test(tc, conn_that_was_left_alone_as_it_closed_is_not_an_error);
 	tcase_add_test(tc, conn_of_another_thread_is_not_told_of_by_a_forked_child);
 	tcase_add_test(tc, conn_that_two_threads_send_on_at_once_is_left_alone);

@@ -384,6 +384,23 @@ START_TEST(inject_carries_tracestate_and_baggage_on)
 }
 END_TEST
 
+START_TEST(inject_counts_lists_that_could_not_be_read)
+{
+	pthread_t t;
+
+	start();
+	rig_accept(510, false);
+	rig_receive(510, "GET / HTTP/1.1\r\nHost: x\r\nbaggage: user=7\r\n"
+			 "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n");
+	t = rig_another_is_in(510);
+	ck_assert_int_gt(rig_send(520, request, SIZE_MAX, wire), 0);
+	pthread_join(t, NULL);
+	ck_assert_ptr_nonnull(strstr(wire, "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+	ck_assert_ptr_null(strstr(wire, "baggage"));
+	ck_assert_uint_eq(oa_stat_sum(OA_STAT_lists_missed), 1);
+}
+END_TEST
+
 START_TEST(inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile)
 {
 	struct iovec iov = { (void *)(uintptr_t)request, strlen(request) };
@@ -476,6 +493,7 @@ int main(void)
 	tcase_add_test(tc, inject_copies_no_long_header);
 	tcase_add_test(tc, inject_continues_a_rewrite_that_was_cut);
 	tcase_add_test(tc, inject_carries_tracestate_and_baggage_on);
+	tcase_add_test(tc, inject_counts_lists_that_could_not_be_read);
 	tcase_add_test(tc, inject_keeps_a_remainder_of_a_connection_that_was_given_up_meanwhile);
 	tcase_add_test(tc, inject_waits_for_a_thread_that_is_in_a_connection_which_owes_a_remainder);
 	tcase_add_test(tc, inject_sends_a_remainder_first_however_many_iovecs_come_behind_it);
